@@ -1,0 +1,1 @@
+//! Message → document: a JSON message is checked and transcoded straight to raw BSON.

@@ -1,0 +1,148 @@
+//! A consumed message as bytes of our own, and the batch that holds many of them in one buffer.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::partition::{Partition, RecordId};
+
+/// The record's own time, in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timestamp {
+    NotAvailable,
+    CreateTime(i64),
+    LogAppendTime(i64),
+}
+
+/// The original headers, carried without a look inside: names and values may be any bytes.
+pub struct OpaqueHeaders(Box<dyn Any + Send>);
+
+impl OpaqueHeaders {
+    pub fn new<H: Any + Send>(headers: H) -> Self {
+        Self(Box::new(headers))
+    }
+
+    /// The headers as the type they were made of.
+    #[must_use]
+    pub fn downcast_ref<H: Any>(&self) -> Option<&H> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for OpaqueHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpaqueHeaders")
+    }
+}
+
+/// One record of a [`Batch`], whose buffer holds its key and value. `None` and empty differ: Kafka
+/// tells them apart, and so does a dead letter.
+#[derive(Debug)]
+pub struct Record {
+    pub id: RecordId,
+    pub timestamp: Timestamp,
+    pub headers: Option<OpaqueHeaders>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+}
+
+impl Record {
+    /// Bytes of key and value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        [&self.key, &self.value]
+            .into_iter()
+            .flatten()
+            .map(ExactSizeIterator::len)
+            .sum()
+    }
+}
+
+/// Records that are written together, their keys and values in one buffer.
+#[derive(Debug)]
+pub struct Batch {
+    records: Vec<Record>,
+    buffer: Vec<u8>,
+    taken_at: Instant,
+}
+
+impl Batch {
+    /// An empty batch whose first record is taken off Kafka at `taken_at`.
+    #[must_use]
+    pub fn new(taken_at: Instant) -> Self {
+        Self {
+            records: Vec::new(),
+            buffer: Vec::new(),
+            taken_at,
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        id: RecordId,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OpaqueHeaders>,
+    ) {
+        let key = key.map(|bytes| self.append(bytes));
+        let value = value.map(|bytes| self.append(bytes));
+        self.records.push(Record {
+            id,
+            timestamp,
+            headers,
+            key,
+            value,
+        });
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len()
+    }
+
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    #[must_use]
+    pub fn key(&self, record: &Record) -> Option<&[u8]> {
+        record.key.clone().map(|range| &self.buffer[range])
+    }
+
+    #[must_use]
+    pub fn value(&self, record: &Record) -> Option<&[u8]> {
+        record.value.clone().map(|range| &self.buffer[range])
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys and values held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// When the first record was taken off Kafka.
+    #[must_use]
+    pub fn taken_at(&self) -> Instant {
+        self.taken_at
+    }
+
+    /// Lets go of the records of partitions for which `keep` is false; their bytes stay in the buffer
+    /// until the batch goes.
+    pub fn retain_partitions(&mut self, mut keep: impl FnMut(Partition) -> bool) {
+        self.records.retain(|record| keep(record.id.partition));
+    }
+}
