@@ -2,7 +2,14 @@
 //!
 //! Nothing here knows Kafka's or MongoDB's client, the configuration or the metrics.
 
+pub mod assignment;
+pub mod availability;
+pub mod dead_letter;
 pub mod document;
+pub mod offsets;
 pub mod partition;
 pub mod record;
 pub mod rejection;
+pub mod run;
+pub mod start;
+pub mod write_plan;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::partition::{Partition, RecordId};
+use super::partition::RecordId;
 
 /// The record's own time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,12 @@ impl Batch {
         }
     }
 
+    /// The same, with room for as much as is expected.
+    #[must_use]
+    pub fn with_capacity(taken_at: Instant, records: usize, bytes: usize) -> Self {
+        Self { records: Vec::with_capacity(records), buffer: Vec::with_capacity(bytes), taken_at }
+    }
+
     pub fn push(
         &mut self,
         id: RecordId,
@@ -140,9 +146,8 @@ impl Batch {
         self.taken_at
     }
 
-    /// Lets go of the records of partitions for which `keep` is false; their bytes stay in the buffer
-    /// until the batch goes.
-    pub fn retain_partitions(&mut self, mut keep: impl FnMut(Partition) -> bool) {
-        self.records.retain(|record| keep(record.id.partition));
+    /// Takes out the records for which `is_gone`; their bytes stay in the buffer until the batch goes.
+    pub fn take_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> Vec<Record> {
+        self.records.extract_if(.., |record| is_gone(record.id)).collect()
     }
 }

@@ -1,0 +1,65 @@
+//! Whether a stored document is the one that a message makes.
+
+use bson::RawDocument;
+
+use super::RECEIVED_AT;
+
+/// Equal field by field, in order and to the byte, apart from `received_at`.
+#[must_use]
+pub fn is_same_document(one: &RawDocument, other: &RawDocument) -> bool {
+    match (comparable_elements(one), comparable_elements(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// The bytes of each element; `None` where the document is not well-formed.
+fn comparable_elements(document: &RawDocument) -> Option<Vec<&[u8]>> {
+    let bytes = document.as_bytes();
+    // The document's length stands before its first element.
+    let mut start = 4;
+    let mut elements = Vec::new();
+    for element in document.iter_elements() {
+        let element = element.ok()?;
+        let key = element.key().as_str();
+        // One byte of type, the key and its NUL, the value.
+        let end = start + 1 + key.len() + 1 + element.size();
+        if key != RECEIVED_AT {
+            elements.push(bytes.get(start..end)?);
+        }
+        start = end;
+    }
+    Some(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn documents_are_the_same_whatever_their_received_at() {
+        let stored = rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "then" };
+        let again = rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "now, later" };
+        assert!(is_same_document(&stored, &again));
+        let others = [
+            rawdoc! { "_id": "a", "n": 2, "m": { "x": [1, 2] }, "received_at": "then" },
+            rawdoc! { "_id": "a", "n": 1_i64, "m": { "x": [1, 2] }, "received_at": "then" },
+            rawdoc! { "_id": "a", "m": { "x": [1, 2] }, "n": 1, "received_at": "then" },
+            rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2, 3] }, "received_at": "then" },
+            rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "extra": true, "received_at": "then" },
+            rawdoc! { "_id": "a", "n": 1, "received_at": "then" },
+        ];
+        for other in &others {
+            assert!(!is_same_document(&stored, other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_nested_received_at_is_part_of_the_message() {
+        let stored = rawdoc! { "_id": "a", "m": { "received_at": 1 } };
+        let other = rawdoc! { "_id": "a", "m": { "received_at": 2 } };
+        assert!(!is_same_document(&stored, &other));
+    }
+}

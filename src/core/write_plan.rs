@@ -1,0 +1,412 @@
+//! Writing one batch as a pure step machine: it says what to do next, is told what came of it, and
+//! gives each document its verdict exactly once. No driver, no clock, no randomness.
+//!
+//! Documents are known by their index in the batch.
+
+use std::mem;
+
+use super::rejection::{Reason, Rejection};
+
+/// What the server, or the way to it, had to say about a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub judgement: Judgement,
+    /// The server's error code, where there was an answer.
+    pub code: Option<i32>,
+    pub message: String,
+}
+
+/// Whom a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// Another document holds this key: only a look at it tells a replay from a conflict.
+    Duplicate,
+    /// This record, whatever the server's state.
+    Record,
+    /// The server or the network: the same again may succeed.
+    Server,
+    /// An answer with a code that isn't in the table: the server's, until it turns out to single out
+    /// one record.
+    Unknown,
+    /// Us: credentials, privileges, a target that can't take documents.
+    Operator,
+}
+
+/// What came of one unordered insert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// Acknowledged under the write concern, but for these: the place in the list that was inserted,
+    /// and what was wrong with it.
+    Answered(Vec<(usize, Failure)>),
+    /// Nothing is known of any document.
+    Failed(Failure),
+}
+
+/// What MongoDB holds under the `_id` of a document whose key was a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The same document, apart from `received_at`.
+    Same,
+    /// Another one.
+    Other,
+    /// None: the duplicate is in another unique index.
+    Nothing,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Insert these, unordered; then [`WritePlan::inserted`].
+    Insert(Vec<usize>),
+    /// Read back what is under the `_id`s of these; then [`WritePlan::read_back`].
+    ReadBack(Vec<usize>),
+    /// Wait before the next attempt; then [`WritePlan::backed_off`].
+    BackOff,
+    /// The attempts are used up, and it is the server's doing. Then [`WritePlan::start_over`], or
+    /// [`WritePlan::redirect`].
+    Unavailable(Failure),
+    /// No batch can succeed until an operator acts.
+    Stop(Failure),
+    /// Every document has its verdict.
+    Done,
+}
+
+/// What became of one document, for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Stored,
+    /// It was there already, the same.
+    Replayed,
+    /// To the dead letter topic.
+    Rejected(Rejection),
+}
+
+/// The state of one batch on its way into MongoDB.
+///
+/// It goes in rounds, each an attempt to insert all that is pending: in one go, and where a command
+/// was refused as a whole, in halves, down to the single document. What a round leaves open goes into
+/// the next one.
+#[derive(Debug)]
+pub struct WritePlan {
+    max_attempts: u32,
+    attempts: u32,
+    phase: Phase,
+    /// What this round still has to insert; the last group is next.
+    groups: Vec<Vec<usize>>,
+    /// Whose key was there already: read back at the end of the round.
+    duplicates: Open,
+    /// Refused each on its own.
+    refused: Open,
+    /// For the next round, and why.
+    retry: Open,
+    /// Whether the server took, or judged by itself, any document of this batch.
+    accepted: bool,
+    verdicts: Vec<(usize, Verdict)>,
+}
+
+/// Documents without a verdict, with what stands against them.
+type Open = Vec<(usize, Failure)>;
+
+#[derive(Debug)]
+enum Phase {
+    Round,
+    BackOff,
+    Unavailable(Failure),
+    Stop(Failure),
+}
+
+impl WritePlan {
+    /// A plan for `documents` (by index), each attempt being one insert; `max_attempts` of at least 1.
+    #[must_use]
+    pub fn new(documents: Vec<usize>, max_attempts: u32) -> Self {
+        let mut plan = Self {
+            max_attempts: max_attempts.max(1),
+            attempts: 0,
+            phase: Phase::Round,
+            groups: Vec::new(),
+            duplicates: Vec::new(),
+            refused: Vec::new(),
+            retry: Vec::new(),
+            accepted: false,
+            verdicts: Vec::new(),
+        };
+        plan.begin_round(documents);
+        plan
+    }
+
+    #[must_use]
+    pub fn step(&self) -> Step {
+        match &self.phase {
+            Phase::BackOff => Step::BackOff,
+            Phase::Unavailable(failure) => Step::Unavailable(failure.clone()),
+            Phase::Stop(failure) => Step::Stop(failure.clone()),
+            Phase::Round => match self.groups.last() {
+                Some(group) => Step::Insert(group.clone()),
+                None if self.duplicates.is_empty() => Step::Done,
+                None => Step::ReadBack(indexes(&self.duplicates).collect()),
+            },
+        }
+    }
+
+    /// The verdicts since the last call, each document's once in all.
+    pub fn take_verdicts(&mut self) -> Vec<(usize, Verdict)> {
+        mem::take(&mut self.verdicts)
+    }
+
+    /// Rounds begun so far, since the start or the last [`WritePlan::start_over`].
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// What came of the insert that [`Step::Insert`] asked for.
+    pub fn inserted(&mut self, outcome: InsertOutcome) {
+        let Some(group) = self.groups.pop() else { return };
+        match outcome {
+            InsertOutcome::Answered(failures) => self.answered(&group, failures),
+            InsertOutcome::Failed(failure) => self.failed(group, failure),
+        }
+        self.end_round_if_over();
+    }
+
+    /// What was found for the documents of [`Step::ReadBack`], in their order; an error means that the
+    /// look itself failed.
+    pub fn read_back(&mut self, found: Result<Vec<Found>, Failure>) {
+        let duplicates = mem::take(&mut self.duplicates);
+        match found {
+            Ok(found) => {
+                let found = found.into_iter().chain(std::iter::repeat(Found::Nothing));
+                for ((index, failure), found) in duplicates.into_iter().zip(found) {
+                    self.verdicts.push((index, duplicate_verdict(found, &failure)));
+                }
+            }
+            Err(failure) => {
+                // The next round inserts the duplicates too, and tells them apart afresh.
+                for (index, _) in duplicates {
+                    self.retry.push((index, failure.clone()));
+                }
+                if failure.judgement == Judgement::Operator {
+                    self.phase = Phase::Stop(failure);
+                }
+            }
+        }
+        self.end_round_if_over();
+    }
+
+    /// The wait that [`Step::BackOff`] asked for is over.
+    pub fn backed_off(&mut self) {
+        if matches!(self.phase, Phase::BackOff) {
+            let pending = self.pending();
+            self.begin_round(pending);
+        }
+    }
+
+    /// Begins all pending documents' attempts afresh, after an outage or while it lasts.
+    pub fn start_over(&mut self) {
+        self.attempts = 0;
+        self.accepted = false;
+        let pending = self.pending();
+        self.begin_round(pending);
+    }
+
+    /// Lets this round be the last before [`Step::Unavailable`]: while MongoDB is unavailable, one
+    /// failure more says enough.
+    pub fn single_attempt(&mut self) {
+        self.attempts = self.max_attempts;
+    }
+
+    /// Takes all pending documents out of the plan: the caller settles them elsewhere.
+    pub fn redirect(&mut self) -> Vec<usize> {
+        let pending = self.pending();
+        self.begin_round(Vec::new());
+        pending
+    }
+
+    /// Takes the documents for which `keep` is false out of the plan: they are no longer ours. Nothing
+    /// else changes.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        for group in &mut self.groups {
+            group.retain(|&index| keep(index));
+        }
+        self.groups.retain(|group| !group.is_empty());
+        for open in [&mut self.duplicates, &mut self.refused, &mut self.retry] {
+            open.retain(|(index, _)| keep(*index));
+        }
+        if self.pending().is_empty() {
+            self.phase = Phase::Round;
+        } else {
+            self.end_round_if_over();
+        }
+    }
+
+    /// The documents without a verdict, ascending.
+    #[must_use]
+    pub fn pending(&self) -> Vec<usize> {
+        let open = [&self.duplicates, &self.refused, &self.retry];
+        let mut pending: Vec<usize> = open
+            .into_iter()
+            .flat_map(|open| indexes(open))
+            .chain(self.groups.iter().flatten().copied())
+            .collect();
+        pending.sort_unstable();
+        pending
+    }
+
+    fn begin_round(&mut self, documents: Vec<usize>) {
+        self.phase = Phase::Round;
+        self.duplicates.clear();
+        self.refused.clear();
+        self.retry.clear();
+        self.groups.clear();
+        if !documents.is_empty() {
+            self.attempts += 1;
+            self.groups.push(documents);
+        }
+    }
+
+    /// The server answered for each document of `group`.
+    fn answered(&mut self, group: &[usize], failures: Vec<(usize, Failure)>) {
+        let mut failure_of: Vec<Option<Failure>> = vec![None; group.len()];
+        for (place, failure) in failures {
+            if let Some(slot) = failure_of.get_mut(place) {
+                *slot = Some(failure);
+            }
+        }
+        for (&index, failure) in group.iter().zip(failure_of) {
+            let Some(failure) = failure else {
+                self.accepted = true;
+                self.verdicts.push((index, Verdict::Stored));
+                continue;
+            };
+            match failure.judgement {
+                Judgement::Duplicate => {
+                    self.accepted = true;
+                    self.duplicates.push((index, failure));
+                }
+                Judgement::Record => {
+                    self.accepted = true;
+                    self.verdicts.push((index, rejected(&failure)));
+                }
+                Judgement::Server | Judgement::Unknown => self.retry.push((index, failure)),
+                Judgement::Operator => {
+                    self.phase = Phase::Stop(failure.clone());
+                    self.retry.push((index, failure));
+                }
+            }
+        }
+    }
+
+    /// Nothing is known of any document of `group`.
+    fn failed(&mut self, group: Vec<usize>, failure: Failure) {
+        let attempts_left = self.attempts < self.max_attempts;
+        match failure.judgement {
+            Judgement::Record | Judgement::Unknown
+                if group.len() > 1
+                    && (failure.judgement == Judgement::Record || !attempts_left) =>
+            {
+                // The command was refused as a whole: one record may be the cause.
+                self.groups.extend(halves(group));
+            }
+            Judgement::Record => self.refuse(group, &failure),
+            Judgement::Unknown if !attempts_left => self.refuse(group, &failure),
+            Judgement::Server | Judgement::Duplicate | Judgement::Unknown => {
+                // Whatever this round has left would fare no better.
+                self.retry_all(group, &failure);
+            }
+            Judgement::Operator => {
+                self.retry_all(group, &failure);
+                self.phase = Phase::Stop(failure);
+            }
+        }
+    }
+
+    fn refuse(&mut self, group: Vec<usize>, failure: &Failure) {
+        self.refused.extend(group.into_iter().map(|index| (index, failure.clone())));
+    }
+
+    fn retry_all(&mut self, group: Vec<usize>, failure: &Failure) {
+        let unfinished = mem::take(&mut self.groups).into_iter().flatten().chain(group);
+        self.retry.extend(unfinished.map(|index| (index, failure.clone())));
+        if !self.accepted {
+            // Too early to say whom their refusal is about.
+            self.retry.append(&mut self.refused);
+        }
+    }
+
+    fn end_round_if_over(&mut self) {
+        let running = matches!(self.phase, Phase::Round);
+        if !running || !self.groups.is_empty() || !self.duplicates.is_empty() {
+            return;
+        }
+        if let Some(failure) = self.refused_by_the_server() {
+            self.phase = Phase::Unavailable(failure);
+            return;
+        }
+        for (index, failure) in mem::take(&mut self.refused) {
+            self.verdicts.push((index, rejected(&failure)));
+        }
+        if self.retry.is_empty() {
+            return;
+        }
+        if self.attempts < self.max_attempts {
+            self.phase = Phase::BackOff;
+            return;
+        }
+        // The attempts are used up. Where the server took other documents of this batch, what it
+        // refuses again and again for a reason outside the table is about these records.
+        let (singled_out, rest): (Open, Open) = mem::take(&mut self.retry)
+            .into_iter()
+            .partition(|(_, failure)| self.accepted && failure.judgement == Judgement::Unknown);
+        for (index, failure) in singled_out {
+            self.verdicts.push((index, rejected(&failure)));
+        }
+        self.retry = rest;
+        if let Some((_, failure)) = self.retry.first() {
+            self.phase = Phase::Unavailable(failure.clone());
+        }
+    }
+
+    /// Where every single document was refused, and alike, it is the server's doing.
+    fn refused_by_the_server(&self) -> Option<Failure> {
+        let (_, first) = self.refused.first()?;
+        let alike = self.refused.iter().all(|(_, failure)| failure.code == first.code);
+        let telling = self.refused.len() > 1 || first.judgement == Judgement::Unknown;
+        (!self.accepted && self.retry.is_empty() && alike && telling).then(|| first.clone())
+    }
+}
+
+fn indexes(open: &Open) -> impl Iterator<Item = usize> {
+    open.iter().map(|(index, _)| *index)
+}
+
+fn halves(mut group: Vec<usize>) -> [Vec<usize>; 2] {
+    let second = group.split_off(group.len() / 2);
+    // The last group is next: the first half goes first.
+    [second, group]
+}
+
+fn duplicate_verdict(found: Found, failure: &Failure) -> Verdict {
+    let rejection = match found {
+        Found::Same => return Verdict::Replayed,
+        Found::Other => Rejection::of_field(
+            Reason::IdConflict,
+            "message_id",
+            "another document is stored under this `message_id`",
+        ),
+        Found::Nothing => Rejection::new(
+            Reason::WriteRejected,
+            "a unique index other than that of `_id` holds this key already",
+        ),
+    };
+    Verdict::Rejected(Rejection { code: failure.code, ..rejection })
+}
+
+fn rejected(failure: &Failure) -> Verdict {
+    Verdict::Rejected(Rejection {
+        code: failure.code,
+        ..Rejection::new(Reason::WriteRejected, failure.message.clone())
+    })
+}
+
+#[cfg(test)]
+mod tests;

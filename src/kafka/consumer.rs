@@ -1,0 +1,253 @@
+//! The consumer: polling, pausing, committing. Only the poller polls; only the commit thread commits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::context::{GroupContext, GroupEvents};
+use super::settings;
+use crate::config::{AutoOffsetReset, Config};
+use crate::core::assignment::Assignment;
+use crate::core::offsets::Commit;
+use crate::core::partition::{Offset, Partition};
+use crate::core::record::{OpaqueHeaders, Timestamp};
+use crate::core::start::FirstStart;
+
+pub struct KafkaConsumer {
+    consumer: BaseConsumer<GroupContext>,
+    topic: String,
+}
+
+/// What one poll brought.
+pub enum Polled<'a> {
+    Record(Taken<'a>),
+    Nothing,
+    Trouble(Trouble),
+}
+
+/// What a poll says is wrong.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The client can't go on; only a new process helps.
+    Fatal(KafkaError),
+    /// No broker can be reached at present.
+    BrokersDown,
+    TopicMissing,
+    /// librdkafka deals with it.
+    Passing(KafkaError),
+}
+
+/// Whether the topic can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicState {
+    Missing,
+    Partitions(usize),
+}
+
+/// A message in librdkafka's memory.
+pub struct Taken<'a>(BorrowedMessage<'a>);
+
+impl KafkaConsumer {
+    /// A consumer of the configured topic that has not subscribed yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a property.
+    pub fn new(
+        config: &Config,
+        assignment: Arc<Assignment>,
+        events: Arc<dyn GroupEvents>,
+    ) -> KafkaResult<Self> {
+        let context = GroupContext {
+            topic: config.kafka.topic.clone(),
+            first_start: match config.kafka.auto_offset_reset {
+                AutoOffsetReset::Earliest => FirstStart::Earliest,
+                AutoOffsetReset::Latest => FirstStart::Latest,
+            },
+            attempts: config.consumer.max_retries,
+            assignment,
+            events,
+            paused: AtomicBool::new(false),
+            offset_was_reset: AtomicBool::new(false),
+        };
+        let consumer = settings::consumer(config).create_with_context(context)?;
+        Ok(Self { consumer, topic: config.kafka.topic.clone() })
+    }
+
+    /// Asks the brokers for the topic: whether they can be reached, and whether it is there.
+    ///
+    /// # Errors
+    /// When no broker answers within `timeout`, or one refuses.
+    pub fn topic_state(&self, timeout: Duration) -> KafkaResult<TopicState> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), timeout)?;
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
+            return Ok(TopicState::Missing);
+        };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Ok(TopicState::Missing)
+            }
+            Some(code) => Err(KafkaError::MetadataFetch(code)),
+            None if topic.partitions().is_empty() => Ok(TopicState::Missing),
+            None => Ok(TopicState::Partitions(topic.partitions().len())),
+        }
+    }
+
+    /// # Errors
+    /// When librdkafka refuses the subscription.
+    pub fn subscribe(&self) -> KafkaResult<()> {
+        self.consumer.subscribe(&[&self.topic])
+    }
+
+    /// Begins to leave the group: keep polling until [`KafkaConsumer::has_assignment`] is false.
+    pub fn unsubscribe(&self) {
+        self.consumer.unsubscribe();
+    }
+
+    #[must_use]
+    pub fn has_assignment(&self) -> bool {
+        self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
+    }
+
+    /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
+    /// that a rebalance asks).
+    pub fn poll(&self, timeout: Duration) -> Polled<'_> {
+        match self.consumer.poll(timeout) {
+            None => Polled::Nothing,
+            Some(Ok(message)) => Polled::Record(Taken(message)),
+            Some(Err(error)) => Polled::Trouble(Trouble::of(error)),
+        }
+    }
+
+    /// Pauses all that is assigned, and whatever comes to be assigned, until [`KafkaConsumer::resume`].
+    /// No record is delivered after this; what was prefetched is fetched again.
+    ///
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn pause(&self) -> KafkaResult<()> {
+        self.consumer.context().paused.store(true, Ordering::Relaxed);
+        let assignment = self.consumer.assignment()?;
+        if assignment.count() == 0 { Ok(()) } else { self.consumer.pause(&assignment) }
+    }
+
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn resume(&self) -> KafkaResult<()> {
+        self.consumer.context().paused.store(false, Ordering::Relaxed);
+        let assignment = self.consumer.assignment()?;
+        if assignment.count() == 0 { Ok(()) } else { self.consumer.resume(&assignment) }
+    }
+
+    /// Where the poll stands in each partition from which it has handed over anything: markers of
+    /// transactions move it without a record.
+    #[must_use]
+    pub fn positions(&self) -> Vec<(Partition, Offset)> {
+        let Ok(positions) = self.consumer.position() else { return Vec::new() };
+        positions
+            .elements()
+            .iter()
+            .filter_map(|element| match element.offset() {
+                KafkaOffset::Offset(offset) => {
+                    Some((Partition(element.partition()), Offset(offset)))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether librdkafka said, since the last call, that an offset was out of the log's range.
+    #[must_use]
+    pub fn take_offset_reset(&self) -> bool {
+        self.consumer.context().offset_was_reset.swap(false, Ordering::Relaxed)
+    }
+
+    /// The earliest offset that is left. Takes half a second beside a running fetch.
+    ///
+    /// # Errors
+    /// When the partition's broker doesn't answer within `timeout`.
+    pub fn earliest(&self, partition: Partition, timeout: Duration) -> KafkaResult<Offset> {
+        let (low, _) = self.consumer.fetch_watermarks(&self.topic, partition.0, timeout)?;
+        Ok(Offset(low))
+    }
+
+    /// Commits and waits for the answer: without any bound where a broker hangs.
+    ///
+    /// # Errors
+    /// The broker's answer, or that there is none.
+    pub fn commit(&self, commits: &[Commit]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for commit in commits {
+            let offset = KafkaOffset::Offset(commit.offset.0);
+            list.add_partition_offset(&self.topic, commit.partition.0, offset)?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync)
+    }
+}
+
+impl Trouble {
+    fn of(error: KafkaError) -> Self {
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            return Self::Fatal(error);
+        }
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => Self::BrokersDown,
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Self::TopicMissing
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => Self::Fatal(error),
+            _ => Self::Passing(error),
+        }
+    }
+}
+
+impl Taken<'_> {
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        Partition(self.0.partition())
+    }
+
+    #[must_use]
+    pub fn offset(&self) -> Offset {
+        Offset(self.0.offset())
+    }
+
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        match self.0.timestamp() {
+            KafkaTimestamp::NotAvailable => Timestamp::NotAvailable,
+            KafkaTimestamp::CreateTime(millis) => Timestamp::CreateTime(millis),
+            KafkaTimestamp::LogAppendTime(millis) => Timestamp::LogAppendTime(millis),
+        }
+    }
+
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// A copy that outlives the message.
+    #[must_use]
+    pub fn headers(&self) -> Option<OpaqueHeaders> {
+        self.0.headers().map(|headers| OpaqueHeaders::new(headers.detach()))
+    }
+}
+
+impl fmt::Debug for KafkaConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConsumer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}

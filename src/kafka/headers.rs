@@ -1,0 +1,92 @@
+//! Foreign headers and ours, joined. Names and values of the original may be any bytes.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+
+use crate::core::dead_letter::HEADER_PREFIX;
+use crate::core::record::OpaqueHeaders;
+
+/// The original's headers, without earlier ones of ours, and then `ours`.
+pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) -> OwnedHeaders {
+    let original = original.and_then(OpaqueHeaders::downcast_ref::<OwnedHeaders>);
+    let kept = original.map_or_else(OwnedHeaders::new, without_earlier_ones);
+    ours.iter().fold(kept, |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value.as_bytes()) })
+    })
+}
+
+/// A name that isn't UTF-8 can be copied whole, but not looked at: then all stays as it is, and a
+/// reader takes the last of two headers of one name.
+fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
+    let rebuilt = quietly(|| {
+        let earlier = original.iter().any(|header| header.key.starts_with(HEADER_PREFIX));
+        earlier.then(|| {
+            original
+                .iter()
+                .filter(|header| !header.key.starts_with(HEADER_PREFIX))
+                .fold(OwnedHeaders::new(), OwnedHeaders::insert)
+        })
+    });
+    rebuilt.flatten().unwrap_or_else(|| original.clone())
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic inside the Kafka client on a header name that isn't UTF-8, and says `None` then,
+/// without the noise of a panic.
+fn quietly<T>(look: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let seen = panic::catch_unwind(AssertUnwindSafe(look)).ok();
+    QUIET.set(false);
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_and_values(headers: &OwnedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
+    }
+
+    #[test]
+    fn ours_follow_the_original_ones_and_replace_earlier_ones_of_ours() {
+        let original = OwnedHeaders::new()
+            .insert(Header { key: "trace", value: Some("1") })
+            .insert(Header { key: "dlq.reason", value: Some("old") })
+            .insert(Header::<&str> { key: "trace", value: None })
+            .insert(Header { key: "", value: Some("") });
+        let original = OpaqueHeaders::new(original);
+        let joined = joined(Some(&original), &[("dlq.reason", "new".to_owned())]);
+        let expected = vec![
+            ("trace".to_owned(), Some(b"1".to_vec())),
+            ("trace".to_owned(), None),
+            (String::new(), Some(Vec::new())),
+            ("dlq.reason".to_owned(), Some(b"new".to_vec())),
+        ];
+        assert_eq!(names_and_values(&joined), expected);
+    }
+
+    #[test]
+    fn a_record_without_headers_gets_ours_alone() {
+        let joined = joined(None, &[("dlq.reason", "x".to_owned())]);
+        assert_eq!(names_and_values(&joined), vec![("dlq.reason".to_owned(), Some(b"x".to_vec()))]);
+    }
+}

@@ -1,0 +1,16 @@
+//! Kafka's client stops here: nothing outside this folder knows librdkafka.
+
+mod consumer;
+mod context;
+mod headers;
+mod problem;
+mod producer;
+mod settings;
+mod statistics;
+
+pub use consumer::{KafkaConsumer, Polled, Taken, TopicState, Trouble};
+pub use context::{Assigned, GroupEvents};
+pub use problem::{CommitProblem, dead_letter_advice};
+pub use producer::{DeadLetter, DeadLetterProducer, DeliveryEvents, SendOutcome};
+pub use rdkafka::error::KafkaError;
+pub use settings::message_timeout;

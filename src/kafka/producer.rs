@@ -1,0 +1,219 @@
+//! The dead letter producer. A dead letter is settled by its delivery report, never by the send.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use log::{debug, warn};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
+    ThreadedProducer,
+};
+
+use super::context::forward_log;
+use super::{headers, settings};
+use crate::config::Config;
+use crate::core::dead_letter::{Header as OurHeader, Ticket, VALUE_OMITTED, VALUE_SIZE};
+use crate::core::record::OpaqueHeaders;
+
+/// Who hears of each dead letter's end; called on a thread of librdkafka's or of a producer.
+pub trait DeliveryEvents: Send + Sync {
+    fn delivered(&self, ticket: &Ticket);
+    /// Kafka won't take it: `ticket`'s record is neither stored nor dead-lettered.
+    fn undeliverable(&self, ticket: &Ticket, error: &KafkaError);
+}
+
+/// A record on its way to the dead letter topic.
+pub struct DeadLetter<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub original_headers: Option<&'a OpaqueHeaders>,
+    pub headers: Vec<OurHeader>,
+    pub ticket: Ticket,
+}
+
+/// What came of handing a dead letter over.
+#[derive(Debug)]
+pub enum SendOutcome {
+    /// Its end will be told to [`DeliveryEvents`].
+    Sent,
+    /// The producer's queue is full; the same again later.
+    QueueFull,
+    Refused(KafkaError),
+}
+
+/// One for all writers: a producer that sends dead letters in company, and one that sends a single one
+/// a batch, for those that the broker refused with their company.
+pub struct DeadLetterProducer {
+    topic: Arc<str>,
+    in_company: Producer,
+    alone: Arc<Producer>,
+}
+
+type Producer = ThreadedProducer<DeliveryContext>;
+
+impl DeadLetterProducer {
+    /// # Errors
+    /// When librdkafka refuses a property.
+    pub fn new(config: &Config, events: &Arc<dyn DeliveryEvents>) -> KafkaResult<Self> {
+        let topic: Arc<str> = config.kafka.dead_letter_topic.as_str().into();
+        let slot = Arc::new(OnceLock::new());
+        let context = || DeliveryContext {
+            topic: Arc::clone(&topic),
+            events: Arc::clone(events),
+            omits_oversized_values: settings::omits_oversized_values(config),
+            alone: Arc::clone(&slot),
+        };
+        let alone: Producer = settings::solo_producer(config).create_with_context(context())?;
+        let alone = Arc::new(alone);
+        let in_company = settings::producer(config).create_with_context(context())?;
+        slot.get_or_init(|| Arc::downgrade(&alone));
+        Ok(Self { topic, in_company, alone })
+    }
+
+    /// Hands a dead letter over; doesn't wait.
+    pub fn send(&self, letter: &DeadLetter<'_>) -> SendOutcome {
+        let all_headers = headers::joined(letter.original_headers, &letter.headers);
+        let delivery =
+            Box::new(Delivery { ticket: letter.ticket.clone(), attempt: Attempt::InCompany });
+        let record = record(&self.topic, letter.key, letter.value, all_headers, delivery);
+        match self.in_company.send(record) {
+            Ok(()) => SendOutcome::Sent,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                SendOutcome::QueueFull
+            }
+            Err((error, _)) => SendOutcome::Refused(error),
+        }
+    }
+
+    /// Waits until every dead letter has its report, up to `timeout` for each producer.
+    ///
+    /// # Errors
+    /// When some are still under way.
+    pub fn flush(&self, timeout: Duration) -> KafkaResult<()> {
+        self.in_company.flush(timeout)?;
+        self.alone.flush(timeout)
+    }
+}
+
+fn record<'a>(
+    topic: &'a str,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: OwnedHeaders,
+    delivery: Box<Delivery>,
+) -> BaseRecord<'a, [u8], [u8], Box<Delivery>> {
+    let mut record = BaseRecord::with_opaque_to(topic, delivery).headers(headers);
+    if let Some(key) = key {
+        record = record.key(key);
+    }
+    if let Some(value) = value {
+        record = record.payload(value);
+    }
+    record
+}
+
+struct Delivery {
+    ticket: Ticket,
+    attempt: Attempt,
+}
+
+/// How a dead letter was sent: each refusal leaves fewer ways.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    InCompany,
+    Alone,
+    WithoutValue,
+}
+
+struct DeliveryContext {
+    topic: Arc<str>,
+    events: Arc<dyn DeliveryEvents>,
+    omits_oversized_values: bool,
+    /// Weak, since that producer owns a context of this kind itself.
+    alone: Arc<OnceLock<Weak<Producer>>>,
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        forward_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!("dead letter producer: {error}: {reason}");
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
+    type DeliveryOpaque = Box<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Self::DeliveryOpaque) {
+        let (error, message) = match result {
+            Ok(_) => return self.events.delivered(&delivery.ticket),
+            Err((error, message)) => (error, message),
+        };
+        let Some(next) = self.next_attempt(delivery.attempt, error) else {
+            return self.events.undeliverable(&delivery.ticket, error);
+        };
+        let ticket = delivery.ticket;
+        let next_delivery = Box::new(Delivery { ticket: ticket.clone(), attempt: next });
+        if let Err(error) = self.send_again(message, next_delivery) {
+            self.events.undeliverable(&ticket, &error);
+        }
+    }
+}
+
+impl DeliveryContext {
+    fn next_attempt(&self, attempt: Attempt, error: &KafkaError) -> Option<Attempt> {
+        match attempt {
+            Attempt::InCompany if may_be_a_neighbours_fault(error) => Some(Attempt::Alone),
+            Attempt::Alone if self.omits_oversized_values && is_too_large(error) => {
+                Some(Attempt::WithoutValue)
+            }
+            Attempt::InCompany | Attempt::Alone | Attempt::WithoutValue => None,
+        }
+    }
+
+    fn send_again(&self, message: &BorrowedMessage<'_>, delivery: Box<Delivery>) -> KafkaResult<()> {
+        let gone = || KafkaError::MessageProduction(RDKafkaErrorCode::Destroy);
+        let alone = self.alone.get().and_then(Weak::upgrade).ok_or_else(gone)?;
+        let mut headers =
+            message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let mut value = message.payload();
+        if delivery.attempt == Attempt::WithoutValue {
+            let id = delivery.ticket.id;
+            warn!(partition = id.partition.0, offset = id.offset.0;
+                "a dead letter is too large for its topic: its value is left out");
+            let size = value.take().map_or(0, <[u8]>::len).to_string();
+            headers = headers
+                .insert(Header { key: VALUE_OMITTED, value: Some("true") })
+                .insert(Header { key: VALUE_SIZE, value: Some(&size) });
+        }
+        let record = record(&self.topic, message.key(), value, headers, delivery);
+        alone.send(record).map_err(|(error, _)| error)
+    }
+}
+
+/// The broker judges a batch as a whole: these may be about another record of it.
+fn may_be_a_neighbours_fault(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::MessageBatchTooLarge
+                | RDKafkaErrorCode::InvalidMessage
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidTimestamp
+        )
+    )
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+    )
+}

@@ -1,0 +1,76 @@
+//! The few numbers that we take from librdkafka's statistics.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::core::partition::{Offset, Partition};
+
+/// What the statistics say of our topic and of the brokers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// Per partition, up to where it can be read: the last stable offset.
+    pub readable: Vec<(Partition, Offset)>,
+    pub any_broker_up: bool,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: HashMap<String, Topic>,
+    #[serde(default)]
+    brokers: HashMap<String, Broker>,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    #[serde(default)]
+    partitions: HashMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    partition: i32,
+    #[serde(default = "unknown")]
+    ls_offset: i64,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    #[serde(default)]
+    state: String,
+}
+
+fn unknown() -> i64 {
+    -1
+}
+
+pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Error> {
+    let statistics: Statistics = serde_json::from_slice(json)?;
+    let partitions = statistics.topics.get(topic).map(|topic| &topic.partitions);
+    let readable = partitions
+        .into_iter()
+        .flat_map(HashMap::values)
+        // Partition -1 is librdkafka's own; a negative offset is one that it doesn't know yet.
+        .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
+        .map(|partition| (Partition(partition.partition), Offset(partition.ls_offset)))
+        .collect();
+    let any_broker_up = statistics.brokers.values().any(|broker| broker.state == "UP");
+    Ok(Snapshot { readable, any_broker_up })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_give_the_last_stable_offsets_of_our_topic() {
+        let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
+            "ours":{"partitions":{"0":{"partition":0,"ls_offset":17},"-1":{"partition":-1,"ls_offset":9},
+                                  "1":{"partition":1,"ls_offset":-1001}}},
+            "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
+        let snapshot = read(json, "ours").expect("statistics");
+        assert_eq!(snapshot.readable, vec![(Partition(0), Offset(17))]);
+        assert!(snapshot.any_broker_up);
+    }
+}

@@ -1,0 +1,123 @@
+//! Whom a driver error is about: one table for command errors and for per-document errors, since the
+//! latter may be the server's as well. Nothing else looks into driver errors.
+
+use mongodb::error::{
+    Error, ErrorKind, IndexedWriteError, InsertManyError, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR,
+    SYSTEM_OVERLOADED_ERROR,
+};
+
+use crate::core::write_plan::{Failure, InsertOutcome, Judgement};
+
+/// What a failed insert says of its documents.
+pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
+    if let ErrorKind::InsertMany(InsertManyError {
+        write_errors: Some(write_errors),
+        write_concern_error: None,
+        ..
+    }) = error.kind.as_ref()
+    {
+        let failures = write_errors.iter().map(|error| (error.index, document_failure(error)));
+        return InsertOutcome::Answered(failures.collect());
+    }
+    InsertOutcome::Failed(failure(error))
+}
+
+fn document_failure(error: &IndexedWriteError) -> Failure {
+    Failure {
+        judgement: judge_code(error.code),
+        code: Some(error.code),
+        message: error.message.clone(),
+    }
+}
+
+/// What an error says as a whole.
+pub(super) fn failure(error: &Error) -> Failure {
+    let is_transient = [RETRYABLE_WRITE_ERROR, RETRYABLE_ERROR, SYSTEM_OVERLOADED_ERROR]
+        .iter()
+        .any(|label| error.contains_label(label));
+    let (judgement, code, message) = match error.kind.as_ref() {
+        ErrorKind::Command(command) => {
+            (judge_code(command.code), Some(command.code), command.message.clone())
+        }
+        ErrorKind::InsertMany(InsertManyError { write_concern_error: Some(refused), .. }) => {
+            // The documents may be there, but not as safely as was asked for: nothing is settled.
+            let judgement = match judge_code(refused.code) {
+                Judgement::Operator => Judgement::Operator,
+                _ => Judgement::Server,
+            };
+            let message = format!("write concern not satisfied: {}", refused.message);
+            (judgement, Some(refused.code), message)
+        }
+        kind => (judge_kind(kind), None, error.to_string()),
+    };
+    let judgement = if is_transient { Judgement::Server } else { judgement };
+    Failure { judgement, code, message }
+}
+
+fn judge_kind(kind: &ErrorKind) -> Judgement {
+    match kind {
+        ErrorKind::Authentication { .. }
+        | ErrorKind::InvalidTlsConfig { .. }
+        | ErrorKind::IncompatibleServer { .. }
+        | ErrorKind::SessionsNotSupported => Judgement::Operator,
+        // The driver refuses a document that is too large, and with it the whole insert.
+        ErrorKind::InvalidArgument { .. } => Judgement::Record,
+        _ => Judgement::Server,
+    }
+}
+
+/// The server's error codes, by their meaning in its `error_codes.yml`.
+fn judge_code(code: i32) -> Judgement {
+    match code {
+        // DuplicateKey, and its older forms.
+        11000 | 11001 | 12582 => Judgement::Duplicate,
+        // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON,
+        // DollarPrefixedFieldName, InvalidIdField, NotSingleValueField, InvalidDBRef,
+        // EmptyFieldName, DottedFieldName, DocumentValidationFailure, CannotIndexParallelArrays,
+        // BSONObjectTooLarge (and older forms), KeyTooLong, geo and text keys that can't be extracted.
+        2 | 9 | 14 | 15 | 16 | 22 | 52 | 53 | 54 | 55 | 56 | 57 | 121 | 171 | 10334 | 17280
+        | 17419 | 17420 | 16755 | 16756 | 17261 | 17262 => Judgement::Record,
+        // Unauthorized, AuthenticationFailed, UserNotFound, IllegalOperation, CommandNotFound,
+        // InvalidNamespace, UnknownReplWriteConcern, CommandNotSupported, CommandNotSupportedOnView,
+        // CollectionIsSharded views and time-series refusals, APIVersionError, APIStrictError.
+        13 | 18 | 11 | 20 | 59 | 73 | 79 | 115 | 166 | 322 | 323 => Judgement::Operator,
+        // Network, shutdown, elections, interruptions, time limits, locks, write conflicts, write
+        // concern, stale routing, disk and quota.
+        6 | 7 | 24 | 43 | 46 | 50 | 63 | 64 | 70 | 82 | 89 | 91 | 100 | 112 | 133 | 134 | 150
+        | 189 | 202 | 216 | 234 | 239 | 246 | 261 | 262 | 314 | 317 | 364 | 365 | 384 | 391 | 402
+        | 8000 | 9001 | 10107 | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => {
+            Judgement::Server
+        }
+        _ => Judgement::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_judged_by_whom_they_are_about() {
+        let table = [
+            (11000, Judgement::Duplicate),
+            (121, Judgement::Record),
+            (10334, Judgement::Record),
+            (22, Judgement::Record),
+            (2, Judgement::Record),
+            (13, Judgement::Operator),
+            (18, Judgement::Operator),
+            (73, Judgement::Operator),
+            (91, Judgement::Server),
+            (189, Judgement::Server),
+            (10107, Judgement::Server),
+            (11600, Judgement::Server),
+            (14031, Judgement::Server),
+            (64, Judgement::Server),
+            (1, Judgement::Unknown),
+            (96, Judgement::Unknown),
+        ];
+        for (code, expected) in table {
+            assert_eq!(judge_code(code), expected, "code {code}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How much is taken off Kafka and not settled, against its bounds.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::messages::Weight;
+use crate::core::record::Record;
+
+/// What a record costs beside its key and value: its entry in the batch, the bookkeeping, a share of
+/// its document's fields.
+const RECORD_OVERHEAD: usize = 128;
+
+/// Shared as two counters: the poller adds, the committer takes away.
+pub struct InFlight {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    max_messages: usize,
+    max_bytes: usize,
+    /// Holds one wake-up: more would say nothing new.
+    room: (Sender<()>, Receiver<()>),
+}
+
+impl Weight {
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self { messages: 1, bytes: record.size() + RECORD_OVERHEAD }
+    }
+}
+
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::iter::Sum for Weight {
+    fn sum<I: Iterator<Item = Self>>(weights: I) -> Self {
+        weights.fold(Self::default(), |mut sum, weight| {
+            sum += weight;
+            sum
+        })
+    }
+}
+
+impl InFlight {
+    #[must_use]
+    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self {
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            max_messages,
+            max_bytes,
+            room: bounded(1),
+        }
+    }
+
+    /// Whether `weight` fits beside what is in flight. One batch alone always does: a record may be
+    /// larger than the bound.
+    #[must_use]
+    pub fn has_room(&self, weight: Weight) -> bool {
+        let now = self.now();
+        now.messages == 0
+            || (now.messages + weight.messages <= self.max_messages
+                && now.bytes + weight.bytes <= self.max_bytes)
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Weight {
+        Weight {
+            messages: self.messages.load(Ordering::Acquire),
+            bytes: self.bytes.load(Ordering::Acquire),
+        }
+    }
+
+    pub fn add(&self, weight: Weight) {
+        self.messages.fetch_add(weight.messages, Ordering::AcqRel);
+        self.bytes.fetch_add(weight.bytes, Ordering::AcqRel);
+    }
+
+    pub fn remove(&self, weight: Weight) {
+        self.messages.fetch_sub(weight.messages, Ordering::AcqRel);
+        self.bytes.fetch_sub(weight.bytes, Ordering::AcqRel);
+        // A wake-up that is already waiting serves as well.
+        let _ = self.room.0.try_send(());
+    }
+
+    /// Waits until something was settled since the last wait, up to `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) {
+        // A time-out is as good an end: the caller looks again.
+        let _ = self.room.1.recv_timeout(timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_but_one_batch_always_fits() {
+        let in_flight = InFlight::new(10, 1000);
+        let weight = |messages, bytes| Weight { messages, bytes };
+        assert!(in_flight.has_room(weight(1, 5000)), "alone it fits");
+        in_flight.add(weight(1, 5000));
+        assert!(!in_flight.has_room(weight(1, 1)));
+        in_flight.remove(weight(1, 5000));
+        in_flight.add(weight(9, 500));
+        assert!(in_flight.has_room(weight(1, 500)));
+        assert!(!in_flight.has_room(weight(2, 2)));
+        assert!(!in_flight.has_room(weight(1, 501)));
+        in_flight.remove(weight(9, 500));
+        assert_eq!(in_flight.now(), Weight::default());
+    }
+}

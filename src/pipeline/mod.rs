@@ -1,0 +1,26 @@
+//! The threads and what they say to each other. Data flows one way:
+//!
+//! ```text
+//! Kafka → poller → writers → MongoDB
+//!            │        └────→ dead letter topic
+//!            └─→ committer ←── settlements      committer → Kafka
+//! ```
+
+mod committer;
+mod failure;
+mod gate;
+mod group;
+mod in_flight;
+mod messages;
+mod memory;
+mod poller;
+mod reading;
+mod settling;
+mod stop;
+mod supervisor;
+mod threads;
+mod watch;
+mod writer;
+
+pub use failure::Failure;
+pub use supervisor::DataConsumer;

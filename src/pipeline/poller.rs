@@ -1,0 +1,392 @@
+//! The poller: alone polls Kafka, gathers records into batches, and hands these to the writers.
+//!
+//! Natural batching: a full batch goes as soon as there is room; one that isn't goes as soon as Kafka
+//! has nothing more ready and a writer is idle. So a backlog goes in full batches, a lone message at
+//! once, and no timer is waited out. It polls whatever happens: a member that doesn't is thrown out.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Select, Sender, TrySendError};
+use log::{debug, error, info, warn};
+
+use super::failure::Failure;
+use super::in_flight::InFlight;
+use super::messages::{ToCommitter, Weight};
+use super::reading::{Continuity, Readings};
+use super::stop::StopSignal;
+use super::writer::WriterContext;
+use crate::core::assignment::Assignment;
+use crate::core::partition::{Epoch, Offset, Partition, RecordId};
+use crate::core::record::Batch;
+use crate::core::run::RecordRun;
+use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, Trouble};
+use crate::observe::{Health, MetricsCollector, RateLimited};
+
+/// The longest poll: a stop is noticed after it.
+const LONGEST_POLL: Duration = Duration::from_millis(250);
+/// How long a batch that isn't full waits for more while no writer is idle.
+const FILL_POLL: Duration = Duration::from_millis(2);
+/// One wait for room; the group is served between two of them.
+const PRESSURE_SLICE: Duration = Duration::from_millis(100);
+/// A pause costs up to a second and the prefetch: only pressure that lasts is worth it.
+const PAUSE_AFTER: Duration = Duration::from_secs(3);
+/// How often positions are told while there is nothing to take.
+const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest look for the earliest offset that is left.
+const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Poller {
+    pub consumer: Arc<KafkaConsumer>,
+    pub batches: Sender<Batch>,
+    pub committer: Sender<ToCommitter>,
+    pub brokers_down: Sender<()>,
+    pub writers: Arc<WriterContext>,
+    pub in_flight: Arc<InFlight>,
+    pub assignment: Arc<Assignment>,
+    pub stop: StopSignal,
+    pub metrics: Arc<MetricsCollector>,
+    pub health: Arc<Health>,
+    pub topic: String,
+    pub batch_size: usize,
+    pub batch_bytes: usize,
+    pub poll_timeout: Duration,
+}
+
+struct State {
+    poller: Poller,
+    readings: Readings,
+    /// The batch that goes next.
+    hand: Batch,
+    /// What came while `hand` was full and waited.
+    next: Batch,
+    /// What the last batch came to: the next one won't be far from it.
+    expected: Weight,
+    /// The last poll brought nothing.
+    is_drained: bool,
+    pressed_since: Option<Instant>,
+    is_paused: bool,
+    positions_told: Instant,
+    troubles: RateLimited,
+}
+
+impl Poller {
+    /// Runs until the stop, then leaves the group with all settled that could be.
+    ///
+    /// # Errors
+    /// When the client can't go on.
+    pub fn run(self) -> Result<(), Failure> {
+        let now = Instant::now();
+        State {
+            poller: self,
+            readings: Readings::default(),
+            hand: Batch::new(now),
+            next: Batch::new(now),
+            expected: Weight::default(),
+            is_drained: false,
+            pressed_since: None,
+            is_paused: false,
+            positions_told: now,
+            troubles: RateLimited::default(),
+        }
+        .run()
+    }
+}
+
+impl State {
+    fn run(mut self) -> Result<(), Failure> {
+        self.poller
+            .consumer
+            .subscribe()
+            .map_err(|error| Failure::Running(format!("can't subscribe: {error}")))?;
+        while !self.poller.stop.is_stopping() {
+            self.poller.health.beat(Instant::now());
+            self.turn()?;
+        }
+        self.leave()
+    }
+
+    /// Hands over what is ready, and polls once.
+    fn turn(&mut self) -> Result<(), Failure> {
+        let is_full = self.is_full(&self.hand);
+        if !is_full {
+            self.pressure_is_over();
+        }
+        let is_ready = is_full || (self.is_drained && !self.hand.is_empty() && self.is_writer_idle());
+        if is_ready && self.try_dispatch() {
+            return Ok(());
+        }
+        if is_full {
+            self.wait_under_pressure();
+        }
+        let timeout = if is_full {
+            Duration::ZERO
+        } else if self.hand.is_empty() {
+            if self.is_drained { self.poller.poll_timeout.min(LONGEST_POLL) } else { Duration::ZERO }
+        } else if self.is_drained {
+            FILL_POLL
+        } else {
+            Duration::ZERO
+        };
+        self.poll(timeout)
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let consumer = Arc::clone(&self.poller.consumer);
+        let polled = consumer.poll(timeout);
+        // A rebalance may have happened inside: what is no longer ours is not ours to store.
+        if self.readings.renew(&self.poller.assignment) {
+            self.drop_what_is_gone();
+        }
+        match polled {
+            Polled::Record(taken) => {
+                self.is_drained = false;
+                self.take(&taken);
+            }
+            Polled::Nothing => {
+                self.is_drained = true;
+                self.tell_positions();
+            }
+            Polled::Trouble(trouble) => {
+                self.is_drained = true;
+                self.trouble(trouble)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, taken: &Taken<'_>) {
+        if self.poller.consumer.take_offset_reset() {
+            self.readings.suspect_all();
+        }
+        let (partition, offset) = (taken.partition(), taken.offset());
+        let epoch = match self.readings.take(partition, offset) {
+            Continuity::Usual(epoch) => epoch,
+            Continuity::Gap { epoch, from } => {
+                self.look_at_gap(partition, from, offset);
+                epoch
+            }
+            Continuity::WentBack { from } => self.begin_anew(partition, from, offset),
+            Continuity::NotOurs => return,
+        };
+        let is_hand_full = self.is_full(&self.hand);
+        let batch = if is_hand_full { &mut self.next } else { &mut self.hand };
+        if batch.is_empty() {
+            *batch = Batch::with_capacity(Instant::now(), self.expected.messages, self.expected.bytes);
+        }
+        let id = RecordId { partition, epoch, offset };
+        batch.push(id, taken.timestamp(), taken.key(), taken.value(), taken.headers());
+        if is_hand_full && self.is_full(&self.next) {
+            self.pause();
+        }
+    }
+
+    /// Whether retention has deleted what lies before `offset`; compaction and transactions leave gaps
+    /// as well, but the log's start then lies below them.
+    fn look_at_gap(&self, partition: Partition, from: Offset, offset: Offset) {
+        match self.poller.consumer.earliest(partition, EARLIEST_TIMEOUT) {
+            Ok(earliest) if earliest > from => {
+                let to = earliest.min(offset);
+                self.poller.metrics.count_offsets_skipped(to.since(from));
+                error!(topic = self.poller.topic, partition = partition.0, from = from.0, to = to.0,
+                    count = to.since(from);
+                    "retention has deleted records before this worker read them; they are lost to it");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(partition = partition.0, from = from.0, to = offset.0;
+                "can't tell whether a gap is lost data: {error}"),
+        }
+    }
+
+    /// The log was cut, and goes on below what was read: bookkeeping for this partition starts over.
+    fn begin_anew(&mut self, partition: Partition, from: Offset, offset: Offset) -> Epoch {
+        error!(topic = self.poller.topic, partition = partition.0, expected = from.0, offset = offset.0;
+            "the log goes on below what was read: it was cut or made anew; reading on from there");
+        let epoch = self.poller.assignment.begin(partition);
+        self.readings.renew(&self.poller.assignment);
+        self.drop_what_is_gone();
+        self.readings.take(partition, offset);
+        let begun = Assigned { partition, epoch, start: offset, committed: None };
+        self.tell(ToCommitter::Assigned(vec![begun]));
+        epoch
+    }
+
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.len() >= self.poller.batch_size || batch.bytes() >= self.poller.batch_bytes
+    }
+
+    fn is_writer_idle(&self) -> bool {
+        self.poller.batches.is_empty() && self.poller.writers.idle.load(Ordering::Acquire) > 0
+    }
+
+    /// Sends the batch in hand if there is room for it. Only the poller sends, so room that is there
+    /// stays there: the committer can be told first.
+    fn try_dispatch(&mut self) -> bool {
+        if self.hand.is_empty() {
+            return true;
+        }
+        let weight: Weight = self.hand.records().iter().map(Weight::of).sum();
+        if self.poller.batches.is_full() || !self.poller.in_flight.has_room(weight) {
+            return false;
+        }
+        let empty = Batch::new(Instant::now());
+        let next = std::mem::replace(&mut self.next, empty);
+        let batch = std::mem::replace(&mut self.hand, next);
+        self.expected = Weight { messages: batch.len(), bytes: batch.bytes() };
+        let runs = RecordRun::collect(batch.records().iter().map(|record| record.id));
+        self.poller.in_flight.add(weight);
+        let now = self.poller.in_flight.now();
+        self.poller.metrics.set_in_flight(now.messages, now.bytes);
+        let consumed = u64::try_from(weight.messages).unwrap_or(u64::MAX);
+        self.poller.metrics.count_consumed(consumed);
+        self.tell(ToCommitter::Dispatched { runs, taken_at: batch.taken_at() });
+        match self.poller.batches.try_send(batch) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                // The writers are gone, and with them the process: the batch stays uncommitted.
+                debug!("a batch found no writer");
+            }
+        }
+        true
+    }
+
+    fn wait_under_pressure(&mut self) {
+        let now = Instant::now();
+        let since = *self.pressed_since.get_or_insert(now);
+        if !self.is_paused && now.duration_since(since) >= PAUSE_AFTER {
+            self.pause();
+        }
+        if self.poller.batches.is_full() {
+            let mut select = Select::new();
+            select.send(&self.poller.batches);
+            // Ready or not, the next turn looks.
+            let _ = select.ready_timeout(PRESSURE_SLICE);
+        } else {
+            self.poller.in_flight.wait_for_room(PRESSURE_SLICE);
+        }
+    }
+
+    fn pressure_is_over(&mut self) {
+        self.pressed_since = None;
+        if self.is_paused {
+            match self.poller.consumer.resume() {
+                Ok(()) => {
+                    self.is_paused = false;
+                    self.poller.metrics.set_paused(false);
+                    info!("consumption resumed");
+                }
+                Err(error) => warn!("can't resume, trying again: {error}"),
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.is_paused {
+            return;
+        }
+        match self.poller.consumer.pause() {
+            Ok(()) => {
+                self.is_paused = true;
+                self.poller.metrics.set_paused(true);
+                info!("consumption paused: the writers have been busy for seconds");
+            }
+            Err(error) => warn!("can't pause, trying again: {error}"),
+        }
+    }
+
+    fn drop_what_is_gone(&mut self) {
+        let readings = &self.readings;
+        let mut dropped = 0;
+        for batch in [&mut self.hand, &mut self.next] {
+            dropped += batch.take_if(|id| readings.epoch(id.partition) != Some(id.epoch)).len();
+        }
+        if dropped > 0 {
+            debug!("{dropped} records of partitions that are gone were dropped");
+        }
+    }
+
+    /// Everything below the positions is handed over when nothing is in hand: then they say how far
+    /// markers of transactions have moved us.
+    fn tell_positions(&mut self) {
+        let now = Instant::now();
+        let is_time = now.duration_since(self.positions_told) >= POSITIONS_INTERVAL;
+        if !self.hand.is_empty() || !self.next.is_empty() || !is_time {
+            return;
+        }
+        self.positions_told = now;
+        let positions: Vec<_> = self
+            .poller
+            .consumer
+            .positions()
+            .into_iter()
+            .filter_map(|(partition, offset)| {
+                self.readings.epoch(partition).map(|epoch| (partition, epoch, offset))
+            })
+            .collect();
+        if !positions.is_empty() {
+            self.tell(ToCommitter::Reached(positions));
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        match trouble {
+            Trouble::Fatal(error) => return Err(fatal(&error)),
+            Trouble::BrokersDown => {
+                // One request waiting is enough.
+                let _ = self.poller.brokers_down.try_send(());
+                self.log_trouble("no broker can be reached");
+            }
+            Trouble::TopicMissing => {
+                self.poller.health.set_topic_exists(false);
+                let text = format!("the topic `{}` is missing: waiting for it", self.poller.topic);
+                self.log_trouble(&text);
+            }
+            Trouble::Passing(error) => self.log_trouble(&error.to_string()),
+        }
+        // Errors may come without a pause between them.
+        let _ = self.poller.stop.wait(FILL_POLL);
+        Ok(())
+    }
+
+    fn log_trouble(&self, what: &str) {
+        if let Some(suppressed) = self.troubles.admit(Instant::now()) {
+            warn!(suppressed; "{what}");
+        }
+    }
+
+    /// The ordered end: what is in hand goes out, the writers finish, the group hears that we leave.
+    fn leave(mut self) -> Result<(), Failure> {
+        while !self.hand.is_empty() && !self.poller.stop.is_past_deadline() {
+            if !self.try_dispatch() {
+                self.wait_under_pressure();
+            }
+        }
+        let State { poller, .. } = self;
+        let Poller { consumer, batches, stop, .. } = poller;
+        // The writers end when they have taken what is queued.
+        drop(batches);
+        // The revoke that this brings about waits for them, and commits.
+        consumer.unsubscribe();
+        let patience = stop.settle_by().unwrap_or_else(Instant::now) + LEAVE_PATIENCE;
+        while consumer.has_assignment() && Instant::now() < patience {
+            // Whatever still comes is Kafka's to deliver again.
+            let _ = consumer.poll(FILL_POLL);
+        }
+        // The last one that holds the consumer closes it: here, where its callbacks may wait.
+        drop(consumer);
+        Ok(())
+    }
+
+    fn tell(&self, message: ToCommitter) {
+        // A committer that is gone has ended the process already.
+        let _ = self.poller.committer.send(message);
+    }
+}
+
+/// How long leaving the group may take beyond the settling.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
+
+fn fatal(error: &KafkaError) -> Failure {
+    Failure::Running(format!("the Kafka client can't go on: {error}"))
+}

@@ -1,0 +1,92 @@
+//! The wish to stop, as every thread sees it: a flag with a deadline that also ends waits.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+/// Cloned to every thread; any of them may ask, the first one counts.
+#[derive(Clone)]
+pub struct StopSignal {
+    /// Nothing is ever sent: that the sender is gone wakes everyone.
+    asked: Receiver<Infallible>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Under a lock, since whoever asks drops it.
+    sender: Mutex<Option<Sender<Infallible>>>,
+    settle_by: OnceLock<Instant>,
+}
+
+impl StopSignal {
+    #[must_use]
+    pub fn new() -> Self {
+        // The capacity is of no matter: nothing can be sent.
+        let (sender, asked) = bounded(0);
+        let shared = Shared { sender: Mutex::new(Some(sender)), settle_by: OnceLock::new() };
+        Self { asked, shared: Arc::new(shared) }
+    }
+
+    /// Asks everyone to stop; what can't be settled by `settle_by` is given up, uncommitted.
+    pub fn ask(&self, settle_by: Instant) {
+        self.shared.settle_by.get_or_init(|| settle_by);
+        *self.shared.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.settle_by().is_some()
+    }
+
+    /// `None` while nobody has asked to stop.
+    #[must_use]
+    pub fn settle_by(&self) -> Option<Instant> {
+        self.shared.settle_by.get().copied()
+    }
+
+    #[must_use]
+    pub fn is_past_deadline(&self) -> bool {
+        self.settle_by().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Waits, but no longer than until the stop; says whether it came.
+    #[must_use]
+    pub fn wait(&self, duration: Duration) -> bool {
+        match self.asked.recv_timeout(duration) {
+            Ok(never) => match never {},
+            Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
+    }
+
+    /// Waits for the stop, however long that takes.
+    pub fn wait_for_stop(&self) {
+        match self.asked.recv() {
+            Ok(never) => match never {},
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_ends_waits_and_is_seen_by_all() {
+        let stop = StopSignal::new();
+        let other = stop.clone();
+        assert!(!other.wait(Duration::ZERO));
+        assert!(!other.is_stopping());
+        let deadline = Instant::now();
+        stop.ask(deadline);
+        assert!(other.wait(Duration::from_secs(3600)), "returns at once");
+        other.wait_for_stop();
+        assert!(other.is_stopping());
+        assert!(other.is_past_deadline());
+        stop.ask(deadline + Duration::from_secs(1));
+        assert_eq!(other.settle_by(), Some(deadline), "the first deadline counts");
+    }
+}

@@ -1,0 +1,101 @@
+//! Named threads that are watched: whichever ends, the supervisor hears of it.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::Sender;
+
+use super::failure::Failure;
+use super::messages::Event;
+
+/// Starts the process's threads.
+pub struct Threads {
+    events: Sender<Event>,
+    /// Those that a stop waits for.
+    awaited: Vec<(String, JoinHandle<()>)>,
+}
+
+impl Threads {
+    #[must_use]
+    pub fn new(events: Sender<Event>) -> Self {
+        Self { events, awaited: Vec::new() }
+    }
+
+    /// Runs `work` on a thread called `name` for as long as the process runs: its end, by a return or a
+    /// panic, is an event, and a stop waits for it.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn spawn(
+        &mut self,
+        name: impl Into<String>,
+        work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let name = name.into();
+        let body = self.watched(name.clone(), true, work);
+        let handle = start(&name, body)?;
+        self.awaited.push((name, handle));
+        Ok(())
+    }
+
+    /// The same for work that has an end of its own: only a failure is an event, and nobody waits.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn spawn_finite(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        start(name, self.watched(name.to_owned(), false, work)).map(drop)
+    }
+
+    /// For what ends with the process only.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn spawn_detached(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Failure> {
+        self.spawn_finite(name, move || {
+            work();
+            Ok(())
+        })
+    }
+
+    fn watched(
+        &self,
+        thread: String,
+        tells_of_success: bool,
+        work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+    ) -> impl FnOnce() + Send + 'static {
+        let events = self.events.clone();
+        move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(work))
+                .unwrap_or_else(|_| Err(Failure::Running(format!("thread `{thread}` panicked"))));
+            if tells_of_success || result.is_err() {
+                // The supervisor is gone only when the process ends anyway.
+                let _ = events.send(Event::Ended { thread, result });
+            }
+        }
+    }
+
+    /// Those that a stop still waits for.
+    #[must_use]
+    pub fn running(&self) -> Vec<&str> {
+        self.awaited
+            .iter()
+            .filter(|(_, handle)| !handle.is_finished())
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| Failure::Running(format!("can't start thread `{name}`: {error}")))
+}
