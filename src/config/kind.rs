@@ -222,6 +222,17 @@ fn mongo_uri(text: String) -> Result<Value, String> {
             "found white space or a control character in it, expected {expected}"
         ));
     }
+    // Most likely the `?` is one of the password's, and what follows it no option but the rest of it.
+    if text
+        .split_once('?')
+        .is_some_and(|(_, options)| options.contains('@'))
+    {
+        return Err(
+            "found an `@` behind a `?`; write `%3F` for a `?` in the credentials, and `%40` for an \
+             `@` in an option"
+                .into(),
+        );
+    }
     Ok(Value::Uri(SecretUri::new(text)))
 }
 

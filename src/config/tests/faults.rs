@@ -32,6 +32,7 @@ mongodb.database = "local" => found `local`, a database of the server's own; use
 mongodb.collection = "system.x" => found `system.x`, expected a collection name: not empty, without `$`, not beginning with `.` or `system.`
 mongodb.uri = "postgres://ann:hunter2@host" => found another beginning, expected a URI that begins with `mongodb://` or `mongodb+srv://`
 mongodb.uri = "mongodb://host\n" => found white space or a control character in it, expected a URI that begins with `mongodb://` or `mongodb+srv://`
+mongodb.uri = "mongodb://ann:x?w=hunter2&@host" => found an `@` behind a `?`; write `%3F` for a `?` in the credentials, and `%40` for an `@` in an option
 mongodb.uri = 5 => found a number, expected a URI that begins with `mongodb://` or `mongodb+srv://`
 mongodb.write_concern.w = 0 => found `0`, with which the server acknowledges nothing and messages can be lost; expected at least `1`
 mongodb.write_concern.w = "3" => found `3`, expected a whole number from 1 to 50, `majority` or the name of a custom write concern

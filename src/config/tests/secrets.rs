@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn no_secret_leaks_out_of_a_uri(
-        uri in "mongodb://ann:[ -~]{0,6}hunter2[ -~]{0,6}@host(:1)?(/db)?(\\?tls=true)?",
+        uri in "mongodb://ann:[ -~]{0,6}([?&](w|j|appname)=)?hunter2[ -~]{0,6}@host(:1)?(/db)?(\\?tls=true)?",
     ) {
         let shown = shown(&file_with(&[("mongodb.uri", json!(uri))]), &[]);
         prop_assert!(!shown.contains(SECRET), "{uri}: {shown}");
