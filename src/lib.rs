@@ -1,4 +1,6 @@
 //! The worker as a library: the binary, the integration tests and the benchmarks stand on it.
 //! ARCHITECTURE.md has the map.
 
+pub mod cli;
+pub mod config;
 pub mod core;

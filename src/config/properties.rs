@@ -1,0 +1,260 @@
+//! librdkafka properties: which ones are not the operator's to set.
+//!
+//! Whether librdkafka knows a property at all is for librdkafka to say, when a client is created.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::errors::{ConfigErrors, quoted};
+
+/// What a property may not be.
+enum Rule {
+    /// A key of ours stands for it.
+    UseInstead(&'static str),
+    /// Only these spellings of one value; the reason.
+    Only(&'static [&'static str], &'static str),
+    /// Whatever its value; the reason.
+    Never(&'static str),
+    /// At least so much; the reason.
+    AtLeast(u64, &'static str),
+    /// Milliseconds, and fewer than `consumer.shutdown_timeout_ms`.
+    WithinShutdown,
+}
+
+/// librdkafka's spellings, whatever their case.
+const TRUE: &[&str] = &["true", "t", "1"];
+const FALSE: &[&str] = &["false", "f", "0"];
+const ALL: &[&str] = &["all", "-1"];
+
+const COMMITS: &str = "offsets are committed when their messages are stored; how often, say \
+     `consumer.offset_commit_frequency` and `consumer.offset_commit_interval_ms`";
+const ACKS: &str = "a dead letter counts as kept only when all in-sync replicas have it";
+const RETRIES: &str = "a dead letter must outlast a passing fault of the broker";
+
+#[rustfmt::skip] // A table.
+const RULES: &[(&str, Rule)] = &[
+    ("bootstrap.servers", Rule::UseInstead("use `kafka.bootstrap_servers`")),
+    ("metadata.broker.list", Rule::UseInstead("use `kafka.bootstrap_servers`")),
+    ("group.id", Rule::UseInstead("use `kafka.group_id`")),
+    ("auto.offset.reset", Rule::UseInstead("use `kafka.auto_offset_reset`")),
+    ("enable.auto.commit", Rule::UseInstead(COMMITS)),
+    ("auto.commit.enable", Rule::UseInstead(COMMITS)),
+    ("auto.commit.interval.ms", Rule::UseInstead(COMMITS)),
+    ("enable.auto.offset.store", Rule::UseInstead(COMMITS)),
+    ("offset.store.method", Rule::Only(&["broker"], "other instances must find the offsets that this one committed")),
+
+    ("isolation.level", Rule::Only(&["read_committed"], "messages of an aborted transaction were taken back by their sender, and must not be stored")),
+    ("check.crcs", Rule::Only(TRUE, "without it a message damaged on the way would be stored as it came")),
+    ("enable.partition.eof", Rule::Only(FALSE, "the end of a partition is not an event here, and would be taken for an error of Kafka")),
+    ("allow.auto.create.topics", Rule::Only(FALSE, "a mistyped topic would be created, and waited on for ever")),
+    ("max.poll.interval.ms", Rule::AtLeast(10_000, "half of it is what a rebalance leaves to store and commit what is in hand, and less than 5 s is too short for that")),
+    ("statistics.interval.ms", Rule::AtLeast(1, "the lag is measured by the statistics")),
+    ("plugin.library.paths", Rule::Never("a plugin can change or drop messages unseen; use a gateway outside of the process")),
+    ("test.mock.num.brokers", Rule::Never("it replaces Kafka by a simulation that ends with the process; use `kafka.bootstrap_servers`")),
+
+    ("acks", Rule::Only(ALL, ACKS)),
+    ("request.required.acks", Rule::Only(ALL, ACKS)),
+    ("enable.idempotence", Rule::Only(TRUE, "a retry could write a dead letter twice")),
+    ("delivery.report.only.error", Rule::Only(FALSE, "a message is done only when its dead letter is reported as delivered")),
+    ("message.timeout.ms", Rule::WithinShutdown),
+    ("delivery.timeout.ms", Rule::WithinShutdown),
+    ("retries", Rule::AtLeast(1, RETRIES)),
+    ("message.send.max.retries", Rule::AtLeast(1, RETRIES)),
+    ("transactional.id", Rule::Never("dead letters are not sent in transactions, and none would ever become visible; leave it out")),
+];
+
+/// The longest interval that librdkafka takes, in milliseconds, is a day.
+const LONGEST_POLL_INTERVAL_MS: u64 = 86_400_000;
+
+/// librdkafka's own default.
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Refuses, in one object of properties, what is ours to set or would break the promise. The timeouts
+/// are left out where there is no valid `shutdown_timeout` to judge them by.
+pub(super) fn judge(
+    path: &str,
+    properties: &BTreeMap<String, String>,
+    shutdown_timeout: Option<Duration>,
+    errors: &mut ConfigErrors,
+) {
+    for (name, value) in properties {
+        let Some((_, rule)) = RULES.iter().find(|(ruled, _)| ruled == name) else {
+            continue;
+        };
+        if let Err(fault) = rule.judge(value, shutdown_timeout) {
+            errors.add(format!("`{path}` `{name}`"), fault);
+        }
+    }
+}
+
+impl Rule {
+    fn judge(&self, value: &str, shutdown_timeout: Option<Duration>) -> Result<(), String> {
+        let fault = match self {
+            Self::UseInstead(instead) => format!("not a property to set here: {instead}"),
+            Self::Never(why) => format!("not allowed: {why}"),
+            Self::Only(allowed, why) => {
+                if allowed.iter().any(|one| one.eq_ignore_ascii_case(value)) {
+                    return Ok(());
+                }
+                format!("found {}, expected `{}`: {why}", quoted(value), allowed[0])
+            }
+            Self::AtLeast(least, why) => {
+                if number(value).is_some_and(|value| value >= *least) {
+                    return Ok(());
+                }
+                let found = quoted(value);
+                format!("found {found}, expected a whole number from {least} on: {why}")
+            }
+            Self::WithinShutdown => {
+                let Some(limit) = shutdown_timeout else {
+                    return Ok(());
+                };
+                if number(value)
+                    .is_some_and(|value| value > 0 && Duration::from_millis(value) < limit)
+                {
+                    return Ok(());
+                }
+                format!(
+                    "found {}, expected a whole number from 1 to below `{}`, which is \
+                     `consumer.shutdown_timeout_ms`: a stop must hear what became of every dead \
+                     letter",
+                    quoted(value),
+                    limit.as_millis()
+                )
+            }
+        };
+        Err(fault)
+    }
+}
+
+/// librdkafka would take more spellings, hexadecimal for one; they are refused, not guessed at.
+fn number(value: &str) -> Option<u64> {
+    value
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| value.parse().ok())
+        .flatten()
+}
+
+/// `base`, and `over` on top of it.
+pub(super) fn merged(
+    base: &BTreeMap<String, String>,
+    over: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut merged = base.clone();
+    merged.extend(over.clone());
+    merged
+}
+
+/// `max.poll.interval.ms` of a consumer with these properties, which have been judged.
+pub(super) fn max_poll_interval(properties: &BTreeMap<String, String>) -> Duration {
+    properties
+        .get("max.poll.interval.ms")
+        .and_then(|value| number(value))
+        .map_or(DEFAULT_POLL_INTERVAL, |value| {
+            Duration::from_millis(value.min(LONGEST_POLL_INTERVAL_MS))
+        })
+}
+
+/// Whether the properties switch off the check of whom the connection is encrypted with.
+pub(super) fn trusts_any_broker(properties: &BTreeMap<String, String>) -> bool {
+    let has = |name: &str, values: &[&str]| {
+        properties
+            .get(name)
+            .is_some_and(|value| values.iter().any(|one| one.eq_ignore_ascii_case(value)))
+    };
+    has("enable.ssl.certificate.verification", FALSE)
+        || has("ssl.endpoint.identification.algorithm", &["none"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(name: &str, value: &str) -> Option<String> {
+        let properties = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let mut errors = ConfigErrors::default();
+        let limit = Some(Duration::from_secs(25));
+        judge("kafka.properties", &properties, limit, &mut errors);
+        errors.lines().next().map(str::to_owned)
+    }
+
+    #[test]
+    fn what_keeps_the_promise_is_let_through() {
+        for (name, value) in [
+            ("acks", "ALL"),
+            ("acks", "-1"),
+            ("request.required.acks", "all"),
+            ("enable.idempotence", "True"),
+            ("enable.idempotence", "1"),
+            ("delivery.report.only.error", "false"),
+            ("enable.partition.eof", "0"),
+            ("check.crcs", "t"),
+            ("isolation.level", "read_committed"),
+            ("allow.auto.create.topics", "f"),
+            ("offset.store.method", "broker"),
+            ("max.poll.interval.ms", "10000"),
+            ("statistics.interval.ms", "1"),
+            ("message.timeout.ms", "24999"),
+            ("delivery.timeout.ms", "1"),
+            ("retries", "1"),
+            ("message.send.max.retries", "10"),
+            ("group.protocol", "consumer"),
+            ("sasl.password", "0"),
+            ("no.such.property", "x"),
+        ] {
+            assert_eq!(fault(name, value), None, "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_promise_is_refused() {
+        for (name, value) in [
+            ("acks", "1"),
+            ("acks", "0"),
+            ("acks", " all"),
+            ("request.required.acks", "1"),
+            ("enable.idempotence", "false"),
+            ("delivery.report.only.error", "T"),
+            ("enable.partition.eof", "true"),
+            ("check.crcs", "0"),
+            ("isolation.level", "read_uncommitted"),
+            ("allow.auto.create.topics", "1"),
+            ("offset.store.method", "none"),
+            ("max.poll.interval.ms", "9999"),
+            ("max.poll.interval.ms", "0x2710"),
+            ("statistics.interval.ms", "0"),
+            ("message.timeout.ms", "25000"),
+            ("message.timeout.ms", "0"),
+            ("delivery.timeout.ms", "x"),
+            ("retries", "0"),
+            ("message.send.max.retries", ""),
+            ("plugin.library.paths", "x"),
+            ("transactional.id", "x"),
+            ("test.mock.num.brokers", "3"),
+            ("bootstrap.servers", "x"),
+            ("metadata.broker.list", "x"),
+            ("group.id", "x"),
+            ("auto.offset.reset", "x"),
+            ("enable.auto.commit", "false"),
+            ("auto.commit.enable", "false"),
+            ("auto.commit.interval.ms", "1"),
+            ("enable.auto.offset.store", "false"),
+        ] {
+            assert!(fault(name, value).is_some(), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_fault_says_what_was_found_and_why_it_is_one() {
+        assert_eq!(
+            fault("acks", "1").unwrap(),
+            "`kafka.properties` `acks`: found `1`, expected `all`: a dead letter counts as kept only \
+             when all in-sync replicas have it"
+        );
+        assert_eq!(
+            fault("group.id", "x").unwrap(),
+            "`kafka.properties` `group.id`: not a property to set here: use `kafka.group_id`"
+        );
+    }
+}

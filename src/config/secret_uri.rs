@@ -1,0 +1,209 @@
+//! A URI that may hold credentials: it can be used, but not shown.
+
+use std::fmt;
+
+use super::names::is_word;
+
+/// A MongoDB URI. `Debug` and `Display` give it without credentials, and without every option that
+/// isn't known to be harmless.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUri(String);
+
+const MASK: &str = "***";
+
+/// Options whose values may be shown, in lower case.
+const HARMLESS_OPTIONS: [&str; 32] = [
+    "appname",
+    "authmechanism",
+    "authsource",
+    "compressors",
+    "connecttimeoutms",
+    "directconnection",
+    "heartbeatfrequencyms",
+    "j",
+    "journal",
+    "loadbalanced",
+    "localthresholdms",
+    "maxconnecting",
+    "maxidletimems",
+    "maxpoolsize",
+    "maxstalenessseconds",
+    "minpoolsize",
+    "readconcernlevel",
+    "readpreference",
+    "replicaset",
+    "retryreads",
+    "retrywrites",
+    "servermonitoringmode",
+    "serverselectiontimeoutms",
+    "srvmaxhosts",
+    "srvservicename",
+    "ssl",
+    "tls",
+    "tlscafile",
+    "tlsinsecure",
+    "w",
+    "waitqueuetimeoutms",
+    "wtimeoutms",
+];
+
+impl SecretUri {
+    #[must_use]
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self(uri.into())
+    }
+
+    /// The URI itself, credentials included: for the driver alone, never for a log or an error.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The options in their order: names in lower case, values percent-decoded, as the driver reads
+    /// them.
+    pub(super) fn options(&self) -> impl Iterator<Item = (String, String)> {
+        let (_, options) = self.0.split_once('?').unwrap_or_default();
+        options
+            .split('&')
+            .filter_map(|option| option.split_once('='))
+            .map(|(name, value)| (name.to_lowercase(), percent_decoded(value)))
+    }
+}
+
+impl fmt::Display for SecretUri {
+    /// What can't be taken apart safely, for instance with an unescaped `?` in the password, is
+    /// masked as a whole.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme @ ("mongodb" | "mongodb+srv"), rest)) = self.0.split_once("://") else {
+            return f.write_str(MASK);
+        };
+        write!(f, "{scheme}://")?;
+        let (before_options, options) = rest.split_once('?').unwrap_or((rest, ""));
+        if options.contains('@') {
+            return f.write_str(MASK);
+        }
+        let hosts = match before_options.rsplit_once('@') {
+            Some((_, hosts)) => {
+                write!(f, "{MASK}@")?;
+                hosts
+            }
+            None => before_options,
+        };
+        let (hosts, database) = hosts.split_once('/').unwrap_or((hosts, ""));
+        for (index, host) in hosts.split(',').enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{}", if is_host(host) { host } else { MASK })?;
+        }
+        if !database.is_empty() {
+            write!(f, "/{}", if is_word(database) { database } else { MASK })?;
+        } else if !options.is_empty() {
+            f.write_str("/")?;
+        }
+        for (index, option) in options.split('&').filter(|o| !o.is_empty()).enumerate() {
+            f.write_str(if index > 0 { "&" } else { "?" })?;
+            match option.split_once('=') {
+                Some((name, value)) if HARMLESS_OPTIONS.contains(&name.to_lowercase().as_str()) => {
+                    write!(f, "{name}={value}")?;
+                }
+                Some((name, _)) if is_word(name) => write!(f, "{name}={MASK}")?,
+                _ => f.write_str(MASK)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SecretUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUri({self})")
+    }
+}
+
+/// A host with or without a port; what follows a colon must be a port, as it may be a password.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => {
+            let is_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+            (if is_ipv6 { "ipv6" } else { "" }, port.strip_prefix(':'))
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    is_word(host) && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+/// Percent escapes replaced, as far as they are escapes; what is then not UTF-8 is replaced too.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match (first, tail) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        if let Some((high, low)) = escaped {
+            decoded.push(high << 4 | low);
+            rest = &tail[2..];
+        } else {
+            decoded.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_harmless_options_are_shown_and_nothing_else() {
+        for (uri, shown) in [
+            ("mongodb://mongodb:27017", "mongodb://mongodb:27017"),
+            (
+                "mongodb://ann:hunter2@a:1,[::1]:2/admin?replicaSet=rs0&w=majority",
+                "mongodb://***@a:1,[::1]:2/admin?replicaSet=rs0&w=majority",
+            ),
+            (
+                "mongodb+srv://ann:hunter2@x.example.org/?authMechanismProperties=AWS:hunter2&tls=true",
+                "mongodb+srv://***@x.example.org/?authMechanismProperties=***&tls=true",
+            ),
+            ("mongodb://ann:hun@ter2@host", "mongodb://***@host"),
+            ("mongodb://ann:hun/ter2@host/db", "mongodb://***@host/db"),
+            ("mongodb://ann:hunter2?@host/", "mongodb://***"),
+            ("mongodb://ann:hunter2", "mongodb://***"),
+            ("mongodb://ann:hunter2/db", "mongodb://***/db"),
+            (
+                "mongodb://host/?proxyPassword=hunter2",
+                "mongodb://host/?proxyPassword=***",
+            ),
+            ("mongodb://host/?hunter2!", "mongodb://host/?***"),
+            ("mongodb://%2Ftmp%2Fmongodb.sock", "mongodb://***"),
+            ("postgres://ann:hunter2@host", "***"),
+            ("hunter2", "***"),
+            ("", "***"),
+        ] {
+            let secret = SecretUri::new(uri);
+            assert_eq!(secret.to_string(), shown);
+            assert_eq!(format!("{secret:?}"), format!("SecretUri({shown})"));
+            assert_eq!(secret.expose(), uri);
+        }
+    }
+
+    #[test]
+    fn options_are_read_as_the_driver_reads_them() {
+        let uri = SecretUri::new("mongodb://u:p@h/d?W=m%61jority&journal=true&x&tls=%zz%4");
+        let options: Vec<_> = uri.options().collect();
+        let expected = [("w", "majority"), ("journal", "true"), ("tls", "%zz%4")];
+        assert_eq!(options, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        assert_eq!(SecretUri::new("mongodb://h").options().count(), 0);
+    }
+}
