@@ -1,0 +1,90 @@
+//! What can be wrong with a message that is JSON, and the sentence that says so.
+
+use std::fmt;
+
+use super::MAX_LEVELS;
+use super::path::Path;
+use super::writer::MAX_DOCUMENT_BYTES;
+use crate::core::rejection::{Reason, Rejection};
+
+/// A fault that ends the transcoding where it is met.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    DuplicateName,
+    NulInName,
+    /// A top-level `received_at`.
+    ReceivedAtGiven,
+    /// A top-level `_id` that isn't the `message_id`.
+    IdDiffers,
+    IntegerTooLarge,
+    DoubleTooLarge,
+    TooDeep,
+    TooLarge,
+}
+
+/// What kind of value the JSON has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JsonType {
+    Null,
+    Boolean,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Fault {
+    pub fn rejection(self, path: &Path) -> Rejection {
+        let field = path.to_string();
+        match self {
+            Self::DuplicateName => {
+                let error = format!("`{field}` occurs more than once in its object");
+                Rejection::of_field(Reason::DuplicateField, field, error)
+            }
+            Self::NulInName => {
+                let error = format!("the name `{field}` contains a NUL, which BSON can't hold");
+                Rejection::of_field(Reason::InvalidFieldName, field, error)
+            }
+            Self::ReceivedAtGiven => Rejection::of_field(
+                Reason::ReservedField,
+                "received_at",
+                "`received_at` is set by the consumer and must not be in the message",
+            ),
+            Self::IdDiffers => Rejection::of_field(
+                Reason::ReservedField,
+                "_id",
+                "`_id` is set by the consumer: it must be left out, or be the same as `message_id`",
+            ),
+            Self::IntegerTooLarge => {
+                let error = format!("`{field}` is an integer that doesn't fit in 64 bits");
+                Rejection::of_field(Reason::UnsupportedNumber, field, error)
+            }
+            Self::DoubleTooLarge => {
+                let error = format!("`{field}` is a number beyond the range of a double");
+                Rejection::of_field(Reason::UnsupportedNumber, field, error)
+            }
+            Self::TooDeep => {
+                let error = format!("`{field}` is nested deeper than {MAX_LEVELS} levels");
+                Rejection::of_field(Reason::NestingTooDeep, field, error)
+            }
+            // Where the limit was crossed says nothing about what made the document large.
+            Self::TooLarge => Rejection::new(
+                Reason::DocumentTooLarge,
+                format!("the document is larger than {MAX_DOCUMENT_BYTES} bytes of BSON"),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for JsonType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        })
+    }
+}

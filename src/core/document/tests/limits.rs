@@ -1,0 +1,147 @@
+//! Depth, size, and objects of many names.
+
+use std::fmt::Write as _;
+
+use super::super::{MAX_DOCUMENT_BYTES, append_document};
+use super::{
+    check_refused, document_of, received_at, rejection_of, stored, transcode, with_fields,
+    with_metadata, with_value,
+};
+use crate::core::rejection::Reason;
+
+/// A value that is so many arrays in one another.
+fn arrays(levels: usize) -> String {
+    format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+}
+
+fn objects(levels: usize) -> String {
+    format!("{}1{}", r#"{"x":"#.repeat(levels), "}".repeat(levels))
+}
+
+#[test]
+fn a_hundred_levels_are_stored() {
+    // The document and `metadata` are two.
+    transcode(with_value(&arrays(98))).unwrap();
+    transcode(with_value(&objects(98))).unwrap();
+    transcode(with_fields(&format!(r#""a":{},"#, arrays(99)))).unwrap();
+}
+
+#[test]
+fn more_than_a_hundred_levels_are_refused() {
+    // 126, 127 and 998 inside of two are the parser's own limit, one above it, and far above it.
+    for levels in [99, 100, 125, 126, 127, 998] {
+        for value in [arrays(levels), objects(levels)] {
+            let rejection = rejection_of(with_value(&value));
+            assert_eq!(rejection.reason, Reason::NestingTooDeep, "{levels}");
+            let field = rejection.field.unwrap();
+            assert!(field.starts_with("metadata.x"), "{field}");
+            assert!(field.ends_with('…'), "{field}");
+        }
+    }
+    let rejection = rejection_of(with_fields(&format!(r#""a":{},"#, arrays(100))));
+    assert_eq!(rejection.reason, Reason::NestingTooDeep);
+}
+
+#[test]
+fn depth_that_is_never_closed_is_invalid_json() {
+    for levels in [99, 127, 1000, 100_000] {
+        check_refused(with_value(&"[".repeat(levels)), Reason::InvalidJson, None);
+        check_refused("{\"a\":".repeat(levels), Reason::InvalidJson, None);
+    }
+}
+
+/// A message that brings its `_id` last, and whose text makes the document so large.
+fn message_of_size(bytes: usize) -> String {
+    let message = |text: usize| {
+        let text = "x".repeat(text);
+        with_metadata(&format!(r#"{{"x":"{text}"}},"_id":"m""#))
+    };
+    let empty = transcode(message(0)).unwrap().len();
+    message(bytes - empty)
+}
+
+#[test]
+fn the_largest_document_is_stored_and_one_byte_more_is_refused() {
+    for bytes in [MAX_DOCUMENT_BYTES - 1, MAX_DOCUMENT_BYTES] {
+        assert_eq!(transcode(message_of_size(bytes)).unwrap().len(), bytes);
+    }
+    for more in [1, 2, 41, 42, 43, 44, 45, 1000] {
+        let message = message_of_size(MAX_DOCUMENT_BYTES + more);
+        check_refused(message, Reason::DocumentTooLarge, None);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_wherever_it_is_large() {
+    let half = "x".repeat(MAX_DOCUMENT_BYTES / 2);
+    let full = "x".repeat(MAX_DOCUMENT_BYTES);
+    for message in [
+        with_value(&format!(r#"["{half}","{half}"]"#)),
+        with_metadata(&format!(r#"{{"{full}":1}}"#)),
+        // An item takes 3 bytes beside its digits, or so: small in JSON, large in BSON.
+        with_value(&format!("[{}1]", "1,".repeat(MAX_DOCUMENT_BYTES / 8))),
+        // It is stored twice.
+        with_metadata("{}").replacen("\"m\"", &format!("\"{half}\""), 1),
+    ] {
+        check_refused(message, Reason::DocumentTooLarge, None);
+    }
+}
+
+#[test]
+fn a_refused_message_does_not_grow_the_buffer_far_past_the_limit() {
+    let mut out = Vec::new();
+    let message = with_value(&format!("[{}1]", "{},".repeat(MAX_DOCUMENT_BYTES / 2)));
+    append_document(Some(message.as_bytes()), &received_at(), &mut out).unwrap_err();
+    assert!(out.capacity() <= 2 * MAX_DOCUMENT_BYTES + 1024);
+}
+
+fn object_of(names: usize) -> String {
+    let mut object = String::from("{");
+    for name in 0..names {
+        write!(object, "\"name {name}\":{name},").unwrap();
+    }
+    object
+}
+
+#[test]
+fn a_duplicate_is_found_among_any_number_of_names() {
+    for names in [1, 15, 31, 32, 33, 40, 64, 100_000] {
+        let object = object_of(names);
+        for duplicate in [0, names / 2, names - 1] {
+            // Once plain, once with an escape for its first letter.
+            for name in [
+                format!("name {duplicate}"),
+                format!("\\u006eame {duplicate}"),
+            ] {
+                check_refused(
+                    with_metadata(&format!("{object}\"{name}\":0}}")),
+                    Reason::DuplicateField,
+                    Some(&format!("metadata.\"name {duplicate}\"")),
+                );
+            }
+        }
+        let metadata = document_of(with_metadata(&format!("{object}\"last\":0}}")));
+        assert_eq!(metadata.get_document("metadata").unwrap().len(), names + 1);
+    }
+}
+
+#[test]
+fn objects_side_by_side_and_in_one_another_may_share_names() {
+    let many = format!("{}\"x\":0}}", object_of(50));
+    stored(&format!(
+        "[{many},{many},{{\"x\":{many},\"name 1\":{many}}}]"
+    ));
+    let outer = format!("{}\"inner\":{many}", object_of(50));
+    stored(&format!("{outer}}}"));
+    for duplicate in ["inner", "name 3"] {
+        check_refused(
+            with_value(&format!("{outer},\"after\":{{}},\"{duplicate}\":1}}")),
+            Reason::DuplicateField,
+            Some(&if duplicate.contains(' ') {
+                format!("metadata.x.\"{duplicate}\"")
+            } else {
+                format!("metadata.x.{duplicate}")
+            }),
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! Raw BSON, appended to a buffer byte by byte. Layout and the size limit, and no rule of a message.
+//!
+//! Format: <https://bsonspec.org/spec.html>. All numbers are little-endian; lengths are `int32`.
+
+use super::fault::Fault;
+
+/// The server's `maxBsonObjectSize`.
+pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+const DOUBLE: u8 = 0x01;
+const STRING: u8 = 0x02;
+const DOCUMENT: u8 = 0x03;
+const ARRAY: u8 = 0x04;
+const BOOLEAN: u8 = 0x08;
+const NULL: u8 = 0x0A;
+const INT32: u8 = 0x10;
+const INT64: u8 = 0x12;
+
+/// Type and name of the element that `_id` becomes.
+const ID_HEADER: &[u8] = b"\x02_id\0";
+/// The length in front of a document or string.
+const LENGTH_BYTES: usize = 4;
+
+/// One document in the making, at the end of a buffer that may hold others before it.
+pub(super) struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    start: usize,
+}
+
+/// An element whose name is written: where its type and its value belong.
+#[derive(Clone, Copy)]
+pub(super) struct Element {
+    kind_at: usize,
+    value_at: usize,
+}
+
+/// A nested document or array that is open: where its length belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Container {
+    length_at: usize,
+}
+
+impl<'o> Writer<'o> {
+    /// Opens the document. `expected_bytes` is a hint.
+    pub fn new(out: &'o mut Vec<u8>, expected_bytes: usize) -> Self {
+        let start = out.len();
+        out.reserve(expected_bytes.min(MAX_DOCUMENT_BYTES));
+        out.extend_from_slice(&[0; LENGTH_BYTES]);
+        Self { out, start }
+    }
+
+    /// Writes the name; the type is filled in with the value. The name must not contain a NUL, or
+    /// the element must not stay.
+    pub fn begin_element(&mut self, name: &[u8]) -> Result<Element, Fault> {
+        self.check_room(name.len())?;
+        let kind_at = self.out.len();
+        self.out.push(0);
+        self.out.extend_from_slice(name);
+        self.out.push(0);
+        Ok(Element {
+            kind_at,
+            value_at: self.out.len(),
+        })
+    }
+
+    /// The name of an element that was begun.
+    pub fn name(&self, element: Element) -> &[u8] {
+        &self.out[element.kind_at + 1..element.value_at - 1]
+    }
+
+    /// Takes the element off again: the last one, and nothing was written after it.
+    pub fn take_back(&mut self, element: Element) {
+        self.out.truncate(element.kind_at);
+    }
+
+    pub fn null(&mut self, element: Element) {
+        self.out[element.kind_at] = NULL;
+    }
+
+    pub fn boolean(&mut self, element: Element, value: bool) {
+        self.out[element.kind_at] = BOOLEAN;
+        self.out.push(u8::from(value));
+    }
+
+    /// An `int32` where it fits, else an `int64`.
+    pub fn integer(&mut self, element: Element, value: i64) {
+        if let Ok(small) = i32::try_from(value) {
+            self.out[element.kind_at] = INT32;
+            self.out.extend_from_slice(&small.to_le_bytes());
+        } else {
+            self.out[element.kind_at] = INT64;
+            self.out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    pub fn double(&mut self, element: Element, value: f64) {
+        self.out[element.kind_at] = DOUBLE;
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub fn string(&mut self, element: Element, value: &str) -> Result<(), Fault> {
+        self.check_room(value.len())?;
+        self.out[element.kind_at] = STRING;
+        self.out.extend_from_slice(&length(value.len() + 1));
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(0);
+        Ok(())
+    }
+
+    /// The bytes of a string element, which is the last one written.
+    pub fn last_string(&self, element: Element) -> &[u8] {
+        &self.out[element.value_at + LENGTH_BYTES..self.out.len() - 1]
+    }
+
+    pub fn begin_document(&mut self, element: Element) -> Container {
+        self.begin_container(element, DOCUMENT)
+    }
+
+    pub fn begin_array(&mut self, element: Element) -> Container {
+        self.begin_container(element, ARRAY)
+    }
+
+    fn begin_container(&mut self, element: Element, kind: u8) -> Container {
+        self.out[element.kind_at] = kind;
+        let length_at = self.out.len();
+        self.out.extend_from_slice(&[0; LENGTH_BYTES]);
+        Container { length_at }
+    }
+
+    pub fn end_container(&mut self, container: Container) {
+        self.out.push(0);
+        let Container { length_at } = container;
+        let bytes = length(self.out.len() - length_at);
+        self.out[length_at..length_at + LENGTH_BYTES].copy_from_slice(&bytes);
+    }
+
+    /// Puts `_id` in front of everything, with the value of the string element `source`, which is
+    /// the last one written. Elements that were begun before are no longer where they were.
+    pub fn insert_id(&mut self, source: Element) -> Result<(), Fault> {
+        let end = self.out.len();
+        let added = ID_HEADER.len() + (end - source.value_at);
+        self.check_room(added)?;
+        let front = self.start + LENGTH_BYTES;
+        // The copy at the end is only there to make room; then everything moves up, and the value is
+        // copied from where it lies now.
+        self.out.resize(end + added, 0);
+        self.out.copy_within(front..end, front + added);
+        let value_at = front + ID_HEADER.len();
+        self.out[front..value_at].copy_from_slice(ID_HEADER);
+        self.out
+            .copy_within(source.value_at + added..end + added, value_at);
+        Ok(())
+    }
+
+    /// The bytes of `_id`, once it is inserted.
+    pub fn id(&self) -> &[u8] {
+        let value_at = self.start + LENGTH_BYTES + ID_HEADER.len();
+        let text_at = value_at + LENGTH_BYTES;
+        let mut length = [0; LENGTH_BYTES];
+        length.copy_from_slice(&self.out[value_at..text_at]);
+        let length = usize::try_from(i32::from_le_bytes(length))
+            .expect("invariant: `insert_id` wrote a string's length there");
+        &self.out[text_at..text_at + length - 1]
+    }
+
+    /// Ends the document.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        let start = self.start;
+        self.check_room(1)?;
+        self.end_container(Container { length_at: start });
+        Ok(())
+    }
+
+    /// Refuses to write `bytes` more where the document can't stay within the limit with them. Values
+    /// of a few bytes are written unasked: the next element, or the end, notices.
+    fn check_room(&self, bytes: usize) -> Result<(), Fault> {
+        if self.out.len() - self.start + bytes > MAX_DOCUMENT_BYTES {
+            return Err(Fault::TooLarge);
+        }
+        Ok(())
+    }
+}
+
+fn length(bytes: usize) -> [u8; LENGTH_BYTES] {
+    i32::try_from(bytes)
+        .expect("invariant: nothing longer than a document's limit is written")
+        .to_le_bytes()
+}
