@@ -1,0 +1,80 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts share: messages, system packages, the cache. Sourced, never run.
+
+project_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache_dir=${XDG_CACHE_HOME:-$HOME/.cache}/kafka-mongo-consumer
+
+# Progress goes to standard error: standard output is for what another program reads.
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# show_tail FILE: the end of a log, indented, after the error that it explains.
+show_tail() {
+    [[ -s $1 ]] || return 0
+    printf -- '--- the end of %s:\n' "$1" >&2
+    tail -n "${2:-20}" "$1" | sed 's/^/    /' >&2
+}
+
+# run_logged WHAT LOG COMMAND...: runs a command that may take minutes, its output in LOG, and says
+# every ten seconds that it is still at it.
+run_logged() {
+    local what=$1 log=$2 pid seconds=0
+    shift 2
+    say "$what ..."
+    mkdir -p "$(dirname "$log")"
+    "$@" >"$log" 2>&1 </dev/null 9>&- &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.2
+        seconds=$((seconds + 1))
+        if ((seconds % 50 == 0)); then
+            say "$what, $((seconds / 5)) s: $(tail -n 1 "$log" | cut -c 1-100)"
+        fi
+    done
+    if ! wait "$pid"; then
+        show_tail "$log"
+        die "$what failed; all of its output: $log"
+    fi
+}
+
+apt_is_current=
+
+# install_packages PACKAGE...: with apt-get where that is possible, else one clear line.
+install_packages() {
+    if [[ $(id -u) != 0 ]] || ! has apt-get; then
+        die "missing system packages, please install (names as on Debian and Ubuntu): $*"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    if [[ -z $apt_is_current ]]; then
+        run_logged "refreshing the list of system packages" "$cache_dir/logs/apt-update.log" \
+            apt-get -q -y update
+        apt_is_current=yes
+    fi
+    run_logged "installing system packages: $*" "$cache_dir/logs/apt-install.log" \
+        apt-get -q -y install --no-install-recommends "$@"
+}
+
+# need_rust: cargo on the PATH, and what the C libraries among the crates need to be compiled.
+need_rust() {
+    if ! has cargo && [[ -x $HOME/.cargo/bin/cargo ]]; then
+        PATH=$HOME/.cargo/bin:$PATH
+    fi
+    has cargo || die "cargo is missing: install Rust 1.89 or newer, see https://rustup.rs"
+
+    local missing=()
+    { has cc && has c++; } || missing+=(gcc g++ libc6-dev)
+    has make || missing+=(make)
+    has pkg-config || missing+=(pkg-config)
+    if has pkg-config && ! pkg-config --exists openssl || ! has pkg-config; then
+        missing+=(libssl-dev)
+    fi
+    if ((${#missing[@]})); then
+        install_packages "${missing[@]}"
+    fi
+}
