@@ -2,5 +2,10 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod core;
+pub mod kafka;
+pub mod mongo;
+pub mod observe;
+pub mod pipeline;

@@ -54,11 +54,21 @@ impl Assignment {
     }
 
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<Partition, Epoch>) -> T) -> T {
-        look(&self.partitions.read().unwrap_or_else(PoisonError::into_inner))
+        look(
+            &self
+                .partitions
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn write(&self, change: impl FnOnce(&mut BTreeMap<Partition, Epoch>)) {
-        change(&mut self.partitions.write().unwrap_or_else(PoisonError::into_inner));
+        change(
+            &mut self
+                .partitions
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         self.version.fetch_add(1, Ordering::Release);
     }
 }

@@ -37,7 +37,10 @@ pub struct Outage {
 impl Availability {
     #[must_use]
     pub fn new(reconnect_interval: Duration) -> Self {
-        Self { reconnect_interval, state: State::Closed }
+        Self {
+            reconnect_interval,
+            state: State::Closed,
+        }
     }
 
     #[must_use]
@@ -75,7 +78,9 @@ impl Availability {
             State::Open { since, .. } | State::Probing { since } => since,
         };
         self.state = State::Closed;
-        Some(Outage { lasted: now.saturating_duration_since(since) })
+        Some(Outage {
+            lasted: now.saturating_duration_since(since),
+        })
     }
 
     /// The attempts were used up, or a probe failed. Says whether this began an outage.
@@ -108,12 +113,18 @@ mod tests {
     fn an_outage_lets_one_probe_through_each_interval() {
         let start = Instant::now();
         let mut availability = Availability::new(INTERVAL);
-        assert!(availability.failed(start), "the first failure begins the outage");
+        assert!(
+            availability.failed(start),
+            "the first failure begins the outage"
+        );
         assert!(!availability.failed(start), "the second one is part of it");
         assert_eq!(availability.permit(start), Permit::Wait(INTERVAL));
         let due = start + INTERVAL;
         assert_eq!(availability.permit(due), Permit::Probe);
-        assert!(matches!(availability.permit(due), Permit::Wait(_)), "one probe at a time");
+        assert!(
+            matches!(availability.permit(due), Permit::Wait(_)),
+            "one probe at a time"
+        );
         assert!(!availability.failed(due));
         assert_eq!(availability.permit(due), Permit::Wait(INTERVAL));
         let later = due + INTERVAL;
@@ -129,7 +140,10 @@ mod tests {
         let mut availability = Availability::new(INTERVAL);
         availability.failed(start);
         assert!(!availability.failed(start + INTERVAL / 2));
-        assert!(matches!(availability.permit(start + INTERVAL), Permit::Wait(_)));
+        assert!(matches!(
+            availability.permit(start + INTERVAL),
+            Permit::Wait(_)
+        ));
         assert_eq!(availability.permit(start + INTERVAL * 3 / 2), Permit::Probe);
     }
 }

@@ -91,15 +91,27 @@ mod tests {
     #[test]
     fn headers_name_the_source_and_the_reason() {
         let mut batch = Batch::new(Instant::now());
-        let id = RecordId { partition: Partition(3), epoch: Epoch(1), offset: Offset(42) };
-        batch.push(id, Timestamp::CreateTime(1_700_000_000_123), None, Some(b"x"), None);
+        let id = RecordId {
+            partition: Partition(3),
+            epoch: Epoch(1),
+            offset: Offset(42),
+        };
+        batch.push(
+            id,
+            Timestamp::CreateTime(1_700_000_000_123),
+            None,
+            Some(b"x"),
+            None,
+        );
         let origin = Origin {
             topic: "data-topic".to_owned(),
             consumer_group: "group".to_owned(),
             instance: "host-1".to_owned(),
         };
-        let rejection =
-            Rejection { code: Some(121), ..Rejection::new(Reason::WriteRejected, "refused") };
+        let rejection = Rejection {
+            code: Some(121),
+            ..Rejection::new(Reason::WriteRejected, "refused")
+        };
         let headers = origin.headers(&batch.records()[0], &rejection, 2, SystemTime::UNIX_EPOCH);
         let expected = [
             ("dlq.reason", "write_rejected"),
@@ -116,8 +128,10 @@ mod tests {
             ("dlq.instance", "host-1"),
             ("dlq.replay_count", "0"),
         ];
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         assert_eq!(headers, expected);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use super::partition::{Epoch, Offset, Partition, RecordId};
+use super::partition::{Epoch, Offset, Partition};
 use super::run::RecordRun;
 
 /// The bookkeeping of all assigned partitions. The committer owns it, alone.
@@ -83,12 +83,21 @@ impl OffsetTracker {
 
     /// Records that go to a writer now, in the order in which they were received.
     pub fn dispatched(&mut self, run: RecordRun, taken_at: Instant) {
-        let Some(offsets) = self.current(run.partition, run.epoch) else { return };
+        let Some(offsets) = self.current(run.partition, run.epoch) else {
+            return;
+        };
         for offset in run.offsets() {
-            debug_assert!(offset >= offsets.position, "records arrive in the order of their offsets");
+            debug_assert!(
+                offset >= offsets.position,
+                "records arrive in the order of their offsets"
+            );
             offsets.position = offset.next();
             offsets.in_flight += 1;
-            offsets.received.push_back(Received { offset, taken_at, state: State::InFlight });
+            offsets.received.push_back(Received {
+                offset,
+                taken_at,
+                state: State::InFlight,
+            });
         }
     }
 
@@ -104,11 +113,17 @@ impl OffsetTracker {
     }
 
     fn finish(&mut self, run: RecordRun, state: State) -> usize {
-        let Some(offsets) = self.current(run.partition, run.epoch) else { return 0 };
+        let Some(offsets) = self.current(run.partition, run.epoch) else {
+            return 0;
+        };
         let mut finished = 0;
-        let Some(mut index) = offsets.index_of(run.first) else { return 0 };
+        let Some(mut index) = offsets.index_of(run.first) else {
+            return 0;
+        };
         for offset in run.offsets() {
-            let Some(received) = offsets.received.get_mut(index) else { break };
+            let Some(received) = offsets.received.get_mut(index) else {
+                break;
+            };
             if received.offset != offset {
                 break;
             }
@@ -126,7 +141,9 @@ impl OffsetTracker {
     /// Where the poller stands after it handed over everything below `position`: transaction markers
     /// and compaction leave no record, but move it.
     pub fn reached(&mut self, partition: Partition, epoch: Epoch, position: Offset) {
-        let Some(offsets) = self.current(partition, epoch) else { return };
+        let Some(offsets) = self.current(partition, epoch) else {
+            return;
+        };
         offsets.position = offsets.position.max(position);
         offsets.advance();
     }
@@ -134,7 +151,9 @@ impl OffsetTracker {
     /// The next offset to read, below which all is settled.
     #[must_use]
     pub fn committable(&self, partition: Partition) -> Option<Offset> {
-        self.partitions.get(&partition).map(|offsets| offsets.committable)
+        self.partitions
+            .get(&partition)
+            .map(|offsets| offsets.committable)
     }
 
     /// The committable offsets that the group doesn't have yet. Never one below what is committed.
@@ -158,19 +177,25 @@ impl OffsetTracker {
     /// `auto_offset_reset: latest` would skip what came meanwhile.
     #[must_use]
     pub fn has_never_committed(&self) -> bool {
-        self.partitions.values().any(|offsets| offsets.committed.is_none())
+        self.partitions
+            .values()
+            .any(|offsets| offsets.committed.is_none())
     }
 
     /// The broker has acknowledged this commit.
     pub fn committed(&mut self, commit: Commit) {
-        let Some(offsets) = self.current(commit.partition, commit.epoch) else { return };
+        let Some(offsets) = self.current(commit.partition, commit.epoch) else {
+            return;
+        };
         offsets.committed = offsets.committed.max(Some(commit.offset));
     }
 
     /// Records of this partition that may still be settled.
     #[must_use]
     pub fn in_flight(&self, partition: Partition) -> usize {
-        self.partitions.get(&partition).map_or(0, |offsets| offsets.in_flight)
+        self.partitions
+            .get(&partition)
+            .map_or(0, |offsets| offsets.in_flight)
     }
 
     /// When the record that has waited longest for its settlement was taken off Kafka.
@@ -184,14 +209,20 @@ impl OffsetTracker {
     }
 
     fn current(&mut self, partition: Partition, epoch: Epoch) -> Option<&mut PartitionOffsets> {
-        self.partitions.get_mut(&partition).filter(|offsets| offsets.epoch == epoch)
+        self.partitions
+            .get_mut(&partition)
+            .filter(|offsets| offsets.epoch == epoch)
     }
 }
 
 impl PartitionOffsets {
     /// Moves the committable offset over the settled front; once nothing is left, up to the position.
     fn advance(&mut self) {
-        while self.received.front().is_some_and(|front| front.state == State::Settled) {
+        while self
+            .received
+            .front()
+            .is_some_and(|front| front.state == State::Settled)
+        {
             self.received.pop_front();
         }
         self.committable = match self.received.front() {
@@ -209,10 +240,16 @@ impl PartitionOffsets {
             return None;
         }
         let guess = usize::try_from(offset.since(front)).unwrap_or(usize::MAX);
-        if self.received.get(guess).is_some_and(|received| received.offset == offset) {
+        if self
+            .received
+            .get(guess)
+            .is_some_and(|received| received.offset == offset)
+        {
             return Some(guess);
         }
-        self.received.binary_search_by_key(&offset, |received| received.offset).ok()
+        self.received
+            .binary_search_by_key(&offset, |received| received.offset)
+            .ok()
     }
 }
 

@@ -81,7 +81,11 @@ impl Batch {
     /// The same, with room for as much as is expected.
     #[must_use]
     pub fn with_capacity(taken_at: Instant, records: usize, bytes: usize) -> Self {
-        Self { records: Vec::with_capacity(records), buffer: Vec::with_capacity(bytes), taken_at }
+        Self {
+            records: Vec::with_capacity(records),
+            buffer: Vec::with_capacity(bytes),
+            taken_at,
+        }
     }
 
     pub fn push(
@@ -148,6 +152,8 @@ impl Batch {
 
     /// Takes out the records for which `is_gone`; their bytes stay in the buffer until the batch goes.
     pub fn take_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> Vec<Record> {
-        self.records.extract_if(.., |record| is_gone(record.id)).collect()
+        self.records
+            .extract_if(.., |record| is_gone(record.id))
+            .collect()
     }
 }

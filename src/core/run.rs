@@ -16,7 +16,12 @@ impl RecordRun {
     /// A run of one record.
     #[must_use]
     pub fn of(id: RecordId) -> Self {
-        Self { partition: id.partition, epoch: id.epoch, first: id.offset, last: id.offset }
+        Self {
+            partition: id.partition,
+            epoch: id.epoch,
+            first: id.offset,
+            last: id.offset,
+        }
     }
 
     /// The offsets, ascending.

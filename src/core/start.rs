@@ -38,12 +38,14 @@ impl Start {
                 FirstStart::Earliest => bounds.earliest,
                 FirstStart::Latest => bounds.latest,
             }),
-            Some(committed) if committed < bounds.earliest => {
-                Self::Overtaken { committed, earliest: bounds.earliest }
-            }
-            Some(committed) if committed > bounds.latest => {
-                Self::Recreated { committed, earliest: bounds.earliest }
-            }
+            Some(committed) if committed < bounds.earliest => Self::Overtaken {
+                committed,
+                earliest: bounds.earliest,
+            },
+            Some(committed) if committed > bounds.latest => Self::Recreated {
+                committed,
+                earliest: bounds.earliest,
+            },
             Some(committed) => Self::Committed(committed),
         }
     }
@@ -75,8 +77,12 @@ mod tests {
 
     #[test]
     fn start_follows_from_the_commit_and_the_log() {
-        let bounds = LogBounds { earliest: Offset(10), latest: Offset(20) };
-        let decide = |committed: Option<i64>, first| Start::decide(committed.map(Offset), bounds, first);
+        let bounds = LogBounds {
+            earliest: Offset(10),
+            latest: Offset(20),
+        };
+        let decide =
+            |committed: Option<i64>, first| Start::decide(committed.map(Offset), bounds, first);
         assert_eq!(decide(None, FirstStart::Earliest), Start::First(Offset(10)));
         assert_eq!(decide(None, FirstStart::Latest), Start::First(Offset(20)));
         for first in [FirstStart::Earliest, FirstStart::Latest] {
@@ -85,11 +91,20 @@ mod tests {
             let overtaken = decide(Some(9), first);
             assert_eq!(
                 overtaken,
-                Start::Overtaken { committed: Offset(9), earliest: Offset(10) }
+                Start::Overtaken {
+                    committed: Offset(9),
+                    earliest: Offset(10)
+                }
             );
-            assert_eq!((overtaken.offset(), overtaken.committed()), (Offset(10), Some(Offset(9))));
+            assert_eq!(
+                (overtaken.offset(), overtaken.committed()),
+                (Offset(10), Some(Offset(9)))
+            );
             let recreated = decide(Some(21), first);
-            assert_eq!((recreated.offset(), recreated.committed()), (Offset(10), None));
+            assert_eq!(
+                (recreated.offset(), recreated.committed()),
+                (Offset(10), None)
+            );
         }
     }
 }

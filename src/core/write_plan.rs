@@ -161,7 +161,9 @@ impl WritePlan {
 
     /// What came of the insert that [`Step::Insert`] asked for.
     pub fn inserted(&mut self, outcome: InsertOutcome) {
-        let Some(group) = self.groups.pop() else { return };
+        let Some(group) = self.groups.pop() else {
+            return;
+        };
         match outcome {
             InsertOutcome::Answered(failures) => self.answered(&group, failures),
             InsertOutcome::Failed(failure) => self.failed(group, failure),
@@ -177,7 +179,8 @@ impl WritePlan {
             Ok(found) => {
                 let found = found.into_iter().chain(std::iter::repeat(Found::Nothing));
                 for ((index, failure), found) in duplicates.into_iter().zip(found) {
-                    self.verdicts.push((index, duplicate_verdict(found, &failure)));
+                    self.verdicts
+                        .push((index, duplicate_verdict(found, &failure)));
                 }
             }
             Err(failure) => {
@@ -321,12 +324,17 @@ impl WritePlan {
     }
 
     fn refuse(&mut self, group: Vec<usize>, failure: &Failure) {
-        self.refused.extend(group.into_iter().map(|index| (index, failure.clone())));
+        self.refused
+            .extend(group.into_iter().map(|index| (index, failure.clone())));
     }
 
     fn retry_all(&mut self, group: Vec<usize>, failure: &Failure) {
-        let unfinished = mem::take(&mut self.groups).into_iter().flatten().chain(group);
-        self.retry.extend(unfinished.map(|index| (index, failure.clone())));
+        let unfinished = mem::take(&mut self.groups)
+            .into_iter()
+            .flatten()
+            .chain(group);
+        self.retry
+            .extend(unfinished.map(|index| (index, failure.clone())));
         if !self.accepted {
             // Too early to say whom their refusal is about.
             self.retry.append(&mut self.refused);
@@ -369,7 +377,10 @@ impl WritePlan {
     /// Where every single document was refused, and alike, it is the server's doing.
     fn refused_by_the_server(&self) -> Option<Failure> {
         let (_, first) = self.refused.first()?;
-        let alike = self.refused.iter().all(|(_, failure)| failure.code == first.code);
+        let alike = self
+            .refused
+            .iter()
+            .all(|(_, failure)| failure.code == first.code);
         let telling = self.refused.len() > 1 || first.judgement == Judgement::Unknown;
         (!self.accepted && self.retry.is_empty() && alike && telling).then(|| first.clone())
     }
@@ -398,7 +409,10 @@ fn duplicate_verdict(found: Found, failure: &Failure) -> Verdict {
             "a unique index other than that of `_id` holds this key already",
         ),
     };
-    Verdict::Rejected(Rejection { code: failure.code, ..rejection })
+    Verdict::Rejected(Rejection {
+        code: failure.code,
+        ..rejection
+    })
 }
 
 fn rejected(failure: &Failure) -> Verdict {

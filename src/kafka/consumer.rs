@@ -76,7 +76,10 @@ impl KafkaConsumer {
             offset_was_reset: AtomicBool::new(false),
         };
         let consumer = settings::consumer(config).create_with_context(context)?;
-        Ok(Self { consumer, topic: config.kafka.topic.clone() })
+        Ok(Self {
+            consumer,
+            topic: config.kafka.topic.clone(),
+        })
     }
 
     /// Asks the brokers for the topic: whether they can be reached, and whether it is there.
@@ -85,7 +88,11 @@ impl KafkaConsumer {
     /// When no broker answers within `timeout`, or one refuses.
     pub fn topic_state(&self, timeout: Duration) -> KafkaResult<TopicState> {
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), timeout)?;
-        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
+        let Some(topic) = metadata
+            .topics()
+            .iter()
+            .find(|topic| topic.name() == self.topic)
+        else {
             return Ok(TopicState::Missing);
         };
         match topic.error().map(RDKafkaErrorCode::from) {
@@ -111,7 +118,9 @@ impl KafkaConsumer {
 
     #[must_use]
     pub fn has_assignment(&self) -> bool {
-        self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
+        self.consumer
+            .assignment()
+            .is_ok_and(|assignment| assignment.count() > 0)
     }
 
     /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
@@ -130,24 +139,40 @@ impl KafkaConsumer {
     /// # Errors
     /// When librdkafka refuses.
     pub fn pause(&self) -> KafkaResult<()> {
-        self.consumer.context().paused.store(true, Ordering::Relaxed);
+        self.consumer
+            .context()
+            .paused
+            .store(true, Ordering::Relaxed);
         let assignment = self.consumer.assignment()?;
-        if assignment.count() == 0 { Ok(()) } else { self.consumer.pause(&assignment) }
+        if assignment.count() == 0 {
+            Ok(())
+        } else {
+            self.consumer.pause(&assignment)
+        }
     }
 
     /// # Errors
     /// When librdkafka refuses.
     pub fn resume(&self) -> KafkaResult<()> {
-        self.consumer.context().paused.store(false, Ordering::Relaxed);
+        self.consumer
+            .context()
+            .paused
+            .store(false, Ordering::Relaxed);
         let assignment = self.consumer.assignment()?;
-        if assignment.count() == 0 { Ok(()) } else { self.consumer.resume(&assignment) }
+        if assignment.count() == 0 {
+            Ok(())
+        } else {
+            self.consumer.resume(&assignment)
+        }
     }
 
     /// Where the poll stands in each partition from which it has handed over anything: markers of
     /// transactions move it without a record.
     #[must_use]
     pub fn positions(&self) -> Vec<(Partition, Offset)> {
-        let Ok(positions) = self.consumer.position() else { return Vec::new() };
+        let Ok(positions) = self.consumer.position() else {
+            return Vec::new();
+        };
         positions
             .elements()
             .iter()
@@ -163,7 +188,10 @@ impl KafkaConsumer {
     /// Whether librdkafka said, since the last call, that an offset was out of the log's range.
     #[must_use]
     pub fn take_offset_reset(&self) -> bool {
-        self.consumer.context().offset_was_reset.swap(false, Ordering::Relaxed)
+        self.consumer
+            .context()
+            .offset_was_reset
+            .swap(false, Ordering::Relaxed)
     }
 
     /// The earliest offset that is left. Takes half a second beside a running fetch.
@@ -171,7 +199,9 @@ impl KafkaConsumer {
     /// # Errors
     /// When the partition's broker doesn't answer within `timeout`.
     pub fn earliest(&self, partition: Partition, timeout: Duration) -> KafkaResult<Offset> {
-        let (low, _) = self.consumer.fetch_watermarks(&self.topic, partition.0, timeout)?;
+        let (low, _) = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition.0, timeout)?;
         Ok(Offset(low))
     }
 
@@ -242,12 +272,16 @@ impl Taken<'_> {
     /// A copy that outlives the message.
     #[must_use]
     pub fn headers(&self) -> Option<OpaqueHeaders> {
-        self.0.headers().map(|headers| OpaqueHeaders::new(headers.detach()))
+        self.0
+            .headers()
+            .map(|headers| OpaqueHeaders::new(headers.detach()))
     }
 }
 
 impl fmt::Debug for KafkaConsumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaConsumer").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("KafkaConsumer")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
     }
 }

@@ -136,10 +136,18 @@ impl GroupContext {
             return Ok(());
         }
         // A pause outlives a revoke: what was paused when it left comes back paused.
-        if self.paused.load(Ordering::Relaxed) { consumer.pause(list) } else { consumer.resume(list) }
+        if self.paused.load(Ordering::Relaxed) {
+            consumer.pause(list)
+        } else {
+            consumer.resume(list)
+        }
     }
 
-    fn begin(&self, starts: &[(Partition, Start)], list: &mut TopicPartitionList) -> KafkaResult<()> {
+    fn begin(
+        &self,
+        starts: &[(Partition, Start)],
+        list: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
         let mut assigned = Vec::with_capacity(starts.len());
         for &(partition, start) in starts {
             self.report(partition, start);
@@ -166,10 +174,16 @@ impl GroupContext {
             Start::First(offset) => {
                 info!(partition = partition.0, offset = offset.0; "assigned: the group begins here");
             }
-            Start::Overtaken { committed, earliest } => {
+            Start::Overtaken {
+                committed,
+                earliest,
+            } => {
                 self.events.skipped(partition, committed, earliest);
             }
-            Start::Recreated { committed, earliest } => {
+            Start::Recreated {
+                committed,
+                earliest,
+            } => {
                 error!(partition = partition.0, committed = committed.0, earliest = earliest.0;
                     "the committed offset lies beyond the log's end: the topic was made anew or cut; \
                      reading from its earliest offset");
@@ -184,13 +198,17 @@ impl GroupContext {
         list: &TopicPartitionList,
     ) -> KafkaResult<()> {
         if consumer.assignment_lost() {
-            partitions.iter().for_each(|&partition| self.assignment.end(partition));
+            partitions
+                .iter()
+                .for_each(|&partition| self.assignment.end(partition));
             self.events.lost(partitions);
         } else {
             if !partitions.is_empty() {
                 self.events.revoke(partitions);
             }
-            partitions.iter().for_each(|&partition| self.assignment.end(partition));
+            partitions
+                .iter()
+                .for_each(|&partition| self.assignment.end(partition));
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -209,7 +227,9 @@ impl GroupContext {
             match self.ask_starts(consumer, partitions) {
                 Ok(starts) => return Ok(starts),
                 Err(error) if attempt >= self.attempts => return Err(error),
-                Err(error) => warn!(attempt; "can't read the group's offsets, trying again: {error}"),
+                Err(error) => {
+                    warn!(attempt; "can't read the group's offsets, trying again: {error}")
+                }
             }
             attempt += 1;
         }
@@ -227,22 +247,23 @@ impl GroupContext {
             }
             Ok(list)
         };
-        let committed =
-            consumer.committed_offsets(list(KafkaOffset::Invalid)?, OFFSETS_TIMEOUT)?;
+        let committed = consumer.committed_offsets(list(KafkaOffset::Invalid)?, OFFSETS_TIMEOUT)?;
         // For this request librdkafka takes the two special offsets as the log's ends: one request a
         // broker, where `fetch_watermarks` is one a partition.
-        let earliest = consumer.offsets_for_times(list(KafkaOffset::Beginning)?, OFFSETS_TIMEOUT)?;
+        let earliest =
+            consumer.offsets_for_times(list(KafkaOffset::Beginning)?, OFFSETS_TIMEOUT)?;
         let latest = consumer.offsets_for_times(list(KafkaOffset::End)?, OFFSETS_TIMEOUT)?;
-        let find = |list: &TopicPartitionList, partition: Partition| -> KafkaResult<Option<Offset>> {
-            let Some(element) = list.find_partition(&self.topic, partition.0) else {
-                return Ok(None);
+        let find =
+            |list: &TopicPartitionList, partition: Partition| -> KafkaResult<Option<Offset>> {
+                let Some(element) = list.find_partition(&self.topic, partition.0) else {
+                    return Ok(None);
+                };
+                element.error()?;
+                Ok(match element.offset() {
+                    KafkaOffset::Offset(offset) => Some(Offset(offset)),
+                    _ => None,
+                })
             };
-            element.error()?;
-            Ok(match element.offset() {
-                KafkaOffset::Offset(offset) => Some(Offset(offset)),
-                _ => None,
-            })
-        };
         let missing = || KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset);
         partitions
             .iter()
@@ -252,14 +273,20 @@ impl GroupContext {
                     latest: find(&latest, partition)?.ok_or_else(missing)?,
                 };
                 let committed = find(&committed, partition)?;
-                Ok((partition, Start::decide(committed, bounds, self.first_start)))
+                Ok((
+                    partition,
+                    Start::decide(committed, bounds, self.first_start),
+                ))
             })
             .collect()
     }
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {
-    list.elements().iter().map(|element| Partition(element.partition())).collect()
+    list.elements()
+        .iter()
+        .map(|element| Partition(element.partition()))
+        .collect()
 }
 
 /// librdkafka's own lines, under its name.

@@ -14,7 +14,10 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
     let original = original.and_then(OpaqueHeaders::downcast_ref::<OwnedHeaders>);
     let kept = original.map_or_else(OwnedHeaders::new, without_earlier_ones);
     ours.iter().fold(kept, |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value.as_bytes()) })
+        headers.insert(Header {
+            key,
+            value: Some(value.as_bytes()),
+        })
     })
 }
 
@@ -22,7 +25,9 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
 /// reader takes the last of two headers of one name.
 fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     let rebuilt = quietly(|| {
-        let earlier = original.iter().any(|header| header.key.starts_with(HEADER_PREFIX));
+        let earlier = original
+            .iter()
+            .any(|header| header.key.starts_with(HEADER_PREFIX));
         earlier.then(|| {
             original
                 .iter()
@@ -69,10 +74,22 @@ mod tests {
     #[test]
     fn ours_follow_the_original_ones_and_replace_earlier_ones_of_ours() {
         let original = OwnedHeaders::new()
-            .insert(Header { key: "trace", value: Some("1") })
-            .insert(Header { key: "dlq.reason", value: Some("old") })
-            .insert(Header::<&str> { key: "trace", value: None })
-            .insert(Header { key: "", value: Some("") });
+            .insert(Header {
+                key: "trace",
+                value: Some("1"),
+            })
+            .insert(Header {
+                key: "dlq.reason",
+                value: Some("old"),
+            })
+            .insert(Header::<&str> {
+                key: "trace",
+                value: None,
+            })
+            .insert(Header {
+                key: "",
+                value: Some(""),
+            });
         let original = OpaqueHeaders::new(original);
         let joined = joined(Some(&original), &[("dlq.reason", "new".to_owned())]);
         let expected = vec![
@@ -87,6 +104,9 @@ mod tests {
     #[test]
     fn a_record_without_headers_gets_ours_alone() {
         let joined = joined(None, &[("dlq.reason", "x".to_owned())]);
-        assert_eq!(names_and_values(&joined), vec![("dlq.reason".to_owned(), Some(b"x".to_vec()))]);
+        assert_eq!(
+            names_and_values(&joined),
+            vec![("dlq.reason".to_owned(), Some(b"x".to_vec()))]
+        );
     }
 }

@@ -71,14 +71,20 @@ impl DeadLetterProducer {
         let alone = Arc::new(alone);
         let in_company = settings::producer(config).create_with_context(context())?;
         slot.get_or_init(|| Arc::downgrade(&alone));
-        Ok(Self { topic, in_company, alone })
+        Ok(Self {
+            topic,
+            in_company,
+            alone,
+        })
     }
 
     /// Hands a dead letter over; doesn't wait.
     pub fn send(&self, letter: &DeadLetter<'_>) -> SendOutcome {
         let all_headers = headers::joined(letter.original_headers, &letter.headers);
-        let delivery =
-            Box::new(Delivery { ticket: letter.ticket.clone(), attempt: Attempt::InCompany });
+        let delivery = Box::new(Delivery {
+            ticket: letter.ticket.clone(),
+            attempt: Attempt::InCompany,
+        });
         let record = record(&self.topic, letter.key, letter.value, all_headers, delivery);
         match self.in_company.send(record) {
             Ok(()) => SendOutcome::Sent,
@@ -159,7 +165,10 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
             return self.events.undeliverable(&delivery.ticket, error);
         };
         let ticket = delivery.ticket;
-        let next_delivery = Box::new(Delivery { ticket: ticket.clone(), attempt: next });
+        let next_delivery = Box::new(Delivery {
+            ticket: ticket.clone(),
+            attempt: next,
+        });
         if let Err(error) = self.send_again(message, next_delivery) {
             self.events.undeliverable(&ticket, &error);
         }
@@ -177,11 +186,16 @@ impl DeliveryContext {
         }
     }
 
-    fn send_again(&self, message: &BorrowedMessage<'_>, delivery: Box<Delivery>) -> KafkaResult<()> {
-        let gone = || KafkaError::MessageProduction(RDKafkaErrorCode::Destroy);
+    fn send_again(
+        &self,
+        message: &BorrowedMessage<'_>,
+        delivery: Box<Delivery>,
+    ) -> KafkaResult<()> {
+        let gone = || KafkaError::MessageProduction(RDKafkaErrorCode::BrokerDestroy);
         let alone = self.alone.get().and_then(Weak::upgrade).ok_or_else(gone)?;
-        let mut headers =
-            message.headers().map_or_else(OwnedHeaders::new, |headers| headers.detach());
+        let mut headers = message
+            .headers()
+            .map_or_else(OwnedHeaders::new, |headers| headers.detach());
         let mut value = message.payload();
         if delivery.attempt == Attempt::WithoutValue {
             let id = delivery.ticket.id;
@@ -189,8 +203,14 @@ impl DeliveryContext {
                 "a dead letter is too large for its topic: its value is left out");
             let size = value.take().map_or(0, <[u8]>::len).to_string();
             headers = headers
-                .insert(Header { key: VALUE_OMITTED, value: Some("true") })
-                .insert(Header { key: VALUE_SIZE, value: Some(&size) });
+                .insert(Header {
+                    key: VALUE_OMITTED,
+                    value: Some("true"),
+                })
+                .insert(Header {
+                    key: VALUE_SIZE,
+                    value: Some(&size),
+                });
         }
         let record = record(&self.topic, message.key(), value, headers, delivery);
         alone.send(record).map_err(|(error, _)| error)

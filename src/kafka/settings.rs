@@ -55,7 +55,10 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
         .set("batch.size", "16384")
         // librdkafka's maximum: only the broker decides what is too large.
         .set("message.max.bytes", "1000000000")
-        .set("message.timeout.ms", message_timeout(config).as_millis().to_string());
+        .set(
+            "message.timeout.ms",
+            message_timeout(config).as_millis().to_string(),
+        );
     apply(&mut settings, &config.kafka.producer_properties);
     settings
 }
@@ -63,7 +66,9 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
 /// The producer for dead letters that were refused in company: one record a batch.
 pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     let mut settings = producer(config);
-    settings.set("batch.num.messages", "1").set("linger.ms", "0");
+    settings
+        .set("batch.num.messages", "1")
+        .set("linger.ms", "0");
     settings
 }
 

@@ -55,8 +55,14 @@ pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Err
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
         .map(|partition| (Partition(partition.partition), Offset(partition.ls_offset)))
         .collect();
-    let any_broker_up = statistics.brokers.values().any(|broker| broker.state == "UP");
-    Ok(Snapshot { readable, any_broker_up })
+    let any_broker_up = statistics
+        .brokers
+        .values()
+        .any(|broker| broker.state == "UP");
+    Ok(Snapshot {
+        readable,
+        any_broker_up,
+    })
 }
 
 #[cfg(test)]

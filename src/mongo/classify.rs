@@ -16,7 +16,9 @@ pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
         ..
     }) = error.kind.as_ref()
     {
-        let failures = write_errors.iter().map(|error| (error.index, document_failure(error)));
+        let failures = write_errors
+            .iter()
+            .map(|error| (error.index, document_failure(error)));
         return InsertOutcome::Answered(failures.collect());
     }
     InsertOutcome::Failed(failure(error))
@@ -32,14 +34,23 @@ fn document_failure(error: &IndexedWriteError) -> Failure {
 
 /// What an error says as a whole.
 pub(super) fn failure(error: &Error) -> Failure {
-    let is_transient = [RETRYABLE_WRITE_ERROR, RETRYABLE_ERROR, SYSTEM_OVERLOADED_ERROR]
-        .iter()
-        .any(|label| error.contains_label(label));
+    let is_transient = [
+        RETRYABLE_WRITE_ERROR,
+        RETRYABLE_ERROR,
+        SYSTEM_OVERLOADED_ERROR,
+    ]
+    .iter()
+    .any(|label| error.contains_label(label));
     let (judgement, code, message) = match error.kind.as_ref() {
-        ErrorKind::Command(command) => {
-            (judge_code(command.code), Some(command.code), command.message.clone())
-        }
-        ErrorKind::InsertMany(InsertManyError { write_concern_error: Some(refused), .. }) => {
+        ErrorKind::Command(command) => (
+            judge_code(command.code),
+            Some(command.code),
+            command.message.clone(),
+        ),
+        ErrorKind::InsertMany(InsertManyError {
+            write_concern_error: Some(refused),
+            ..
+        }) => {
             // The documents may be there, but not as safely as was asked for: nothing is settled.
             let judgement = match judge_code(refused.code) {
                 Judgement::Operator => Judgement::Operator,
@@ -50,8 +61,16 @@ pub(super) fn failure(error: &Error) -> Failure {
         }
         kind => (judge_kind(kind), None, error.to_string()),
     };
-    let judgement = if is_transient { Judgement::Server } else { judgement };
-    Failure { judgement, code, message }
+    let judgement = if is_transient {
+        Judgement::Server
+    } else {
+        judgement
+    };
+    Failure {
+        judgement,
+        code,
+        message,
+    }
 }
 
 fn judge_kind(kind: &ErrorKind) -> Judgement {
@@ -84,8 +103,8 @@ fn judge_code(code: i32) -> Judgement {
         // Network, shutdown, elections, interruptions, time limits, locks, write conflicts, write
         // concern, stale routing, disk and quota.
         6 | 7 | 24 | 43 | 46 | 50 | 63 | 64 | 70 | 82 | 89 | 91 | 100 | 112 | 133 | 134 | 150
-        | 189 | 202 | 216 | 234 | 239 | 246 | 261 | 262 | 314 | 317 | 364 | 365 | 384 | 391 | 402
-        | 8000 | 9001 | 10107 | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => {
+        | 189 | 202 | 216 | 234 | 239 | 246 | 261 | 262 | 314 | 317 | 364 | 365 | 384 | 391
+        | 402 | 8000 | 9001 | 10107 | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => {
             Judgement::Server
         }
         _ => Judgement::Unknown,

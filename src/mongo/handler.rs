@@ -60,20 +60,29 @@ impl MongoDbHandler {
     /// When the URI can't be understood, or its seed list can't be looked up.
     pub fn connect(config: &Config) -> Result<Self, MongoDbError> {
         let mongodb = &config.mongodb;
-        let mut options =
-            ClientOptions::parse(mongodb.uri.expose()).run().map_err(|error| match *error.kind {
+        let mut options = ClientOptions::parse(mongodb.uri.expose())
+            .run()
+            .map_err(|error| match *error.kind {
                 ErrorKind::DnsResolve { .. } => MongoDbError::Unavailable(error.to_string()),
                 _ => MongoDbError::Refused(format!("`mongodb.uri` is not usable: {error}")),
             })?;
-        options.app_name.get_or_insert_with(|| env!("CARGO_PKG_NAME").to_owned());
-        options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+        options
+            .app_name
+            .get_or_insert_with(|| env!("CARGO_PKG_NAME").to_owned());
+        options
+            .server_selection_timeout
+            .get_or_insert(SERVER_SELECTION_TIMEOUT);
         let connections = u32::try_from(config.consumer.writer_threads).unwrap_or(u32::MAX);
         // Each writer holds one while it inserts; a probe and a look at the collection may come beside.
-        options.max_pool_size.get_or_insert(connections.saturating_add(2));
+        options
+            .max_pool_size
+            .get_or_insert(connections.saturating_add(2));
         options.write_concern = Some(write_concern(config));
-        let client =
-            Client::with_options(options).map_err(|error| MongoDbError::Refused(error.to_string()))?;
-        let collection = client.database(&mongodb.database).collection(&mongodb.collection);
+        let client = Client::with_options(options)
+            .map_err(|error| MongoDbError::Refused(error.to_string()))?;
+        let collection = client
+            .database(&mongodb.database)
+            .collection(&mongodb.collection);
         Ok(Self { client, collection })
     }
 
@@ -83,7 +92,10 @@ impl MongoDbHandler {
     /// When no server answers, or it refuses us.
     pub fn ping(&self) -> Result<(), MongoDbError> {
         let database = self.client.database("admin");
-        database.run_command(doc! { "ping": 1 }).run().map_err(|error| MongoDbError::of(&error))?;
+        database
+            .run_command(doc! { "ping": 1 })
+            .run()
+            .map_err(|error| MongoDbError::of(&error))?;
         Ok(())
     }
 
@@ -103,14 +115,18 @@ impl MongoDbHandler {
             let specification = specification.map_err(|error| MongoDbError::of(&error))?;
             let unfit = match specification.collection_type {
                 CollectionType::View => Some("is a view"),
-                CollectionType::Timeseries => Some("is a time-series collection: `_id` doesn't make documents unique there"),
+                CollectionType::Timeseries => {
+                    Some("is a time-series collection: `_id` doesn't make documents unique there")
+                }
                 _ if specification.options.capped == Some(true) => {
                     Some("is capped: old documents vanish")
                 }
                 _ => None,
             };
             if let Some(unfit) = unfit {
-                return Err(MongoDbError::Refused(format!("the collection `{namespace}` {unfit}")));
+                return Err(MongoDbError::Refused(format!(
+                    "the collection `{namespace}` {unfit}"
+                )));
             }
         }
         self.topology()
@@ -125,7 +141,7 @@ impl MongoDbHandler {
             .map_err(|error| MongoDbError::of(&error))?;
         Ok(if hello.contains_key("setName") {
             Topology::ReplicaSet
-        } else if hello.get_str("msg") == Ok("isdbgrid") {
+        } else if hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") {
             Topology::Sharded
         } else {
             Topology::Standalone
@@ -180,18 +196,26 @@ impl MongoDbHandler {
     /// # Errors
     /// What the server, or the way to it, had to say.
     pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<Found>, Failure> {
-        let ids = documents.iter().map(|document| id_of(document)).collect::<Vec<_>>();
+        let ids = documents
+            .iter()
+            .map(|document| id_of(document))
+            .collect::<Vec<_>>();
         let filter = doc! { "_id": { "$in": &ids } };
         let look = || -> Result<HashMap<String, RawDocumentBuf>, Error> {
             let cursor = self.collection.find(filter).max_time(LOOK_TIMEOUT).run()?;
-            cursor.map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored))).collect()
+            cursor
+                .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
+                .collect()
         };
         let stored = look().map_err(|error| classify::failure(&error))?;
-        let found = documents.iter().zip(&ids).map(|(document, id)| match stored.get(*id) {
-            None => Found::Nothing,
-            Some(stored) if is_same_document(stored, document) => Found::Same,
-            Some(_) => Found::Other,
-        });
+        let found = documents
+            .iter()
+            .zip(&ids)
+            .map(|(document, id)| match stored.get(*id) {
+                None => Found::Nothing,
+                Some(stored) if is_same_document(stored, document) => Found::Same,
+                Some(_) => Found::Other,
+            });
         Ok(found.collect())
     }
 }
@@ -229,5 +253,8 @@ fn write_concern(config: &Config) -> WriteConcern {
         W::Majority => Acknowledgment::Majority,
         W::Tag(tag) => Acknowledgment::Custom(tag.clone()),
     };
-    WriteConcern::builder().w(acknowledgment).journal(ours.journal).build()
+    WriteConcern::builder()
+        .w(acknowledgment)
+        .journal(ours.journal)
+        .build()
 }

@@ -15,7 +15,8 @@ use super::messages::{
 use crate::core::offsets::{Commit, OffsetTracker};
 use crate::core::partition::Partition;
 use crate::kafka::{CommitProblem, KafkaError};
-use crate::observe::{MetricsCollector, RateLimited};
+use crate::observe::log::RateLimited;
+use crate::observe::metrics::MetricsCollector;
 
 /// How often ages are shown and waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -92,7 +93,7 @@ impl State {
                 default(TICK) => {}
             }
             let now = Instant::now();
-            self.show_age(now);
+            self.show_age();
             self.go_on_revoking(now);
             if self.is_due(now) {
                 self.ask_commit(now);
@@ -133,19 +134,29 @@ impl State {
                 for (partition, end) in readable {
                     if let Some(committable) = self.tracker.committable(partition) {
                         let lag = i64::try_from(end.since(committable)).unwrap_or(i64::MAX);
-                        self.committer.metrics.set_lag(&self.committer.topic, partition.0, lag);
+                        self.committer
+                            .metrics
+                            .set_lag(&self.committer.topic, partition.0, lag);
                     }
                 }
             }
             ToCommitter::Revoke(request) => {
-                self.revoke = Some(Revoking { request, is_asked: false });
+                self.revoke = Some(Revoking {
+                    request,
+                    is_asked: false,
+                });
             }
             ToCommitter::Lost(partitions) => self.forget(&partitions),
         }
     }
 
     fn settle(&mut self, settlement: Settlement) {
-        let Settlement { runs, outcome, weight, taken_at } = settlement;
+        let Settlement {
+            runs,
+            outcome,
+            weight,
+            taken_at,
+        } = settlement;
         for run in runs {
             self.tracker.settled(run);
         }
@@ -155,11 +166,11 @@ impl State {
         let metrics = &self.committer.metrics;
         metrics.increment_messages_processed(count);
         match outcome {
-            Outcome::Stored => metrics.count_stored(count),
-            Outcome::Replayed => metrics.count_replayed(count),
+            Outcome::Stored => metrics.increment_messages_stored(count),
+            Outcome::Replayed => metrics.increment_messages_replayed(count),
             Outcome::DeadLettered(reason) => {
                 metrics.increment_processing_errors(reason.as_str(), count);
-                metrics.count_dead_letters(reason.as_str(), count);
+                metrics.increment_dead_letters(reason.as_str(), count);
             }
         }
         metrics.observe_processing_times(taken_at.elapsed().as_secs_f64(), weight.messages);
@@ -168,12 +179,14 @@ impl State {
     fn release(&self, weight: Weight) {
         self.committer.in_flight.remove(weight);
         let now = self.committer.in_flight.now();
-        self.committer.metrics.set_in_flight(now.messages, now.bytes);
+        self.committer.metrics.set_in_flight_messages(now.messages);
+        self.committer.metrics.set_in_flight_bytes(now.bytes);
     }
 
-    fn show_age(&self, now: Instant) {
-        let age = self.tracker.oldest_in_flight().map_or(Duration::ZERO, |taken_at| now - taken_at);
-        self.committer.metrics.set_oldest_in_flight(age.as_secs_f64());
+    fn show_age(&self) {
+        self.committer
+            .metrics
+            .set_oldest_in_flight_since(self.tracker.oldest_in_flight());
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -210,7 +223,7 @@ impl State {
         if answer.commits.is_empty() {
             return Ok(());
         }
-        metrics.observe_offset_commit_time(answer.took.as_secs_f64());
+        metrics.observe_offset_commit_time(answer.took);
         match answer.result {
             Ok(()) => {
                 for commit in answer.commits {
@@ -235,21 +248,25 @@ impl State {
                 Ok(())
             }
             CommitProblem::Passing => {
-                self.committer.metrics.count_commit_failure();
+                self.committer.metrics.increment_offset_commit_failures();
                 if let Some(suppressed) = self.warnings.admit(Instant::now()) {
                     warn!(suppressed; "offsets could not be committed, trying again: {error}");
                 }
                 Ok(())
             }
             CommitProblem::Refused => {
-                self.committer.metrics.count_commit_failure();
-                Err(Failure::Running(format!("Kafka refuses our commits: {error}")))
+                self.committer.metrics.increment_offset_commit_failures();
+                Err(Failure::Running(format!(
+                    "Kafka refuses our commits: {error}"
+                )))
             }
         }
     }
 
     fn go_on_revoking(&mut self, now: Instant) {
-        let Some(mut revoking) = self.revoke.take() else { return };
+        let Some(mut revoking) = self.revoke.take() else {
+            return;
+        };
         let partitions = &revoking.request.partitions;
         let is_drained = partitions.iter().all(|&p| self.tracker.in_flight(p) == 0);
         let is_over = now >= revoking.request.commit_until;
@@ -283,7 +300,10 @@ impl State {
         }
         // A callback that waits for a partition that was lost meanwhile ends with it.
         if let Some(revoking) = &mut self.revoke {
-            revoking.request.partitions.retain(|partition| !partitions.contains(partition));
+            revoking
+                .request
+                .partitions
+                .retain(|partition| !partitions.contains(partition));
         }
     }
 }
@@ -304,7 +324,11 @@ impl<C: Fn(Vec<Commit>) -> Option<CommitAnswer>> CommitThread<C> {
     /// None; the signature is every thread's.
     pub fn run(self) -> Result<(), Failure> {
         for CommitRequest { commits } in self.requests {
-            let nothing = CommitAnswer { commits: Vec::new(), result: Ok(()), took: Duration::ZERO };
+            let nothing = CommitAnswer {
+                commits: Vec::new(),
+                result: Ok(()),
+                took: Duration::ZERO,
+            };
             let answer = (self.commit)(commits).unwrap_or(nothing);
             if self.answers.send(answer).is_err() {
                 break;

@@ -8,7 +8,8 @@ use log::{error, info};
 
 use crate::config::OnUnavailable;
 use crate::core::availability::{Availability, Permit};
-use crate::observe::{Health, MetricsCollector};
+use crate::observe::health::Health;
+use crate::observe::metrics::MetricsCollector;
 
 /// Whether MongoDB may be written to. Under a lock, since a writer needs its leave before each insert,
 /// and only one of them may probe.
@@ -84,6 +85,8 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, Availability> {
-        self.availability.lock().unwrap_or_else(PoisonError::into_inner)
+        self.availability
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,10 @@ use super::stop::StopSignal;
 use crate::core::assignment::Assignment;
 use crate::core::partition::{Offset, Partition};
 use crate::kafka::{Assigned, GroupEvents, KafkaError};
-use crate::observe::{Health, MetricsCollector, RebalanceEvent, Target};
+use crate::observe::health::Health;
+use crate::observe::metrics::ConnectionTarget;
+use crate::observe::metrics::MetricsCollector;
+use crate::observe::metrics::RebalanceEvent;
 
 /// What a revoke may take, in all well below `max.poll.interval.ms`.
 #[derive(Debug, Clone, Copy)]
@@ -40,22 +43,29 @@ impl RevokeBudget {
     #[must_use]
     pub fn new(max_poll_interval: Duration, shutdown_timeout: Duration) -> Self {
         let whole = (max_poll_interval / 2).min(shutdown_timeout * 4 / 5);
-        Self { drain: whole * 4 / 5, commit: whole / 5 }
+        Self {
+            drain: whole * 4 / 5,
+            commit: whole / 5,
+        }
     }
 }
 
 impl GroupEvents for Group {
     fn assigned(&self, assigned: &[Assigned]) {
         self.tell(ToCommitter::Assigned(assigned.to_vec()));
-        self.metrics.count_rebalance(RebalanceEvent::Assign);
+        self.metrics.increment_rebalances(RebalanceEvent::Assign);
         self.show_assignment(&self.assignment.partitions());
     }
 
     fn revoke(&self, partitions: &[Partition]) {
-        self.metrics.count_rebalance(RebalanceEvent::Revoke);
+        self.metrics.increment_rebalances(RebalanceEvent::Revoke);
         let started = Instant::now();
         // Nothing can be settled while records wait for MongoDB.
-        let drain = if self.gate.is_holding() { Duration::ZERO } else { self.budget.drain };
+        let drain = if self.gate.is_holding() {
+            Duration::ZERO
+        } else {
+            self.budget.drain
+        };
         let mut drain_until = started + drain;
         if let Some(deadline) = self.stop.settle_by() {
             drain_until = drain_until.min(deadline);
@@ -71,8 +81,10 @@ impl GroupEvents for Group {
             done,
         }));
         match drained.recv_deadline(commit_until + Duration::from_secs(1)) {
-            Ok(()) => info!(partitions:? = partitions_left, millis:? = started.elapsed().as_millis();
-                "revoked: drained and committed"),
+            Ok(()) => {
+                info!(partitions:? = partitions_left, millis:? = started.elapsed().as_millis();
+                "revoked: drained and committed")
+            }
             Err(RecvTimeoutError::Timeout) => {
                 warn!(partitions:? = partitions_left; "revoked before all could be committed");
             }
@@ -90,14 +102,14 @@ impl GroupEvents for Group {
     }
 
     fn lost(&self, partitions: &[Partition]) {
-        self.metrics.count_rebalance(RebalanceEvent::Lost);
+        self.metrics.increment_rebalances(RebalanceEvent::Lost);
         warn!(partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
         self.tell(ToCommitter::Lost(partitions.to_vec()));
         self.forget(partitions, &self.assignment.partitions());
     }
 
     fn skipped(&self, partition: Partition, from: Offset, to: Offset) {
-        self.metrics.count_offsets_skipped(to.since(from));
+        self.metrics.increment_offsets_skipped(to.since(from));
         error!(topic = self.topic, partition = partition.0, from = from.0, to = to.0, count = to.since(from);
             "retention has deleted records before this group read them; they are lost to it: \
              reading on from the earliest offset that is left");
@@ -108,17 +120,18 @@ impl GroupEvents for Group {
     }
 
     fn broker_up(&self, any: bool) {
-        self.metrics.set_connection(Target::Kafka, any);
+        self.metrics.set_connected(ConnectionTarget::Kafka, any);
         self.health.set_kafka_reachable(any);
     }
 
     fn poll_interval_exceeded(&self) {
-        self.metrics.count_poll_interval_exceeded();
+        self.metrics.increment_poll_interval_exceeded();
         warn!("`max.poll.interval.ms` was exceeded: the group has taken our partitions away");
     }
 
     fn failed(&self, error: KafkaError) {
-        let failure = Failure::KafkaUnreachable(format!("the group's offsets can't be read: {error}"));
+        let failure =
+            Failure::KafkaUnreachable(format!("the group's offsets can't be read: {error}"));
         // A full channel means that the supervisor has enough reasons to stop already.
         let _ = self.supervisor.try_send(Event::Failed(failure));
     }
@@ -139,6 +152,7 @@ impl Group {
 
     fn show_assignment(&self, partitions: &[Partition]) {
         self.metrics.set_assigned_partitions(partitions.len());
-        self.health.set_assigned_partitions(partitions.iter().map(|partition| partition.0).collect());
+        self.health
+            .set_assigned_partitions(partitions.iter().map(|partition| partition.0).collect());
     }
 }

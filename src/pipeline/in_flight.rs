@@ -25,7 +25,10 @@ pub struct InFlight {
 impl Weight {
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        Self { messages: 1, bytes: record.size() + RECORD_OVERHEAD }
+        Self {
+            messages: 1,
+            bytes: record.size() + RECORD_OVERHEAD,
+        }
     }
 }
 

@@ -14,8 +14,10 @@ const COPIES_IN_FLIGHT: u64 = 4;
 const PREFETCH_KIB: u64 = 16_384;
 
 /// Where a container's limit stands: the second version of cgroups, then the first.
-const LIMIT_FILES: [&str; 2] =
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+const LIMIT_FILES: [&str; 2] = [
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+];
 
 /// Bytes in the worst case.
 #[must_use]
@@ -36,11 +38,15 @@ pub fn worst_case(config: &Config) -> u64 {
 /// Logs the worst case, and warns where the container allows less.
 pub fn report(config: &Config) {
     let worst = worst_case(config);
-    let limit = LIMIT_FILES.iter().find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
+    let limit = LIMIT_FILES
+        .iter()
+        .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
     info!(mib = worst >> 20, limit_mib:? = limit.map(|limit| limit >> 20); "memory in the worst case");
     if limit.is_some_and(|limit| limit < worst) {
-        warn!("the container allows less memory than this configuration may take: lower \
-               `consumer.max_in_flight_bytes`, or allow more");
+        warn!(
+            "the container allows less memory than this configuration may take: lower \
+               `consumer.max_in_flight_bytes`, or allow more"
+        );
     }
 }
 

@@ -17,10 +17,16 @@ pub enum ToCommitter {
     /// From the rebalance callback, before any record of these is dispatched.
     Assigned(Vec<Assigned>),
     /// From the poller, before a writer can have the batch.
-    Dispatched { runs: Vec<RecordRun>, taken_at: Instant },
+    Dispatched {
+        runs: Vec<RecordRun>,
+        taken_at: Instant,
+    },
     Settled(Settlement),
     /// These won't be settled by this process: they are Kafka's to deliver again.
-    Abandoned { runs: Vec<RecordRun>, weight: Weight },
+    Abandoned {
+        runs: Vec<RecordRun>,
+        weight: Weight,
+    },
     /// The poller has handed over everything below these positions.
     Reached(Vec<(Partition, Epoch, Offset)>),
     /// Up to where each partition can be read.
@@ -82,7 +88,10 @@ pub enum Event {
     /// SIGTERM or SIGINT.
     Signal,
     /// A thread has ended, by itself or by a panic.
-    Ended { thread: String, result: Result<(), Failure> },
+    Ended {
+        thread: String,
+        result: Result<(), Failure>,
+    },
     /// Something that no thread returns: a callback's failure.
     Failed(Failure),
 }

@@ -22,7 +22,9 @@ use crate::core::partition::{Epoch, Offset, Partition, RecordId};
 use crate::core::record::Batch;
 use crate::core::run::RecordRun;
 use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, Trouble};
-use crate::observe::{Health, MetricsCollector, RateLimited};
+use crate::observe::health::Health;
+use crate::observe::log::RateLimited;
+use crate::observe::metrics::MetricsCollector;
 
 /// The longest poll: a stop is noticed after it.
 const LONGEST_POLL: Duration = Duration::from_millis(250);
@@ -113,7 +115,8 @@ impl State {
         if !is_full {
             self.pressure_is_over();
         }
-        let is_ready = is_full || (self.is_drained && !self.hand.is_empty() && self.is_writer_idle());
+        let is_ready =
+            is_full || (self.is_drained && !self.hand.is_empty() && self.is_writer_idle());
         if is_ready && self.try_dispatch() {
             return Ok(());
         }
@@ -123,7 +126,11 @@ impl State {
         let timeout = if is_full {
             Duration::ZERO
         } else if self.hand.is_empty() {
-            if self.is_drained { self.poller.poll_timeout.min(LONGEST_POLL) } else { Duration::ZERO }
+            if self.is_drained {
+                self.poller.poll_timeout.min(LONGEST_POLL)
+            } else {
+                Duration::ZERO
+            }
         } else if self.is_drained {
             FILL_POLL
         } else {
@@ -171,12 +178,27 @@ impl State {
             Continuity::NotOurs => return,
         };
         let is_hand_full = self.is_full(&self.hand);
-        let batch = if is_hand_full { &mut self.next } else { &mut self.hand };
+        let batch = if is_hand_full {
+            &mut self.next
+        } else {
+            &mut self.hand
+        };
         if batch.is_empty() {
-            *batch = Batch::with_capacity(Instant::now(), self.expected.messages, self.expected.bytes);
+            *batch =
+                Batch::with_capacity(Instant::now(), self.expected.messages, self.expected.bytes);
         }
-        let id = RecordId { partition, epoch, offset };
-        batch.push(id, taken.timestamp(), taken.key(), taken.value(), taken.headers());
+        let id = RecordId {
+            partition,
+            epoch,
+            offset,
+        };
+        batch.push(
+            id,
+            taken.timestamp(),
+            taken.key(),
+            taken.value(),
+            taken.headers(),
+        );
         if is_hand_full && self.is_full(&self.next) {
             self.pause();
         }
@@ -188,7 +210,9 @@ impl State {
         match self.poller.consumer.earliest(partition, EARLIEST_TIMEOUT) {
             Ok(earliest) if earliest > from => {
                 let to = earliest.min(offset);
-                self.poller.metrics.count_offsets_skipped(to.since(from));
+                self.poller
+                    .metrics
+                    .increment_offsets_skipped(to.since(from));
                 error!(topic = self.poller.topic, partition = partition.0, from = from.0, to = to.0,
                     count = to.since(from);
                     "retention has deleted records before this worker read them; they are lost to it");
@@ -207,7 +231,12 @@ impl State {
         self.readings.renew(&self.poller.assignment);
         self.drop_what_is_gone();
         self.readings.take(partition, offset);
-        let begun = Assigned { partition, epoch, start: offset, committed: None };
+        let begun = Assigned {
+            partition,
+            epoch,
+            start: offset,
+            committed: None,
+        };
         self.tell(ToCommitter::Assigned(vec![begun]));
         epoch
     }
@@ -233,14 +262,21 @@ impl State {
         let empty = Batch::new(Instant::now());
         let next = std::mem::replace(&mut self.next, empty);
         let batch = std::mem::replace(&mut self.hand, next);
-        self.expected = Weight { messages: batch.len(), bytes: batch.bytes() };
+        self.expected = Weight {
+            messages: batch.len(),
+            bytes: batch.bytes(),
+        };
         let runs = RecordRun::collect(batch.records().iter().map(|record| record.id));
         self.poller.in_flight.add(weight);
         let now = self.poller.in_flight.now();
-        self.poller.metrics.set_in_flight(now.messages, now.bytes);
+        self.poller.metrics.set_in_flight_messages(now.messages);
+        self.poller.metrics.set_in_flight_bytes(now.bytes);
         let consumed = u64::try_from(weight.messages).unwrap_or(u64::MAX);
-        self.poller.metrics.count_consumed(consumed);
-        self.tell(ToCommitter::Dispatched { runs, taken_at: batch.taken_at() });
+        self.poller.metrics.increment_messages_consumed(consumed);
+        self.tell(ToCommitter::Dispatched {
+            runs,
+            taken_at: batch.taken_at(),
+        });
         match self.poller.batches.try_send(batch) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
@@ -299,7 +335,9 @@ impl State {
         let readings = &self.readings;
         let mut dropped = 0;
         for batch in [&mut self.hand, &mut self.next] {
-            dropped += batch.take_if(|id| readings.epoch(id.partition) != Some(id.epoch)).len();
+            dropped += batch
+                .take_if(|id| readings.epoch(id.partition) != Some(id.epoch))
+                .len();
         }
         if dropped > 0 {
             debug!("{dropped} records of partitions that are gone were dropped");
@@ -321,7 +359,9 @@ impl State {
             .positions()
             .into_iter()
             .filter_map(|(partition, offset)| {
-                self.readings.epoch(partition).map(|epoch| (partition, epoch, offset))
+                self.readings
+                    .epoch(partition)
+                    .map(|epoch| (partition, epoch, offset))
             })
             .collect();
         if !positions.is_empty() {
@@ -339,7 +379,10 @@ impl State {
             }
             Trouble::TopicMissing => {
                 self.poller.health.set_topic_exists(false);
-                let text = format!("the topic `{}` is missing: waiting for it", self.poller.topic);
+                let text = format!(
+                    "the topic `{}` is missing: waiting for it",
+                    self.poller.topic
+                );
                 self.log_trouble(&text);
             }
             Trouble::Passing(error) => self.log_trouble(&error.to_string()),
@@ -363,7 +406,12 @@ impl State {
             }
         }
         let State { poller, .. } = self;
-        let Poller { consumer, batches, stop, .. } = poller;
+        let Poller {
+            consumer,
+            batches,
+            stop,
+            ..
+        } = poller;
         // The writers end when they have taken what is queued.
         drop(batches);
         // The revoke that this brings about waits for them, and commits.

@@ -46,9 +46,18 @@ impl Readings {
         }
         let before = std::mem::take(&mut self.readings);
         for partition in assignment.partitions() {
-            let Some(epoch) = assignment.epoch(partition) else { continue };
-            let known = before.iter().find(|r| r.partition == partition && r.epoch == epoch);
-            let fresh = Reading { partition, epoch, next: None, is_suspect: false };
+            let Some(epoch) = assignment.epoch(partition) else {
+                continue;
+            };
+            let known = before
+                .iter()
+                .find(|r| r.partition == partition && r.epoch == epoch);
+            let fresh = Reading {
+                partition,
+                epoch,
+                next: None,
+                is_suspect: false,
+            };
             self.readings.push(known.copied().unwrap_or(fresh));
         }
         self.version = version;
@@ -58,13 +67,18 @@ impl Readings {
 
     /// Notes that a record is taken.
     pub fn take(&mut self, partition: Partition, offset: Offset) -> Continuity {
-        let Some(reading) = self.reading(partition) else { return Continuity::NotOurs };
+        let Some(reading) = self.reading(partition) else {
+            return Continuity::NotOurs;
+        };
         let before = reading.next.replace(offset.next());
         match before {
             Some(next) if offset < next => Continuity::WentBack { from: next },
             Some(next) if offset > next && reading.is_suspect => {
                 reading.is_suspect = false;
-                Continuity::Gap { epoch: reading.epoch, from: next }
+                Continuity::Gap {
+                    epoch: reading.epoch,
+                    from: next,
+                }
             }
             _ => Continuity::Usual(reading.epoch),
         }
@@ -83,7 +97,10 @@ impl Readings {
     }
 
     fn reading(&mut self, partition: Partition) -> Option<&mut Reading> {
-        let is_last = self.readings.get(self.last).is_some_and(|r| r.partition == partition);
+        let is_last = self
+            .readings
+            .get(self.last)
+            .is_some_and(|r| r.partition == partition);
         if !is_last {
             self.last = self.find(partition)?;
         }
@@ -91,7 +108,9 @@ impl Readings {
     }
 
     fn find(&self, partition: Partition) -> Option<usize> {
-        self.readings.binary_search_by_key(&partition, |reading| reading.partition).ok()
+        self.readings
+            .binary_search_by_key(&partition, |reading| reading.partition)
+            .ok()
     }
 }
 
@@ -110,17 +129,35 @@ mod tests {
         assert!(readings.renew(&assignment));
         assert!(!readings.renew(&assignment));
         assert_eq!(readings.take(P, Offset(5)), Continuity::Usual(first));
-        assert_eq!(readings.take(P, Offset(9)), Continuity::Usual(first), "a gap by compaction");
+        assert_eq!(
+            readings.take(P, Offset(9)),
+            Continuity::Usual(first),
+            "a gap by compaction"
+        );
         readings.suspect_all();
         assert_eq!(readings.take(P, Offset(10)), Continuity::Usual(first));
-        let gap = Continuity::Gap { epoch: first, from: Offset(11) };
+        let gap = Continuity::Gap {
+            epoch: first,
+            from: Offset(11),
+        };
         assert_eq!(readings.take(P, Offset(15)), gap);
-        assert_eq!(readings.take(P, Offset(20)), Continuity::Usual(first), "looked at once");
-        assert_eq!(readings.take(P, Offset(2)), Continuity::WentBack { from: Offset(21) });
+        assert_eq!(
+            readings.take(P, Offset(20)),
+            Continuity::Usual(first),
+            "looked at once"
+        );
+        assert_eq!(
+            readings.take(P, Offset(2)),
+            Continuity::WentBack { from: Offset(21) }
+        );
         assignment.end(P);
         let second = assignment.begin(P);
         assert!(readings.renew(&assignment));
-        assert_eq!(readings.take(P, Offset(0)), Continuity::Usual(second), "begins afresh");
+        assert_eq!(
+            readings.take(P, Offset(0)),
+            Continuity::Usual(second),
+            "begins afresh"
+        );
         assignment.end(P);
         readings.renew(&assignment);
         assert_eq!(readings.take(P, Offset(1)), Continuity::NotOurs);

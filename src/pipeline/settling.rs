@@ -28,8 +28,10 @@ impl DeliveryEvents for DeliveryReports {
     }
 
     fn undeliverable(&self, ticket: &Ticket, error: &KafkaError) {
-        let abandoned =
-            ToCommitter::Abandoned { runs: vec![RecordRun::of(ticket.id)], weight: weight_of(ticket) };
+        let abandoned = ToCommitter::Abandoned {
+            runs: vec![RecordRun::of(ticket.id)],
+            weight: weight_of(ticket),
+        };
         // As above.
         let _ = self.committer.send(abandoned);
         let failure = Failure::Running(format!(
@@ -47,5 +49,8 @@ impl DeliveryEvents for DeliveryReports {
 }
 
 fn weight_of(ticket: &Ticket) -> Weight {
-    Weight { messages: 1, bytes: ticket.bytes }
+    Weight {
+        messages: 1,
+        bytes: ticket.bytes,
+    }
 }

@@ -25,14 +25,24 @@ impl StopSignal {
     pub fn new() -> Self {
         // The capacity is of no matter: nothing can be sent.
         let (sender, asked) = bounded(0);
-        let shared = Shared { sender: Mutex::new(Some(sender)), settle_by: OnceLock::new() };
-        Self { asked, shared: Arc::new(shared) }
+        let shared = Shared {
+            sender: Mutex::new(Some(sender)),
+            settle_by: OnceLock::new(),
+        };
+        Self {
+            asked,
+            shared: Arc::new(shared),
+        }
     }
 
     /// Asks everyone to stop; what can't be settled by `settle_by` is given up, uncommitted.
     pub fn ask(&self, settle_by: Instant) {
         self.shared.settle_by.get_or_init(|| settle_by);
-        *self.shared.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .shared
+            .sender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     #[must_use]
@@ -48,7 +58,8 @@ impl StopSignal {
 
     #[must_use]
     pub fn is_past_deadline(&self) -> bool {
-        self.settle_by().is_some_and(|deadline| Instant::now() >= deadline)
+        self.settle_by()
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Waits, but no longer than until the stop; says whether it came.
@@ -87,6 +98,10 @@ mod tests {
         assert!(other.is_stopping());
         assert!(other.is_past_deadline());
         stop.ask(deadline + Duration::from_secs(1));
-        assert_eq!(other.settle_by(), Some(deadline), "the first deadline counts");
+        assert_eq!(
+            other.settle_by(),
+            Some(deadline),
+            "the first deadline counts"
+        );
     }
 }

@@ -30,11 +30,13 @@ use crate::config::{Config, OnUnavailable, W};
 use crate::core::assignment::Assignment;
 use crate::core::dead_letter::Origin;
 use crate::core::rejection::Reason;
-use crate::kafka::{
-    DeadLetterProducer, DeliveryEvents, GroupEvents, KafkaConsumer, TopicState, message_timeout,
-};
+use crate::kafka::{DeadLetterProducer, DeliveryEvents, GroupEvents, KafkaConsumer, TopicState};
 use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
-use crate::observe::{Health, HttpServer, MetricsCollector, RateLimited, Target};
+use crate::observe::health::Health;
+use crate::observe::http::HttpServer;
+use crate::observe::log::RateLimited;
+use crate::observe::metrics::ConnectionTarget;
+use crate::observe::metrics::MetricsCollector;
 
 /// Messages to the committer that may wait: a few for each batch and dead letter in flight. It never
 /// waits for anyone, so a full channel only slows those down who settle.
@@ -57,7 +59,13 @@ impl DataConsumer {
         let reasons: Vec<&'static str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         let metrics = Arc::new(MetricsCollector::new(config.metrics.port, &reasons));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
-        Self { config, metrics, health, stop: StopSignal::new(), events: bounded(EVENT_QUEUE) }
+        Self {
+            config,
+            metrics,
+            health,
+            stop: StopSignal::new(),
+            events: bounded(EVENT_QUEUE),
+        }
     }
 
     /// Runs until a signal or a failure, and stops in order.
@@ -117,7 +125,9 @@ impl DataConsumer {
         let Some(consumer) = self.connect_kafka(&assignment, Arc::new(group))? else {
             return Ok(None);
         };
-        let Some(mongodb) = self.connect_mongodb(&gate)? else { return Ok(None) };
+        let Some(mongodb) = self.connect_mongodb(&gate)? else {
+            return Ok(None);
+        };
         self.spawn_mongodb_setup(threads, &mongodb)?;
 
         let reports: Arc<dyn DeliveryEvents> = Arc::new(DeliveryReports {
@@ -130,7 +140,13 @@ impl DataConsumer {
                 .map_err(|error| Failure::Setting(format!("the producer's settings: {error}")))?,
         );
 
-        self.spawn_committer(threads, committer_messages, &in_flight, &consumer, &assignment)?;
+        self.spawn_committer(
+            threads,
+            committer_messages,
+            &in_flight,
+            &consumer,
+            &assignment,
+        )?;
         let context = Arc::new(self.writer_context(
             mongodb,
             Arc::clone(&dead_letters),
@@ -139,7 +155,15 @@ impl DataConsumer {
             gate,
         ));
         let batches = self.spawn_writers(threads, &context)?;
-        self.spawn_poller(threads, consumer, context, in_flight, assignment, batches, to_committer)?;
+        self.spawn_poller(
+            threads,
+            consumer,
+            context,
+            in_flight,
+            assignment,
+            batches,
+            to_committer,
+        )?;
         Ok(Some(Running { dead_letters, http }))
     }
 
@@ -157,7 +181,7 @@ impl DataConsumer {
         let Some(topic) = reach_kafka(&consumer, self.attempts(), &self.stop)? else {
             return Ok(None);
         };
-        self.metrics.set_connection(Target::Kafka, true);
+        self.metrics.set_connected(ConnectionTarget::Kafka, true);
         self.health.set_kafka_reachable(true);
         let name = &self.config.kafka.topic;
         match topic {
@@ -186,7 +210,7 @@ impl DataConsumer {
                 Ok(handler) => match handler.check_target() {
                     Ok(topology) => {
                         self.warn_of_rollback(topology);
-                        self.metrics.set_connection(Target::Mongodb, true);
+                        self.metrics.set_connected(ConnectionTarget::Mongodb, true);
                         self.metrics.set_mongodb_available(true);
                         self.health.set_mongodb_available(true);
                         info!("connected to MongoDB");
@@ -217,18 +241,25 @@ impl DataConsumer {
     fn warn_of_rollback(&self, topology: Topology) {
         let concern = &self.config.mongodb.write_concern;
         if topology == Topology::ReplicaSet && concern.w == W::Nodes(1) {
-            warn!("`mongodb.write_concern.w` is 1 on a replica set: a failover can roll back what was \
-                   acknowledged; `\"majority\"` can't be");
+            warn!(
+                "`mongodb.write_concern.w` is 1 on a replica set: a failover can roll back what was \
+                   acknowledged; `\"majority\"` can't be"
+            );
         }
         if !concern.journal {
-            warn!("`mongodb.write_concern.journal` is false: a crash of mongod can take acknowledged \
-                   messages with it");
+            warn!(
+                "`mongodb.write_concern.journal` is false: a crash of mongod can take acknowledged \
+                   messages with it"
+            );
         }
     }
 
     fn attempts(&self) -> Attempts {
         let consumer = &self.config.consumer;
-        Attempts { count: consumer.max_retries, first_delay: consumer.retry_backoff }
+        Attempts {
+            count: consumer.max_retries,
+            first_delay: consumer.retry_backoff,
+        }
     }
 
     fn spawn_watchdog(&self, threads: &mut Threads) -> Result<(), Failure> {
@@ -295,7 +326,10 @@ impl DataConsumer {
         let interval = self.config.mongodb.reconnect_interval;
         threads.spawn_finite("mongodb-setup", move || {
             loop {
-                match mongodb.check_target().and_then(|_| mongodb.create_indexes()) {
+                match mongodb
+                    .check_target()
+                    .and_then(|_| mongodb.create_indexes())
+                {
                     Ok(()) => return Ok(()),
                     Err(MongoDbError::Refused(why)) => return Err(Failure::MongoDbRefused(why)),
                     Err(MongoDbError::Unavailable(why)) => {
@@ -334,7 +368,11 @@ impl DataConsumer {
                 }
                 let started = Instant::now();
                 let result = consumer.commit(&commits);
-                Some(CommitAnswer { commits, result, took: started.elapsed() })
+                Some(CommitAnswer {
+                    commits,
+                    result,
+                    took: started.elapsed(),
+                })
             },
         };
         threads.spawn("commit", move || commit_offsets.run())?;
@@ -393,13 +431,19 @@ impl DataConsumer {
         let (batches, to_write) = bounded(count);
         self.metrics.set_writer_threads(count);
         for number in 0..count {
-            let writer = Writer { batches: to_write.clone(), context: Arc::clone(context) };
+            let writer = Writer {
+                batches: to_write.clone(),
+                context: Arc::clone(context),
+            };
             threads.spawn(format!("writer-{number}"), move || writer.run())?;
         }
         Ok(batches)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is handed over to its owner here")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is handed over to its owner here"
+    )]
     fn spawn_poller(
         &self,
         threads: &mut Threads,
@@ -471,7 +515,7 @@ impl DataConsumer {
                             self.fail(&mut failure, why);
                         }
                     }
-                    if self.stop.is_stopping() && threads.are_done() {
+                    if self.stop.is_stopping() && threads.running().is_empty() {
                         break;
                     }
                 }
@@ -491,7 +535,9 @@ impl DataConsumer {
         match failure {
             Some(failure) => Err(failure),
             None if is_poller_done => Ok(()),
-            None => Err(Failure::Running("the consumer could not be closed in time".to_owned())),
+            None => Err(Failure::Running(
+                "the consumer could not be closed in time".to_owned(),
+            )),
         }
     }
 
@@ -505,7 +551,8 @@ impl DataConsumer {
     /// The first failure counts. What is settled is still committed, but nothing is waited for long.
     fn fail(&self, first: &mut Option<Failure>, why: Failure) {
         self.health.set_stopping();
-        self.stop.ask(Instant::now() + FAILURE_SETTLE_TIME.min(settle_time(&self.config)));
+        self.stop
+            .ask(Instant::now() + FAILURE_SETTLE_TIME.min(settle_time(&self.config)));
         if first.is_none() {
             error!("{why}");
             *first = Some(why);
@@ -535,5 +582,9 @@ fn settle_time(config: &Config) -> Duration {
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}-{}", if host.is_empty() { "unknown" } else { host }, process::id())
+    format!(
+        "{}-{}",
+        if host.is_empty() { "unknown" } else { host },
+        process::id()
+    )
 }

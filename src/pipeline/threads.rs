@@ -18,7 +18,10 @@ pub struct Threads {
 impl Threads {
     #[must_use]
     pub fn new(events: Sender<Event>) -> Self {
-        Self { events, awaited: Vec::new() }
+        Self {
+            events,
+            awaited: Vec::new(),
+        }
     }
 
     /// Runs `work` on a thread called `name` for as long as the process runs: its end, by a return or a

@@ -39,7 +39,9 @@ pub fn reach_kafka(
             Err(error) => error,
         };
         if attempt >= attempts.count {
-            return Err(Failure::KafkaUnreachable(format!("{error} ({attempt} attempts)")));
+            return Err(Failure::KafkaUnreachable(format!(
+                "{error} ({attempt} attempts)"
+            )));
         }
         warn!(attempt; "Kafka could not be reached, trying again: {error}");
         attempt += 1;
@@ -66,7 +68,9 @@ impl KafkaWatch {
     /// When Kafka stays away.
     pub fn run(self) -> Result<(), Failure> {
         while self.brokers_down.recv().is_ok() && !self.stop.is_stopping() {
-            let Some(consumer) = self.consumer.upgrade() else { break };
+            let Some(consumer) = self.consumer.upgrade() else {
+                break;
+            };
             if reach_kafka(&consumer, self.attempts, &self.stop)?.is_some() {
                 info!("Kafka can be reached again");
             }

@@ -25,7 +25,9 @@ use crate::core::run::RecordRun;
 use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan};
 use crate::kafka::{DeadLetter, DeadLetterProducer, SendOutcome};
 use crate::mongo::MongoDbHandler;
-use crate::observe::{MetricsCollector, RateLimited, Target};
+use crate::observe::log::RateLimited;
+use crate::observe::metrics::ConnectionTarget;
+use crate::observe::metrics::MetricsCollector;
 
 /// How often a wait looks whether its batch is still ours.
 const SLICE: Duration = Duration::from_millis(50);
@@ -79,7 +81,7 @@ impl Writer {
             context.idle.fetch_sub(1, Ordering::AcqRel);
             match received {
                 Ok(batch) => {
-                    let busy = context.metrics.writer_busy();
+                    let busy = context.metrics.busy_writer();
                     context.store_batch(batch, &mut documents)?;
                     drop(busy);
                 }
@@ -124,7 +126,10 @@ impl WriterContext {
     fn let_go_of_revoked(&self, batch: &mut Batch) {
         let gone = batch.take_if(|id| !self.assignment.is_current(id.partition, id.epoch));
         if !gone.is_empty() {
-            debug!("{} records of partitions that are gone were dropped", gone.len());
+            debug!(
+                "{} records of partitions that are gone were dropped",
+                gone.len()
+            );
             self.abandon(gone.iter());
         }
     }
@@ -159,7 +164,12 @@ struct Settling<'a> {
 
 impl<'a> Settling<'a> {
     fn new(context: &'a WriterContext, batch: &'a Batch) -> Self {
-        Self { context, batch, ended: vec![false; batch.len()], is_probing: false }
+        Self {
+            context,
+            batch,
+            ended: vec![false; batch.len()],
+            is_probing: false,
+        }
     }
 
     /// Takes the documents through the plan until each has its verdict.
@@ -189,7 +199,7 @@ impl<'a> Settling<'a> {
                 // Another writer has used up its attempts: there is no point in ours.
                 Step::BackOff if !context.gate.is_available() => plan.backed_off(),
                 Step::BackOff => {
-                    context.metrics.count_retry();
+                    context.metrics.increment_mongodb_retries();
                     let delay = delays.next_backoff().unwrap_or(LONGEST_BACKOFF);
                     warn!(attempt = plan.attempts(), records = plan.pending().len(),
                         millis:? = delay.as_millis(); "MongoDB failed, the batch is tried again");
@@ -238,7 +248,9 @@ impl<'a> Settling<'a> {
                     let redirected = plan.redirect();
                     let unavailable =
                         || Rejection::new(Reason::MongodbUnavailable, "MongoDB was unavailable");
-                    context.gate.count_redirected(u64::try_from(redirected.len()).unwrap_or(u64::MAX));
+                    context
+                        .gate
+                        .count_redirected(u64::try_from(redirected.len()).unwrap_or(u64::MAX));
                     let rejections = redirected.into_iter().map(|i| (i, unavailable())).collect();
                     self.dead_letter_all(rejections, attempts)?;
                 } else {
@@ -254,19 +266,25 @@ impl<'a> Settling<'a> {
         let raw: Vec<&RawDocument> = documents.get_all(indexes);
         let started = Instant::now();
         let outcome = context.mongodb.insert_batch(&raw);
-        context.metrics.observe_mongodb_write_time(started.elapsed().as_secs_f64());
+        context
+            .metrics
+            .observe_mongodb_write_time(started.elapsed());
         let answered = match &outcome {
-            InsertOutcome::Answered(failures) => failures
-                .iter()
-                .all(|(_, failure)| !matches!(failure.judgement, Judgement::Server | Judgement::Operator)),
+            InsertOutcome::Answered(failures) => failures.iter().all(|(_, failure)| {
+                !matches!(failure.judgement, Judgement::Server | Judgement::Operator)
+            }),
             InsertOutcome::Failed(failure) => failure.judgement == Judgement::Record,
         };
         if answered {
-            context.metrics.set_connection(Target::Mongodb, true);
+            context
+                .metrics
+                .set_connected(ConnectionTarget::Mongodb, true);
             context.gate.succeeded();
             self.is_probing = false;
         } else if matches!(outcome, InsertOutcome::Failed(_)) {
-            context.metrics.set_connection(Target::Mongodb, false);
+            context
+                .metrics
+                .set_connected(ConnectionTarget::Mongodb, false);
         }
         outcome
     }
@@ -295,7 +313,11 @@ impl<'a> Settling<'a> {
 
     /// A stop neither waits for MongoDB nor redirects what it can't take.
     fn give_up_if_stopping(&self) -> Result<(), Left> {
-        if self.context.stop.is_stopping() { Err(Left::GivenUp) } else { Ok(()) }
+        if self.context.stop.is_stopping() {
+            Err(Left::GivenUp)
+        } else {
+            Ok(())
+        }
     }
 
     fn take_verdicts(&mut self, plan: &mut WritePlan) -> Result<(), Left> {
@@ -320,15 +342,28 @@ impl<'a> Settling<'a> {
         indexes.sort_unstable();
         let records = self.batch.records();
         let runs = RecordRun::collect(indexes.iter().map(|&index| records[index].id));
-        let weight = indexes.iter().map(|&index| Weight::of(&records[index])).sum();
+        let weight = indexes
+            .iter()
+            .map(|&index| Weight::of(&records[index]))
+            .sum();
         for index in indexes {
             self.ended[index] = true;
         }
-        self.context.consecutive_rejections.store(0, Ordering::Relaxed);
+        self.context
+            .consecutive_rejections
+            .store(0, Ordering::Relaxed);
         let taken_at = self.batch.taken_at();
-        let settlement = Settlement { runs, outcome, weight, taken_at };
+        let settlement = Settlement {
+            runs,
+            outcome,
+            weight,
+            taken_at,
+        };
         // A committer that is gone has ended the process already.
-        let _ = self.context.committer.send(ToCommitter::Settled(settlement));
+        let _ = self
+            .context
+            .committer
+            .send(ToCommitter::Settled(settlement));
     }
 
     fn dead_letter_all(
@@ -357,7 +392,9 @@ impl<'a> Settling<'a> {
             key: self.batch.key(record),
             value: self.batch.value(record),
             original_headers: record.headers.as_ref(),
-            headers: context.origin.headers(record, rejection, attempts, SystemTime::now()),
+            headers: context
+                .origin
+                .headers(record, rejection, attempts, SystemTime::now()),
             ticket: Ticket {
                 id: record.id,
                 reason: rejection.reason,
@@ -373,7 +410,9 @@ impl<'a> Settling<'a> {
                 }
                 SendOutcome::QueueFull => {
                     if context.stop.is_past_deadline()
-                        || !context.assignment.is_current(record.id.partition, record.id.epoch)
+                        || !context
+                            .assignment
+                            .is_current(record.id.partition, record.id.epoch)
                     {
                         return Err(Left::GivenUp);
                     }
@@ -395,10 +434,13 @@ impl<'a> Settling<'a> {
     /// going on would dead-letter the whole topic.
     fn guard_against_a_flood(&self, rejection: &Rejection) -> Result<(), Left> {
         let context = self.context;
-        if rejection.reason == Reason::MongodbUnavailable || context.max_consecutive_rejections == 0 {
+        if rejection.reason == Reason::MongodbUnavailable || context.max_consecutive_rejections == 0
+        {
             return Ok(());
         }
-        let before = context.consecutive_rejections.fetch_add(1, Ordering::Relaxed);
+        let before = context
+            .consecutive_rejections
+            .fetch_add(1, Ordering::Relaxed);
         if before < context.max_consecutive_rejections {
             return Ok(());
         }
@@ -411,7 +453,9 @@ impl<'a> Settling<'a> {
     }
 
     fn log_rejection(&self, record: &Record, rejection: &Rejection) {
-        let Some(suppressed) = self.context.rejection_log.admit(Instant::now()) else { return };
+        let Some(suppressed) = self.context.rejection_log.admit(Instant::now()) else {
+            return;
+        };
         // Neither the value nor the server's words, which may quote it.
         warn!(
             topic = self.context.origin.topic, partition = record.id.partition.0,

@@ -2,7 +2,7 @@
 
 use bson::RawDocument;
 
-use super::RECEIVED_AT;
+use super::message::RECEIVED_AT;
 
 /// Equal field by field, in order and to the byte, apart from `received_at`.
 #[must_use]
@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn documents_are_the_same_whatever_their_received_at() {
         let stored = rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "then" };
-        let again = rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "now, later" };
+        let again =
+            rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "now, later" };
         assert!(is_same_document(&stored, &again));
         let others = [
             rawdoc! { "_id": "a", "n": 2, "m": { "x": [1, 2] }, "received_at": "then" },

@@ -14,6 +14,9 @@ use super::writer::{Element, Writer};
 use super::{created_at, syntax};
 use crate::core::rejection::{Reason, Rejection};
 
+/// The field that the worker sets.
+pub(super) const RECEIVED_AT: &str = "received_at";
+
 /// What the document has beyond the message's own text, about: `_id`, `received_at`, lengths.
 const EXPECTED_OVERHEAD: usize = 160;
 
@@ -89,7 +92,7 @@ impl Known {
             "name" => Self::Name,
             "created_at" => Self::CreatedAt,
             "metadata" => Self::Metadata,
-            "received_at" => Self::ReceivedAt,
+            RECEIVED_AT => Self::ReceivedAt,
             _ => Self::Other,
         }
     }
@@ -206,7 +209,7 @@ impl Message<'_, '_> {
     /// Ends the document of a message that was transcoded to its end.
     fn finish(self, received_at: &ReceivedAt) -> Result<(), Rejection> {
         let mut out = self.transcoder.out;
-        out.begin_element(b"received_at")
+        out.begin_element(RECEIVED_AT.as_bytes())
             .and_then(|element| out.string(element, received_at.as_str()))
             .and_then(|()| out.finish())
             .map_err(|fault| fault.rejection(&Path::default()))?;

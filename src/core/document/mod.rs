@@ -11,7 +11,9 @@
 //!                └─ created_at, on a refusal: syntax (is it JSON at all?), fault, path
 //! ```
 
+mod compare;
 mod created_at;
+mod documents;
 mod fault;
 mod literals;
 mod message;
@@ -27,6 +29,8 @@ mod tests;
 
 use super::rejection::{Reason, Rejection};
 
+pub use compare::is_same_document;
+pub use documents::Documents;
 pub use received_at::ReceivedAt;
 pub use writer::MAX_DOCUMENT_BYTES;
 

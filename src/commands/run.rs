@@ -1,0 +1,22 @@
+//! `run`: the worker, until it is told to stop.
+
+use log::{info, warn};
+
+use crate::config::{Config, LogFormat as ConfiguredFormat};
+use crate::observe::log::{self as worker_log, LogFormat};
+use crate::pipeline::{DataConsumer, Failure};
+
+pub(super) fn run(config: Config) -> Result<(), Failure> {
+    let format = match config.logging.format {
+        ConfiguredFormat::Json => LogFormat::Json,
+        ConfiguredFormat::Text => LogFormat::Text,
+    };
+    worker_log::init(config.logging.level, format)
+        .map_err(|error| Failure::Running(error.to_string()))?;
+    info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic, group = config.kafka.group_id;
+        "starting");
+    for warning in config.warnings() {
+        warn!("{warning}");
+    }
+    DataConsumer::new(config).run()
+}
