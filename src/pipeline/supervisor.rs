@@ -485,7 +485,7 @@ impl DataConsumer {
 
     /// Waits for the end, and sees to its order.
     fn supervise(&self, threads: &Threads, running: Running) -> Result<(), Failure> {
-        let Running { dead_letters, http } = running;
+        let mut running = Some(running);
         let mut failure = None;
         let mut is_poller_done = false;
         loop {
@@ -502,7 +502,10 @@ impl DataConsumer {
                 Some(Event::Signal) => self.health.set_stopping(),
                 Some(Event::Failed(why)) => self.fail(&mut failure, why),
                 Some(Event::Ended { thread, result }) => {
-                    is_poller_done |= thread == POLLER;
+                    if thread == POLLER {
+                        is_poller_done = true;
+                        running.take().into_iter().for_each(Running::finish);
+                    }
                     match result {
                         Ok(()) if self.stop.is_stopping() => {}
                         Ok(()) => {
@@ -526,12 +529,7 @@ impl DataConsumer {
             warn!(threads:? = unfinished; "not all threads came to their end; what they hold stays \
                                           uncommitted and will be read again");
         }
-        if dead_letters.flush(Duration::from_millis(500)).is_err() {
-            warn!("dead letters are still under way; their records stay uncommitted");
-        }
-        if let Some(http) = http {
-            http.stop();
-        }
+        running.take().into_iter().for_each(Running::finish);
         match failure {
             Some(failure) => Err(failure),
             None if is_poller_done => Ok(()),
@@ -562,11 +560,26 @@ impl DataConsumer {
     }
 }
 
-/// What the supervisor ends itself, after the threads.
+/// What the supervisor ends itself, after the poller: the committer ends once no dead letter can come
+/// any more.
 struct Running {
     dead_letters: Arc<DeadLetterProducer>,
     http: Option<Arc<HttpServer>>,
 }
+
+impl Running {
+    fn finish(self) {
+        // Where the poller ended in order, it waited for the reports; this is for where it didn't.
+        if self.dead_letters.flush(LAST_FLUSH).is_err() {
+            warn!("dead letters are still under way; their records stay uncommitted");
+        }
+        if let Some(http) = self.http {
+            http.stop();
+        }
+    }
+}
+
+const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 const POLLER: &str = "poller";
 

@@ -460,7 +460,7 @@ impl<'a> Settling<'a> {
         warn!(
             topic = self.context.origin.topic, partition = record.id.partition.0,
             offset = record.id.offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
-            field:? = rejection.field, code:? = rejection.code, suppressed;
+            field = rejection.field.as_deref().unwrap_or(""), code = rejection.code.unwrap_or(0), suppressed;
             "a record goes to the dead letter topic"
         );
     }
