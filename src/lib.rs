@@ -2,3 +2,4 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod core;
+pub mod observe;

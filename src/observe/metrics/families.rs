@@ -1,0 +1,180 @@
+//! The list of all metrics: names, types, labels and help texts.
+
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
+
+use super::register::{CountersByReason, Registrar, SIZE_BUCKETS, TIME_BUCKETS};
+
+/// One field a metric, or one a label value where the values are known beforehand: those series are
+/// there from the start with 0, so that a rate over them misses no first event.
+pub(super) struct Families {
+    pub(super) messages_processed: IntCounter,
+    pub(super) processing_errors: CountersByReason,
+    pub(super) connection_kafka: IntGauge,
+    pub(super) connection_mongodb: IntGauge,
+    pub(super) batch_size: Histogram,
+    pub(super) processing_time: Histogram,
+    pub(super) lag: IntGaugeVec,
+    pub(super) mongodb_write_time: Histogram,
+    pub(super) offset_commit_time: Histogram,
+    pub(super) messages_consumed: IntCounter,
+    pub(super) messages_stored: IntCounter,
+    pub(super) messages_replayed: IntCounter,
+    pub(super) dead_letters: CountersByReason,
+    pub(super) in_flight_messages: IntGauge,
+    pub(super) in_flight_bytes: IntGauge,
+    pub(super) oldest_in_flight: Gauge,
+    pub(super) committed_offset: IntGaugeVec,
+    pub(super) writers_busy: IntGauge,
+    pub(super) writer_threads: IntGauge,
+    pub(super) mongodb_retries: IntCounter,
+    pub(super) offset_commit_failures: IntCounter,
+    pub(super) rebalances_assign: IntCounter,
+    pub(super) rebalances_revoke: IntCounter,
+    pub(super) rebalances_lost: IntCounter,
+    pub(super) assigned_partitions: IntGauge,
+    pub(super) offsets_skipped: IntCounter,
+    pub(super) poll_interval_exceeded: IntCounter,
+    pub(super) mongodb_available: IntGauge,
+    pub(super) paused: IntGauge,
+}
+
+impl Families {
+    #[allow(clippy::too_many_lines)] // A list.
+    pub(super) fn new(registry: &Registry, reasons: &[&'static str]) -> Self {
+        let new = Registrar(registry);
+
+        let connections = new.gauge_by(
+            "consumer_active_connections",
+            &["target"],
+            "Whether the connection to the target stands (1) or not (0).",
+        );
+        let rebalances = new.counter_by(
+            "consumer_rebalances_total",
+            "event",
+            "Rebalances that assigned, revoked or lost partitions.",
+        );
+        new.gauge_by(
+            "consumer_build_info",
+            &["version"],
+            "Always 1; the label tells the version.",
+        )
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+        let by_partition = ["topic", "partition"];
+
+        Self {
+            messages_processed: new.counter(
+                "consumer_messages_processed_total",
+                "Messages settled: stored, found stored already, or acknowledged as dead letters.",
+            ),
+            processing_errors: CountersByReason::new(
+                new.counter_by(
+                    "consumer_processing_errors_total",
+                    "reason",
+                    "Messages that could not be stored, by reason.",
+                ),
+                reasons,
+            ),
+            connection_kafka: connections.with_label_values(&["kafka"]),
+            connection_mongodb: connections.with_label_values(&["mongodb"]),
+            batch_size: new.histogram(
+                "consumer_batch_size",
+                &SIZE_BUCKETS,
+                "Messages per batch handed to a writer.",
+            ),
+            processing_time: new.histogram(
+                "consumer_processing_time_seconds",
+                &TIME_BUCKETS,
+                "Seconds from taking a message off Kafka until it is settled.",
+            ),
+            lag: new.gauge_by(
+                "consumer_lag",
+                &by_partition,
+                "Offsets between what can be committed and the end of the partition.",
+            ),
+            mongodb_write_time: new.histogram(
+                "consumer_mongodb_write_time_seconds",
+                &TIME_BUCKETS,
+                "Seconds per insert command sent to MongoDB.",
+            ),
+            offset_commit_time: new.histogram(
+                "consumer_offset_commit_time_seconds",
+                &TIME_BUCKETS,
+                "Seconds per commit of offsets to Kafka.",
+            ),
+            messages_consumed: new.counter(
+                "consumer_messages_consumed_total",
+                "Messages taken off Kafka.",
+            ),
+            messages_stored: new.counter(
+                "consumer_messages_stored_total",
+                "Messages that MongoDB acknowledged as newly inserted.",
+            ),
+            messages_replayed: new.counter(
+                "consumer_messages_replayed_total",
+                "Messages that MongoDB held already, the same.",
+            ),
+            dead_letters: CountersByReason::new(
+                new.counter_by(
+                    "consumer_dead_letters_total",
+                    "reason",
+                    "Dead letters that Kafka acknowledged, by reason.",
+                ),
+                reasons,
+            ),
+            in_flight_messages: new.gauge(
+                "consumer_in_flight_messages",
+                "Messages taken off Kafka and not settled.",
+            ),
+            in_flight_bytes: new.gauge(
+                "consumer_in_flight_bytes",
+                "Bytes of the messages taken off Kafka and not settled.",
+            ),
+            oldest_in_flight: new.float_gauge(
+                "consumer_oldest_in_flight_seconds",
+                "Seconds since the oldest unsettled message was taken off Kafka; 0 if there is none.",
+            ),
+            committed_offset: new.gauge_by(
+                "consumer_committed_offset",
+                &by_partition,
+                "The offset last committed: the next one to read.",
+            ),
+            writers_busy: new.gauge(
+                "consumer_writers_busy",
+                "Writer threads that have a batch in hand.",
+            ),
+            writer_threads: new.gauge("consumer_writer_threads", "Writer threads in the pool."),
+            mongodb_retries: new.counter(
+                "consumer_mongodb_retries_total",
+                "Inserts that were tried again.",
+            ),
+            offset_commit_failures: new.counter(
+                "consumer_offset_commit_failures_total",
+                "Commits of offsets that failed.",
+            ),
+            rebalances_assign: rebalances.with_label_values(&["assign"]),
+            rebalances_revoke: rebalances.with_label_values(&["revoke"]),
+            rebalances_lost: rebalances.with_label_values(&["lost"]),
+            assigned_partitions: new.gauge(
+                "consumer_assigned_partitions",
+                "Partitions assigned to this process.",
+            ),
+            offsets_skipped: new.counter(
+                "consumer_offsets_skipped_total",
+                "Offsets that retention deleted before they were read: data lost.",
+            ),
+            poll_interval_exceeded: new.counter(
+                "consumer_poll_interval_exceeded_total",
+                "Times that max.poll.interval.ms passed without a poll.",
+            ),
+            mongodb_available: new.gauge(
+                "consumer_mongodb_available",
+                "Whether batches are written to MongoDB (1) or it counts as unavailable (0).",
+            ),
+            paused: new.gauge(
+                "consumer_paused",
+                "Whether consumption is paused (1) or not (0).",
+            ),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Every metric of the worker, in one place. Nothing here reads a label from a message.
+
+mod families;
+mod register;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{IntGauge, Registry, TextEncoder};
+
+use families::Families;
+
+/// The two servers that `consumer_active_connections` tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionTarget {
+    Kafka,
+    Mongodb,
+}
+
+/// What happened to partitions in a rebalance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebalanceEvent {
+    Assign,
+    Revoke,
+    /// Taken away without asking: another member may read them already.
+    Lost,
+}
+
+/// Collects the metrics and renders them as text. Shared by all threads; each method is one or a few
+/// atomic operations, except those that name a partition, which look it up.
+pub struct MetricsCollector {
+    port: u16,
+    registry: Registry,
+    families: Families,
+    /// Kept as a moment and turned into an age at each scrape: an age that someone has to refresh
+    /// would stand still with the very thread whose standstill it should show. A lock, because an
+    /// `Instant` doesn't fit an atomic; it is taken once per batch and per scrape.
+    oldest_in_flight_since: Mutex<Option<Instant>>,
+}
+
+/// Counts one writer as busy for as long as it lives, also where the writer panics.
+pub struct BusyWriter(IntGauge);
+
+impl Drop for BusyWriter {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl MetricsCollector {
+    /// `port` is where the metrics are to be served (the HTTP server asks for it); `reasons` are all
+    /// the values that the label `reason` can have.
+    #[must_use]
+    pub fn new(port: u16, reasons: &[&'static str]) -> Self {
+        let registry = Registry::new();
+        let collector = Self {
+            port,
+            families: Families::new(&registry, reasons),
+            oldest_in_flight_since: Mutex::new(None),
+            registry,
+        };
+        collector.watch_process();
+        collector
+    }
+
+    /// The `process_*` metrics: CPU seconds, memory, descriptors, threads.
+    #[cfg(target_os = "linux")]
+    fn watch_process(&self) {
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        self.registry
+            .register(Box::new(process))
+            .expect("invariant: no metric of ours is called `process_…`");
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn watch_process(&self) {}
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Counts settled messages.
+    pub fn increment_messages_processed(&self, count: u64) {
+        self.families.messages_processed.inc_by(count);
+    }
+
+    /// Counts messages that can't be stored. A reason that `new` wasn't told counts as `other`.
+    pub fn increment_processing_errors(&self, reason: &str, count: u64) {
+        self.families.processing_errors.add(reason, count);
+    }
+
+    /// Records how long one message took, from taken off Kafka to settled.
+    pub fn observe_processing_time(&self, seconds: f64) {
+        self.families.processing_time.observe(seconds);
+    }
+
+    /// The same for `count` messages that took equally long: the shared histogram is touched once.
+    pub fn observe_processing_times(&self, seconds: f64, count: usize) {
+        let local = self.families.processing_time.local();
+        for _ in 0..count {
+            local.observe(seconds);
+        }
+        local.flush();
+    }
+
+    /// Records how many messages a batch has.
+    pub fn observe_batch_size(&self, size: usize) {
+        self.families
+            .batch_size
+            .observe(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+    }
+
+    pub fn observe_mongodb_write_time(&self, taken: Duration) {
+        self.families
+            .mongodb_write_time
+            .observe(taken.as_secs_f64());
+    }
+
+    pub fn observe_offset_commit_time(&self, taken: Duration) {
+        self.families
+            .offset_commit_time
+            .observe(taken.as_secs_f64());
+    }
+
+    pub fn set_connected(&self, target: ConnectionTarget, connected: bool) {
+        match target {
+            ConnectionTarget::Kafka => self.families.connection_kafka.set(i64::from(connected)),
+            ConnectionTarget::Mongodb => self.families.connection_mongodb.set(i64::from(connected)),
+        }
+    }
+
+    /// A negative lag (the broker's figure is older than ours) shows as 0.
+    pub fn set_lag(&self, topic: &str, partition: i32, lag: i64) {
+        self.families
+            .lag
+            .with_label_values(&[topic, &partition.to_string()])
+            .set(lag.max(0));
+    }
+
+    pub fn set_committed_offset(&self, topic: &str, partition: i32, offset: i64) {
+        self.families
+            .committed_offset
+            .with_label_values(&[topic, &partition.to_string()])
+            .set(offset);
+    }
+
+    /// Drops what is shown of a partition that this process no longer reads.
+    pub fn forget_partition(&self, topic: &str, partition: i32) {
+        let partition = partition.to_string();
+        for family in [&self.families.lag, &self.families.committed_offset] {
+            // The only error is that there is no such series, which is what we want.
+            let _ = family.remove_label_values(&[topic, &partition]);
+        }
+    }
+
+    pub fn increment_messages_consumed(&self, count: u64) {
+        self.families.messages_consumed.inc_by(count);
+    }
+
+    pub fn increment_messages_stored(&self, count: u64) {
+        self.families.messages_stored.inc_by(count);
+    }
+
+    pub fn increment_messages_replayed(&self, count: u64) {
+        self.families.messages_replayed.inc_by(count);
+    }
+
+    /// Counts dead letters that Kafka acknowledged. A reason that `new` wasn't told counts as `other`.
+    pub fn increment_dead_letters(&self, reason: &str, count: u64) {
+        self.families.dead_letters.add(reason, count);
+    }
+
+    pub fn set_in_flight_messages(&self, messages: usize) {
+        self.families.in_flight_messages.set(gauge_value(messages));
+    }
+
+    pub fn set_in_flight_bytes(&self, bytes: usize) {
+        self.families.in_flight_bytes.set(gauge_value(bytes));
+    }
+
+    /// When the oldest unsettled message was taken off Kafka; its age is worked out at each scrape.
+    pub fn set_oldest_in_flight_since(&self, taken: Option<Instant>) {
+        *self
+            .oldest_in_flight_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = taken;
+    }
+
+    /// Counts the calling writer as busy until the guard is dropped.
+    #[must_use = "the writer counts as busy for as long as this lives"]
+    pub fn busy_writer(&self) -> BusyWriter {
+        self.families.writers_busy.inc();
+        BusyWriter(self.families.writers_busy.clone())
+    }
+
+    pub fn set_writer_threads(&self, threads: usize) {
+        self.families.writer_threads.set(gauge_value(threads));
+    }
+
+    pub fn increment_mongodb_retries(&self) {
+        self.families.mongodb_retries.inc();
+    }
+
+    pub fn increment_offset_commit_failures(&self) {
+        self.families.offset_commit_failures.inc();
+    }
+
+    pub fn increment_rebalances(&self, event: RebalanceEvent) {
+        match event {
+            RebalanceEvent::Assign => self.families.rebalances_assign.inc(),
+            RebalanceEvent::Revoke => self.families.rebalances_revoke.inc(),
+            RebalanceEvent::Lost => self.families.rebalances_lost.inc(),
+        }
+    }
+
+    pub fn set_assigned_partitions(&self, partitions: usize) {
+        self.families
+            .assigned_partitions
+            .set(gauge_value(partitions));
+    }
+
+    pub fn increment_offsets_skipped(&self, count: u64) {
+        self.families.offsets_skipped.inc_by(count);
+    }
+
+    pub fn increment_poll_interval_exceeded(&self) {
+        self.families.poll_interval_exceeded.inc();
+    }
+
+    pub fn set_mongodb_available(&self, available: bool) {
+        self.families.mongodb_available.set(i64::from(available));
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.families.paused.set(i64::from(paused));
+    }
+
+    /// All metrics in Prometheus' text format, version 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let oldest = *self
+            .oldest_in_flight_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let age = oldest.map_or(Duration::ZERO, |taken| taken.elapsed());
+        self.families.oldest_in_flight.set(age.as_secs_f64());
+
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            // What was encoded before the fault is whole lines, and better than no metrics.
+            log::error!("cannot render all metrics: {error}");
+        }
+        text
+    }
+}
+
+fn gauge_value(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

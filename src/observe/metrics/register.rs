@@ -1,0 +1,84 @@
+//! How one metric comes into the registry: its name, its help text and its buckets.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// Records per batch.
+pub(super) const SIZE_BUCKETS: [f64; 16] = [
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5,
+];
+
+/// Seconds, from a write that finds everything ready to one that waits out an outage.
+pub(super) const TIME_BUCKETS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
+
+/// Creates metrics and registers them. Every name is a literal of this crate, so a refusal is a
+/// mistake in the program that the first test finds, not a condition to handle.
+pub(super) struct Registrar<'a>(pub(super) &'a Registry);
+
+impl Registrar<'_> {
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(name, help))
+    }
+
+    pub(super) fn counter_by(&self, name: &str, label: &str, help: &str) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), &[label]))
+    }
+
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help))
+    }
+
+    /// A gauge that can hold a fraction, such as seconds.
+    pub(super) fn float_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.add(Gauge::new(name, help))
+    }
+
+    pub(super) fn gauge_by(&self, name: &str, labels: &[&str], help: &str) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    pub(super) fn histogram(&self, name: &str, buckets: &[f64], help: &str) -> Histogram {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.add(Histogram::with_opts(opts))
+    }
+
+    fn add<C: Collector + Clone + 'static>(&self, created: prometheus::Result<C>) -> C {
+        let metric = created.expect("invariant: names, labels and buckets are valid literals");
+        self.0
+            .register(Box::new(metric.clone()))
+            .expect("invariant: no two metrics share a name");
+        metric
+    }
+}
+
+/// A counter with a `reason` label whose values are known beforehand: each is there from the start
+/// with 0, and counting one needs no map of labels.
+pub(super) struct CountersByReason {
+    known: Vec<(&'static str, IntCounter)>,
+    all: IntCounterVec,
+}
+
+impl CountersByReason {
+    pub(super) fn new(all: IntCounterVec, reasons: &[&'static str]) -> Self {
+        let known = reasons
+            .iter()
+            .map(|&reason| (reason, all.with_label_values(&[reason])))
+            .collect();
+        Self { known, all }
+    }
+
+    /// A reason that isn't in the list counts as `other`: the total stays right, and the number of
+    /// series stays bounded.
+    pub(super) fn add(&self, reason: &str, count: u64) {
+        match self.known.iter().find(|(known, _)| *known == reason) {
+            Some((_, counter)) => counter.inc_by(count),
+            None => self.all.with_label_values(&["other"]).inc_by(count),
+        }
+    }
+}
