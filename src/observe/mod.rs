@@ -2,7 +2,7 @@
 //!
 //! A leaf: it knows nothing of the rest of the crate, and spawns no thread of its own.
 
-//pub mod health;
+pub mod health;
 //pub mod http;
-//pub mod log;
+pub mod log;
 pub mod metrics;

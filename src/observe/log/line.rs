@@ -1,0 +1,257 @@
+//! One log record as one line. Pure: time and thread are arguments.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use log::Record;
+use log::kv::{self, Key, VisitSource, VisitValue};
+use serde_json::Value;
+
+/// The keys that every JSON line has. A field of the same name gets a trailing underscore.
+const FIXED: [&str; 5] = ["ts", "level", "target", "thread", "msg"];
+
+/// One JSON object: the fixed keys, then the record's own fields in their order.
+pub(super) fn json(
+    out: &mut impl Write,
+    now: Timestamp,
+    thread: &str,
+    record: &Record<'_>,
+) -> io::Result<()> {
+    write!(
+        out,
+        r#"{{"ts":"{now:.3}","level":"{}","target":"#,
+        record.level()
+    )?;
+    serde_json::to_writer(&mut *out, record.target())?;
+    out.write_all(br#","thread":"#)?;
+    serde_json::to_writer(&mut *out, thread)?;
+    out.write_all(br#","msg":"#)?;
+    serde_json::to_writer(&mut *out, &record.args().to_string())?;
+    for (key, value) in Fields::of(record).0 {
+        out.write_all(b",")?;
+        serde_json::to_writer(&mut *out, &key)?;
+        out.write_all(b":")?;
+        serde_json::to_writer(&mut *out, &value)?;
+    }
+    out.write_all(b"}\n")
+}
+
+/// For people: `ts LEVEL thread target: msg key=value`. Still one line, whatever the message holds.
+pub(super) fn text(
+    out: &mut impl Write,
+    now: Timestamp,
+    thread: &str,
+    record: &Record<'_>,
+) -> io::Result<()> {
+    write!(
+        out,
+        "{now:.3} {:5} {thread} {}: {}",
+        record.level(),
+        record.target(),
+        without_control(&record.args().to_string())
+    )?;
+    for (key, value) in Fields::of(record).0 {
+        let value = match value {
+            Value::String(word) if is_plain(&word) => word,
+            other => without_control(&other.to_string()),
+        };
+        write!(out, " {}={value}", without_control(&key))?;
+    }
+    out.write_all(b"\n")
+}
+
+/// A control character could end the line, or make a terminal show another one.
+fn without_control(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// Whether a value can stand in a text line without quotes.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty()
+        && !word
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '=' | '\\'))
+}
+
+struct Fields(Vec<(String, Value)>);
+
+impl Fields {
+    fn of(record: &Record<'_>) -> Self {
+        let mut fields = Self(Vec::new());
+        // Only a source or a visitor of another's making can fail. The fields read until then stay;
+        // there is nowhere to report a fault in a log line but a log line.
+        let _ = record.key_values().visit(&mut fields);
+        fields
+    }
+}
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        let mut key = key.to_string();
+        while FIXED.contains(&key.as_str()) || self.0.iter().any(|(used, _)| *used == key) {
+            key.push('_');
+        }
+        let mut converted = Converted(Value::Null);
+        value.visit(&mut converted)?;
+        self.0.push((key, converted.0));
+        Ok(())
+    }
+}
+
+/// A field's value in JSON's terms: numbers and booleans as such, all else as its text.
+struct Converted(Value);
+
+impl VisitValue<'_> for Converted {
+    fn visit_any(&mut self, value: kv::Value<'_>) -> Result<(), kv::Error> {
+        self.0 = Value::String(value.to_string());
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        self.0 = Value::Null;
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        self.0 = Value::from(value);
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
+        self.0 = Value::from(value);
+        Ok(())
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
+        // JSON has no NaN and no infinities.
+        self.0 = serde_json::Number::from_f64(value)
+            .map_or_else(|| Value::String(value.to_string()), Value::Number);
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        self.0 = Value::Bool(value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+    use log::kv::Source;
+
+    const THREAD: &str = "writer-3";
+
+    type Format = fn(&mut Vec<u8>, Timestamp, &str, &Record<'_>) -> io::Result<()>;
+
+    fn line(format: Format, msg: &str, fields: &dyn Source) -> String {
+        let mut out = Vec::new();
+        let now = "2026-03-05T06:07:08.0129Z".parse().unwrap();
+        format(
+            &mut out,
+            now,
+            THREAD,
+            &Record::builder()
+                .level(Level::Warn)
+                .target("core::\"x\"")
+                .args(format_args!("{msg}"))
+                .key_values(fields)
+                .build(),
+        )
+        .unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let line = out.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{line}");
+        line.to_owned()
+    }
+
+    fn object(msg: &str, fields: &dyn Source) -> serde_json::Map<String, Value> {
+        serde_json::from_str(&line(json, msg, fields)).unwrap()
+    }
+
+    #[test]
+    fn json_line_has_the_fixed_keys_in_order() {
+        assert_eq!(
+            line(json, "hello", &[("topic", "data-topic")]),
+            r#"{"ts":"2026-03-05T06:07:08.012Z","level":"WARN","target":"core::\"x\"","thread":"writer-3","msg":"hello","topic":"data-topic"}"#
+        );
+    }
+
+    #[test]
+    fn json_survives_any_text() {
+        for nasty in [
+            "quote \" backslash \\",
+            "two\nlines\r\n\ttab",
+            "\0 \u{1} \u{1b}[31m \u{7f} \u{2028}",
+            "ключ 🔑",
+            "",
+        ] {
+            let object = object(nasty, &[("value", nasty), (nasty, "key")]);
+            assert_eq!(object["msg"], nasty);
+            assert_eq!(object["value"], nasty);
+            assert_eq!(object[nasty], "key");
+        }
+    }
+
+    #[test]
+    fn json_keeps_the_types_of_fields() {
+        let error = io::Error::other("broken \"pipe\"");
+        let fields: [(&str, kv::Value<'_>); 9] = [
+            ("partition", 3_i32.into()),
+            ("offset", i64::MIN.into()),
+            ("size", u64::MAX.into()),
+            ("wide", u128::MAX.into()),
+            ("seconds", 0.25.into()),
+            ("nan", f64::NAN.into()),
+            ("paused", true.into()),
+            ("letter", 'x'.into()),
+            ("error", kv::Value::from_display(&error)),
+        ];
+        let object = object("m", &fields);
+        assert_eq!(object["partition"], 3);
+        assert_eq!(object["offset"], i64::MIN);
+        assert_eq!(object["size"], u64::MAX);
+        assert_eq!(object["wide"], u128::MAX.to_string());
+        assert_eq!(object["seconds"], 0.25);
+        assert_eq!(object["nan"], "NaN");
+        assert_eq!(object["paused"], true);
+        assert_eq!(object["letter"], "x");
+        assert_eq!(object["error"], "broken \"pipe\"");
+    }
+
+    #[test]
+    fn clashing_fields_get_underscores() {
+        let fields = [("msg", "a"), ("msg", "b"), ("level", "c"), ("free", "d")];
+        let object = object("m", &fields);
+        assert_eq!(object["msg"], "m");
+        assert_eq!(object["msg_"], "a");
+        assert_eq!(object["msg__"], "b");
+        assert_eq!(object["level"], "WARN");
+        assert_eq!(object["level_"], "c");
+        assert_eq!(object["free"], "d");
+    }
+
+    #[test]
+    fn text_line_is_for_people() {
+        let fields: [(&str, kv::Value<'_>); 4] = [
+            ("topic", "data-topic".into()),
+            ("offset", 42.into()),
+            ("why", "no \"name\"".into()),
+            ("empty", "".into()),
+        ];
+        assert_eq!(
+            line(text, "refused\nforged line \u{1b}[2J", &fields),
+            "2026-03-05T06:07:08.012Z WARN  writer-3 core::\"x\": refused\\nforged line \\u{1b}[2J \
+             topic=data-topic offset=42 why=\"no \\\"name\\\"\" empty=\"\""
+        );
+    }
+}

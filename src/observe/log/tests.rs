@@ -1,0 +1,141 @@
+//! The logger belongs to the whole process, so each test runs this test program once more, with only
+//! `child` in it.
+
+use std::env;
+use std::io::{self, Read};
+use std::process::{Command, Output, Stdio};
+
+use log::LevelFilter;
+use serde_json::Value;
+
+use super::{LogFormat, checked_filters, init};
+
+const ROLE: &str = "LOG_TEST_ROLE";
+
+/// Does nothing in an ordinary run; under `ROLE` it is the process that logs.
+#[test]
+fn child() {
+    let format = match env::var(ROLE).as_deref() {
+        Ok("json") => LogFormat::Json,
+        Ok("text") => LogFormat::Text,
+        _ => return,
+    };
+    init(LevelFilter::Info, format).unwrap();
+    assert!(init(LevelFilter::Info, format).is_err());
+    for offset in 0..1000 {
+        log::info!(topic = "data-topic", partition = 3, offset; "two\nlines \"{offset}\"");
+    }
+    log::debug!("only RUST_LOG lets this pass");
+    let writer = std::thread::Builder::new()
+        .name("writer-1".to_owned())
+        .spawn(|| panic!("as asked\nfor"))
+        .unwrap();
+    assert!(writer.join().is_err());
+    println!("survived");
+}
+
+fn command(format: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", "observe::log::tests::child", "--nocapture"])
+        .env(ROLE, format)
+        .env_remove("RUST_LOG")
+        .env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    assert!(output.status.success(), "{output:?}");
+    let text = str::from_utf8(&output.stderr).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn json_lines_reach_standard_error() {
+    let output = command("json").output().unwrap();
+    let lines: Vec<Value> = lines(&output)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert_eq!(lines.len(), 1001);
+    let line = &lines[7];
+    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["msg"], "two\nlines \"7\"");
+    assert_eq!(line["topic"], "data-topic");
+    assert_eq!(line["partition"], 3);
+    assert_eq!(line["offset"], 7);
+    let ts = line["ts"].as_str().unwrap();
+    assert_eq!(ts.len(), "2026-03-05T06:07:08.012Z".len(), "{ts}");
+    ts.parse::<jiff::Timestamp>().unwrap();
+
+    let panic = &lines[1000];
+    assert_eq!(panic["level"], "ERROR");
+    assert_eq!(panic["target"], "panic");
+    assert_eq!(panic["thread"], "writer-1");
+    assert_eq!(panic["msg"], "panicked: as asked\nfor");
+}
+
+#[test]
+fn text_lines_stay_single() {
+    let lines = lines(&command("text").output().unwrap());
+    assert_eq!(lines.len(), 1001);
+    assert!(
+        lines[0].ends_with(r#"two\nlines "0" topic=data-topic partition=3 offset=0"#),
+        "{}",
+        lines[0]
+    );
+}
+
+#[test]
+fn rust_log_beats_the_level() {
+    for (rust_log, expect) in [
+        ("debug", 1002),
+        ("error", 1),
+        ("", 1001),
+        // The warning, and the configured level.
+        ("a=b=c", 1002),
+    ] {
+        let output = command("json").env("RUST_LOG", rust_log).output().unwrap();
+        assert_eq!(lines(&output).len(), expect, "`{rust_log}`");
+    }
+}
+
+#[test]
+fn invalid_rust_log_is_one_json_warning() {
+    let output = command("json").env("RUST_LOG", "a=b=c").output().unwrap();
+    let first: Value = serde_json::from_str(&lines(&output)[0]).unwrap();
+    assert_eq!(first["level"], "WARN");
+    assert!(first["msg"].as_str().unwrap().contains("`RUST_LOG`"));
+}
+
+#[test]
+fn closed_standard_error_changes_nothing() {
+    for rust_log in ["info", "a=b=c"] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut child = command("json")
+            .env("RUST_LOG", rust_log)
+            .stderr(writer)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success(), "{said}");
+        assert!(said.contains("survived"), "{said}");
+    }
+}
+
+#[test]
+fn filters_are_checked_before_they_are_used() {
+    assert_eq!(checked_filters(Ok("  ".to_owned())), Ok(None));
+    assert_eq!(
+        checked_filters(Ok("warn,rdkafka=debug".to_owned())),
+        Ok(Some("warn,rdkafka=debug".to_owned()))
+    );
+    assert!(checked_filters(Ok("x=loud".to_owned())).is_err());
+    assert_eq!(checked_filters(Err(env::VarError::NotPresent)), Ok(None));
+    let not_unicode = env::VarError::NotUnicode(std::ffi::OsString::from("x"));
+    assert!(checked_filters(Err(not_unicode)).is_err());
+}
