@@ -20,6 +20,7 @@ pub struct Health {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Four facts, independent of each other.
 struct Facts {
     dead_threads: Vec<String>,
     /// `None` until the first assignment, which may be one of no partitions.
@@ -51,6 +52,7 @@ pub enum LivenessStatus {
 
 /// The body of `/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(clippy::struct_excessive_bools)] // As they stand in the JSON.
 pub struct Readiness {
     pub ready: bool,
     /// `null` before the first assignment; an empty list is a standby's.
@@ -268,7 +270,8 @@ mod tests {
 
     #[test]
     fn each_obstacle_alone_makes_unready() {
-        let table: [(fn(&Health), &str); 4] = [
+        type Spoil = fn(&Health);
+        let table: [(Spoil, &str); 4] = [
             (|h| h.set_kafka_reachable(false), "kafka is not reachable"),
             (
                 |h| h.set_mongodb_available(false),

@@ -92,7 +92,13 @@ fn log_panics() {
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let message = info.payload_as_str().unwrap_or("unknown cause");
+    // `panic!` carries one or the other: a literal, or a formatted text.
+    let payload = info.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown cause");
     let location = info
         .location()
         .map_or_else(String::new, ToString::to_string);
