@@ -3,6 +3,6 @@
 //! A leaf: it knows nothing of the rest of the crate, and spawns no thread of its own.
 
 pub mod health;
-//pub mod http;
+pub mod http;
 pub mod log;
 pub mod metrics;

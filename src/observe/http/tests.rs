@@ -1,0 +1,382 @@
+//! Real sockets, polite clients and hostile ones. Nothing here measures time: a wait only has a bound
+//! beyond which it counts as "hangs".
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tiny_http::Method;
+
+use super::routes::{PLAIN, Reply};
+use super::server::listen;
+use super::{HANDLER_THREADS, HttpServer};
+use crate::observe::health::Health;
+use crate::observe::metrics::MetricsCollector;
+
+const LOCAL: &str = "127.0.0.1:0";
+const HANGS: Duration = Duration::from_secs(60);
+
+/// A server that runs until the test ends, however it ends.
+struct Running {
+    server: Arc<HttpServer>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn new(server: HttpServer) -> Self {
+        let server = Arc::new(server);
+        let threads = (0..HANDLER_THREADS)
+            .map(|_| {
+                let server = Arc::clone(&server);
+                std::thread::spawn(move || server.run())
+            })
+            .collect();
+        Self { server, threads }
+    }
+
+    fn pages() -> Self {
+        let metrics = Arc::new(MetricsCollector::new(0, &["invalid_json"]));
+        let health = Arc::new(Health::new(Instant::now(), HANGS));
+        Self::new(HttpServer::bind(LOCAL, metrics, health).unwrap())
+    }
+
+    fn with_handler(handler: impl Fn(&Method, &str) -> Reply + Send + Sync + 'static) -> Self {
+        Self::new(HttpServer::with_handler(listen(LOCAL).unwrap(), Box::new(handler)).unwrap())
+    }
+
+    fn connect(&self) -> TcpStream {
+        connect(self.server.local_addr())
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        exchange(
+            &self.connect(),
+            &format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        )
+    }
+
+    /// Others are served beside whatever the test does.
+    #[track_caller]
+    fn still_serves(&self) {
+        // One for each handler thread: a single one could be lucky.
+        for _ in 0..=HANDLER_THREADS {
+            assert_eq!(self.get("/metrics").status, 200);
+        }
+    }
+
+    fn stop(mut self) {
+        self.server.stop();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.stop();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect_timeout(&address, HANGS).unwrap();
+    client.set_read_timeout(Some(HANGS)).unwrap();
+    client.set_write_timeout(Some(HANGS)).unwrap();
+    client
+}
+
+fn exchange(client: &TcpStream, request: &str) -> Answer {
+    let mut writer = client;
+    writer.write_all(request.as_bytes()).unwrap();
+    read_answer(client, request.starts_with("HEAD"))
+}
+
+/// One answer, by its `Content-Length`; what follows it stays in the socket.
+fn read_answer(mut client: &TcpStream, headers_only: bool) -> Answer {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = header(&head, "Content-Length").unwrap().parse().unwrap();
+    let mut body = vec![0; if headers_only { 0 } else { length }];
+    client.read_exact(&mut body).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = String::from_utf8(body).unwrap();
+    Answer { status, head, body }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[test]
+fn pages_are_served_with_their_types() {
+    let running = Running::pages();
+    for (path, status, content_type) in [
+        ("/", 200, "text/plain; charset=utf-8"),
+        ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
+        ("/health?verbose", 200, "application/json"),
+        ("/ready", 503, "application/json"),
+        ("/nowhere", 404, "text/plain; charset=utf-8"),
+    ] {
+        let answer = running.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(header(&answer.head, "Content-Type"), Some(content_type));
+        assert!(!answer.body.is_empty(), "{path}");
+    }
+    assert!(running.get("/metrics").body.contains("consumer_build_info"));
+}
+
+#[test]
+fn head_has_the_length_and_no_body() {
+    let running = Running::pages();
+    let client = running.connect();
+    let head = exchange(&client, "HEAD /health HTTP/1.1\r\n\r\n");
+    assert_eq!(head.status, 200);
+    assert_ne!(header(&head.head, "Content-Length"), Some("0"));
+    // The next answer begins right after: no body was sent.
+    assert_eq!(exchange(&client, "GET / HTTP/1.1\r\n\r\n").status, 200);
+}
+
+#[test]
+fn other_methods_are_told_which_are_allowed() {
+    let running = Running::pages();
+    let client = running.connect();
+    let post = "POST /metrics HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+    let answer = exchange(&client, post);
+    assert_eq!(answer.status, 405);
+    assert_eq!(header(&answer.head, "Allow"), Some("GET, HEAD"));
+    // The small body was read, and the connection is good for more.
+    assert_eq!(exchange(&client, "GET / HTTP/1.1\r\n\r\n").status, 200);
+}
+
+#[test]
+fn large_answer_has_a_length_too() {
+    let running = Running::with_handler(|_, _| long_reply(3_000_000));
+    let answer = running.get("/metrics");
+    assert_eq!(answer.body.len(), 3_000_000);
+    assert_eq!(header(&answer.head, "Transfer-Encoding"), None);
+}
+
+fn long_reply(length: usize) -> Reply {
+    Reply {
+        status: 200,
+        content_type: PLAIN,
+        allow: None,
+        body: "x".repeat(length),
+    }
+}
+
+#[test]
+fn unread_bodies_harm_nobody_else() {
+    let running = Running::pages();
+    let mut clients = Vec::new();
+    for headers in [
+        "Content-Length: 4611686018427387904\r\n",
+        "Content-Length: 18446744073709551615\r\n",
+        "Content-Length: 1025\r\n",
+        "Content-Length: 1024\r\n",
+        "Content-Length: 10\r\nExpect: 100-continue\r\n",
+        "Content-Length: 4611686018427387904\r\nExpect: 100-continue\r\n",
+        "Content-Length: 4611686018427387904\r\nConnection: upgrade\r\n",
+        "Content-Length: 10\r\nExpect: something else\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4611686018427387904\r\n",
+        "Transfer-Encoding: nonsense\r\n",
+        "Connection: upgrade\r\n",
+    ] {
+        for rest in ["", "FFFFFFFFFFFFFFF0\r\nx", "4\r\nbody\r\n0\r\n\r\n"] {
+            let mut client = running.connect();
+            let request = format!("POST /metrics HTTP/1.1\r\n{headers}\r\n{rest}");
+            client.write_all(request.as_bytes()).unwrap();
+            clients.push(client);
+        }
+        running.still_serves();
+    }
+    // And when they go away.
+    drop(clients);
+    running.still_serves();
+    running.stop();
+}
+
+#[test]
+fn waiting_for_100_continue_gets_the_final_answer() {
+    let running = Running::pages();
+    let request = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    assert_eq!(exchange(&running.connect(), request).status, 405);
+}
+
+#[test]
+fn garbage_is_no_request() {
+    let running = Running::pages();
+    for garbage in [
+        "\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "\u{16}\u{3}\u{1}\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET /\u{fc} HTTP/1.1\r\n\r\n",
+    ] {
+        running.connect().write_all(garbage.as_bytes()).unwrap();
+        running.still_serves();
+    }
+}
+
+/// As many as asked for, as far as the descriptors go: each costs three in this process.
+fn crowd(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(usize::MAX);
+    wanted.min(soft.saturating_sub(300) / 3)
+}
+
+#[test]
+fn thousand_idle_and_half_written_connections_hinder_nobody() {
+    let running = Running::pages();
+    let count = crowd(1000);
+    assert!(count >= 200, "too few descriptors for this test: {count}");
+    let begun = [
+        "",
+        "G",
+        "GET /metrics HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost",
+    ];
+    let clients: Vec<_> = (0..count)
+        .map(|index| {
+            let mut client = running.connect();
+            let begun = begun[index % begun.len()];
+            client.write_all(begun.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    running.still_serves();
+    // They were no zombies either: one that goes on is served.
+    let finished = exchange(&clients[2], "\r\n");
+    assert_eq!(finished.status, 200);
+    running.stop();
+}
+
+#[test]
+fn connections_that_come_together_do_not_wait_for_each_other() {
+    let running = Running::pages();
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        // Leaves a thread of tiny_http idle, for which the next ones will all be queued.
+        assert_eq!(running.get("/").status, 200);
+        idle.extend((0..5).map(|_| running.connect()));
+        assert_eq!(running.get("/").status, 200);
+    }
+    running.stop();
+}
+
+#[test]
+fn clients_that_read_nothing_hinder_nobody_for_long() {
+    let running =
+        Running::with_handler(|_, url| long_reply(if url == "/metrics" { 10 } else { 1_000_000 }));
+    let mut clients = Vec::new();
+    for _ in 0..HANDLER_THREADS {
+        let mut client = running.connect();
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        // Each of them would block a handler for its full time, were it not for the first failure.
+        let requests = "GET /long HTTP/1.1\r\n\r\n".repeat(200);
+        client.write_all(requests.as_bytes()).unwrap();
+        clients.push(client);
+    }
+    running.still_serves();
+    running.stop();
+}
+
+#[test]
+fn panicking_handler_costs_one_answer() {
+    let running = Running::with_handler(|_, url| {
+        assert_ne!(url, "/panic", "as asked for");
+        long_reply(10)
+    });
+    for _ in 0..=HANDLER_THREADS {
+        assert_eq!(running.get("/panic").status, 500);
+    }
+    running.still_serves();
+    running.stop();
+}
+
+#[test]
+fn server_that_stopped_listening_starts_again() {
+    // With a read timeout `accept` fails: the simplest way to end the accepting thread.
+    let listener = listen(LOCAL).unwrap();
+    SockRef::from(&listener)
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    let server = HttpServer::with_handler(listener, Box::new(|_, _| long_reply(10))).unwrap();
+    let address = server.local_addr();
+    let running = Running::new(server);
+    let give_up = Instant::now() + HANGS;
+    let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    // Until the port is back, a connection is refused, or reset when the old server goes.
+    while !answer.starts_with("HTTP/1.1 200") {
+        assert!(Instant::now() < give_up, "still not listening");
+        answer.clear();
+        let attempt = TcpStream::connect_timeout(&address, HANGS).and_then(|mut client| {
+            client.set_read_timeout(Some(Duration::from_millis(500)))?;
+            client.write_all(request)?;
+            client.read_to_string(&mut answer)
+        });
+        if attempt.is_err() {
+            std::thread::yield_now();
+        }
+    }
+    running.still_serves();
+    running.stop();
+}
+
+#[test]
+fn port_in_use_is_an_error() {
+    let running = Running::pages();
+    let metrics = Arc::new(MetricsCollector::new(0, &[]));
+    let health = Arc::new(Health::new(Instant::now(), HANGS));
+    let second = HttpServer::bind(running.server.local_addr(), metrics, health);
+    let error = second.err().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn stop_ends_every_run_and_frees_the_port() {
+    let running = Running::pages();
+    let address = running.server.local_addr();
+    running.still_serves();
+    running.stop();
+    // The accepting thread of tiny_http closes the port a moment after the server is dropped.
+    let give_up = Instant::now() + HANGS;
+    while TcpListener::bind(address).is_err() {
+        assert!(Instant::now() < give_up, "the port is still taken");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn stop_before_run_is_not_lost() {
+    let metrics = Arc::new(MetricsCollector::new(0, &[]));
+    let health = Arc::new(Health::new(Instant::now(), HANGS));
+    let server = HttpServer::bind(LOCAL, metrics, health).unwrap();
+    server.stop();
+    server.run();
+    server.run();
+}
