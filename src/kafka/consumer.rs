@@ -125,6 +125,7 @@ impl KafkaConsumer {
 
     /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
     /// that a rebalance asks).
+    #[must_use]
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,

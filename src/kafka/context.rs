@@ -198,17 +198,17 @@ impl GroupContext {
         list: &TopicPartitionList,
     ) -> KafkaResult<()> {
         if consumer.assignment_lost() {
-            partitions
-                .iter()
-                .for_each(|&partition| self.assignment.end(partition));
+            for &partition in partitions {
+                self.assignment.end(partition);
+            }
             self.events.lost(partitions);
         } else {
             if !partitions.is_empty() {
                 self.events.revoke(partitions);
             }
-            partitions
-                .iter()
-                .for_each(|&partition| self.assignment.end(partition));
+            for &partition in partitions {
+                self.assignment.end(partition);
+            }
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -228,7 +228,7 @@ impl GroupContext {
                 Ok(starts) => return Ok(starts),
                 Err(error) if attempt >= self.attempts => return Err(error),
                 Err(error) => {
-                    warn!(attempt; "can't read the group's offsets, trying again: {error}")
+                    warn!(attempt; "can't read the group's offsets, trying again: {error}");
                 }
             }
             attempt += 1;

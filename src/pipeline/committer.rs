@@ -319,10 +319,7 @@ pub struct CommitThread<C> {
 
 impl<C: Fn(Vec<Commit>) -> Option<CommitAnswer>> CommitThread<C> {
     /// Runs until the committer is gone.
-    ///
-    /// # Errors
-    /// None; the signature is every thread's.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) {
         for CommitRequest { commits } in self.requests {
             let nothing = CommitAnswer {
                 commits: Vec::new(),
@@ -334,6 +331,5 @@ impl<C: Fn(Vec<Commit>) -> Option<CommitAnswer>> CommitThread<C> {
                 break;
             }
         }
-        Ok(())
     }
 }

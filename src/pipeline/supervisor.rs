@@ -33,7 +33,7 @@ use crate::core::rejection::Reason;
 use crate::kafka::{DeadLetterProducer, DeliveryEvents, GroupEvents, KafkaConsumer, TopicState};
 use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
 use crate::observe::health::Health;
-use crate::observe::http::HttpServer;
+use crate::observe::http::{HANDLER_THREADS, HttpServer};
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::ConnectionTarget;
 use crate::observe::metrics::MetricsCollector;
@@ -307,11 +307,13 @@ impl DataConsumer {
             })?;
         info!(address:% = server.local_addr(); "serving /metrics, /health and /ready");
         let server = Arc::new(server);
-        let serving = Arc::clone(&server);
-        threads.spawn("http", move || {
-            serving.run();
-            Ok(())
-        })?;
+        for number in 0..HANDLER_THREADS {
+            let serving = Arc::clone(&server);
+            threads.spawn(format!("http-{number}"), move || {
+                serving.run();
+                Ok(())
+            })?;
+        }
         Ok(Some(server))
     }
 
@@ -375,7 +377,10 @@ impl DataConsumer {
                 })
             },
         };
-        threads.spawn("commit", move || commit_offsets.run())?;
+        threads.spawn("commit", move || {
+            commit_offsets.run();
+            Ok(())
+        })?;
         let committer = Committer {
             messages,
             requests,
