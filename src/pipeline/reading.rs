@@ -99,7 +99,7 @@ impl Readings {
 
     fn reading(&mut self, partition: Partition) -> Option<&mut Reading> {
         let is_last = self
-            .readings
+            .partitions
             .get(self.last)
             .is_some_and(|r| r.partition == partition);
         if !is_last {
