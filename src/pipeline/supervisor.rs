@@ -30,7 +30,10 @@ use crate::config::{Config, OnUnavailable, W};
 use crate::core::assignment::Assignment;
 use crate::core::dead_letter::Origin;
 use crate::core::rejection::Reason;
-use crate::kafka::{DeadLetterProducer, DeliveryEvents, GroupEvents, KafkaConsumer, TopicState};
+use crate::kafka::{
+    DeadLetterProducer, DeliveryEvents, GroupEvents, KafkaConsumer, TopicState,
+    dead_letter_topic_warnings,
+};
 use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
 use crate::observe::health::Health;
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
@@ -129,6 +132,7 @@ impl DataConsumer {
             return Ok(None);
         };
         self.spawn_mongodb_setup(threads, &mongodb)?;
+        self.spawn_dead_letter_check(threads)?;
 
         let reports: Arc<dyn DeliveryEvents> = Arc::new(DeliveryReports {
             committer: to_committer.clone(),
@@ -343,6 +347,18 @@ impl DataConsumer {
                 }
             }
         })
+    }
+
+    /// Beside the start, which it must not delay.
+    fn spawn_dead_letter_check(&self, threads: &mut Threads) -> Result<(), Failure> {
+        let config = self.config.clone();
+        threads.spawn_detached(
+            "dead-letter-check",
+            move || match dead_letter_topic_warnings(&config) {
+                Ok(warnings) => warnings.iter().for_each(|warning| warn!("{warning}")),
+                Err(error) => warn!("can't look at the dead letter topic's settings: {error}"),
+            },
+        )
     }
 
     fn spawn_committer(
