@@ -54,7 +54,9 @@ impl Connection {
 /// The partitions of a topic, in order; none if there is no such topic. Asking for all topics rather
 /// than for this one keeps the broker from creating it.
 pub fn partitions_of<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Vec<i32>> {
-    let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT)?;
+    let metadata = client
+        .fetch_metadata(None, REQUEST_TIMEOUT)
+        .map_err(|error| format!("could not ask Kafka for its topics: {error}"))?;
     let mut partitions: Vec<i32> = metadata
         .topics()
         .iter()

@@ -43,6 +43,18 @@ run_logged() {
     fi
 }
 
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_port: below the range that outgoing connections take theirs from.
+free_port() {
+    local port
+    while :; do
+        port=$((10000 + (RANDOM * 32768 + RANDOM) % 20000))
+        listens "$port" || break
+    done
+    echo "$port"
+}
+
 apt_is_current=
 
 # install_packages PACKAGE...: with apt-get where that is possible, else one clear line.
@@ -78,3 +90,6 @@ need_rust() {
         install_packages "${missing[@]}"
     fi
 }
+
+# One target folder for all scripts, so that the C libraries are compiled once.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache_dir/target}
