@@ -57,10 +57,13 @@ free_port() {
 
 apt_is_current=
 
-# install_packages PACKAGE...: with apt-get where that is possible, else one clear line.
+# install_packages PACKAGE...: with apt-get where that is possible, else one clear line. `a|b` is a, or
+# where the distribution has no a, b.
 install_packages() {
+    local package packages=()
     if [[ $(id -u) != 0 ]] || ! has apt-get; then
-        die "missing system packages, please install (names as on Debian and Ubuntu): $*"
+        printf -v package ', %s' "${@//|/ or }"
+        die "please install these system packages, named as on Debian and Ubuntu: ${package:2}"
     fi
     export DEBIAN_FRONTEND=noninteractive
     if [[ -z $apt_is_current ]]; then
@@ -68,8 +71,15 @@ install_packages() {
             apt-get -q -y update
         apt_is_current=yes
     fi
-    run_logged "installing system packages: $*" "$cache_dir/logs/apt-install.log" \
-        apt-get -q -y install --no-install-recommends "$@"
+    for package in "$@"; do
+        if apt-cache show "${package%%|*}" >/dev/null 2>&1; then
+            packages+=("${package%%|*}")
+        else
+            packages+=("${package##*|}")
+        fi
+    done
+    run_logged "installing system packages: ${packages[*]}" "$cache_dir/logs/apt-install.log" \
+        apt-get -q -y install --no-install-recommends "${packages[@]}"
 }
 
 # need_rust: cargo on the PATH, and what the C libraries among the crates need to be compiled.
@@ -83,9 +93,7 @@ need_rust() {
     { has cc && has c++; } || missing+=(gcc g++ libc6-dev)
     has make || missing+=(make)
     has pkg-config || missing+=(pkg-config)
-    if has pkg-config && ! pkg-config --exists openssl || ! has pkg-config; then
-        missing+=(libssl-dev)
-    fi
+    pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
     if ((${#missing[@]})); then
         install_packages "${missing[@]}"
     fi
