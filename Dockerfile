@@ -27,6 +27,8 @@ RUN apt-get update \
 COPY --from=builder /usr/local/bin/kafka-mongo-consumer /usr/local/bin/
 COPY config.json /etc/kafka-mongo-consumer/config.json
 
+ENV CONSUMER_CONFIG=/etc/kafka-mongo-consumer/config.json
+
 # By number, so that a cluster can see that it isn't root.
 USER 10001:10001
 EXPOSE 8001
@@ -38,4 +40,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
 
 # As process 1, the worker itself gets the signal to stop.
 ENTRYPOINT ["/usr/local/bin/kafka-mongo-consumer"]
-CMD ["--config", "/etc/kafka-mongo-consumer/config.json", "run"]
+CMD ["run"]
