@@ -1,10 +1,10 @@
 FROM rust:1.95-slim-bookworm AS builder
 
-# What librdkafka is built with; rust:slim brings the C compiler. Debian keeps no old versions that one
+# What librdkafka is built with; rust:slim brings a C compiler. Debian keeps no old versions that one
 # could pin.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --no-install-recommends --yes libssl-dev make pkg-config \
+    && apt-get install --no-install-recommends --yes g++ libssl-dev make pkg-config \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /build
