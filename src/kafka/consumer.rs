@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::context::{GroupContext, GroupEvents};
+use super::context::{GroupContext, GroupEvents, question_timeout};
 use super::settings;
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::assignment::Assignment;
@@ -70,6 +70,10 @@ impl KafkaConsumer {
                 AutoOffsetReset::Latest => FirstStart::Latest,
             },
             attempts: config.consumer.max_retries,
+            question_timeout: question_timeout(
+                config.consumer.max_retries,
+                config.kafka.max_poll_interval,
+            ),
             assignment,
             events,
             paused: AtomicBool::new(false),

@@ -404,6 +404,8 @@ impl State {
         while !self.hand.is_empty() && !self.poller.stop.is_past_deadline() {
             if !self.try_dispatch() {
                 self.wait_under_pressure();
+                // A member that doesn't poll is thrown out; what comes is Kafka's to deliver again.
+                let _ = self.poller.consumer.poll(Duration::ZERO);
             }
         }
         let State { poller, .. } = self;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use backoff::backoff::Backoff as _;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -84,8 +84,8 @@ impl DataConsumer {
             None => Ok(()),
         });
         match &outcome {
-            Ok(()) => info!("stopped"),
-            Err(failure) => error!("stopped by a failure: {failure}"),
+            Ok(()) => info!("stopped as asked"),
+            Err(failure) => error!("stopped: {failure}"),
         }
         outcome
     }
@@ -214,9 +214,7 @@ impl DataConsumer {
                 Ok(handler) => match handler.check_target() {
                     Ok(topology) => {
                         self.warn_of_rollback(topology);
-                        self.metrics.set_connected(ConnectionTarget::Mongodb, true);
-                        self.metrics.set_mongodb_available(true);
-                        self.health.set_mongodb_available(true);
+                        gate.show(true);
                         info!("connected to MongoDB");
                         return Ok(Some(Arc::new(handler)));
                     }
@@ -230,7 +228,7 @@ impl DataConsumer {
             };
             if attempt >= self.config.consumer.max_retries {
                 // Without a seed list there is no client that could come back later.
-                let handler = handler.ok_or_else(|| Failure::MongoDbRefused(why.clone()))?;
+                let handler = handler.ok_or_else(|| Failure::Running(why.clone()))?;
                 gate.failed(&why);
                 return Ok(Some(Arc::new(handler)));
             }
@@ -271,7 +269,8 @@ impl DataConsumer {
         let timeout = self.config.consumer.shutdown_timeout;
         threads.spawn_detached("watchdog", move || {
             stop.wait_for_stop();
-            std::thread::park_timeout(timeout);
+            // The time that passes is all that it brings.
+            let _ = after(timeout).recv();
             error!("the stop hangs: ending the process; what isn't committed will be read again");
             process::exit(1);
         })
@@ -573,7 +572,7 @@ impl DataConsumer {
         self.stop
             .ask(Instant::now() + FAILURE_SETTLE_TIME.min(settle_time(&self.config)));
         if first.is_none() {
-            error!("{why}");
+            warn!("stopping, because of a failure: {why}");
             *first = Some(why);
         } else {
             warn!("then: {why}");

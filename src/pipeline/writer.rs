@@ -26,7 +26,6 @@ use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan
 use crate::kafka::{DeadLetter, DeadLetterProducer, SendOutcome};
 use crate::mongo::MongoDbHandler;
 use crate::observe::log::RateLimited;
-use crate::observe::metrics::ConnectionTarget;
 use crate::observe::metrics::MetricsCollector;
 
 /// How often a wait looks whether its batch is still ours.
@@ -276,15 +275,8 @@ impl<'a> Settling<'a> {
             InsertOutcome::Failed(failure) => failure.judgement == Judgement::Record,
         };
         if answered {
-            context
-                .metrics
-                .set_connected(ConnectionTarget::Mongodb, true);
             context.gate.succeeded();
             self.is_probing = false;
-        } else if matches!(outcome, InsertOutcome::Failed(_)) {
-            context
-                .metrics
-                .set_connected(ConnectionTarget::Mongodb, false);
         }
         outcome
     }
