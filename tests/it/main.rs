@@ -1,4 +1,5 @@
 //! The worker against a real Kafka and a real MongoDB. Run by scripts/test, which starts both.
 
+mod faults;
 mod harness;
 mod storing;
