@@ -47,7 +47,11 @@ fn primary(servers: &Servers) -> String {
     until("there is a primary", OUTAGE, || {
         let hello = admin.run_command(doc! { "hello": 1 }).run().ok()?;
         let host = hello.get_str("primary").ok()?;
-        let hosts = servers.mongodb.strip_prefix("mongodb://")?.split('/').next()?;
+        let hosts = servers
+            .mongodb
+            .strip_prefix("mongodb://")?
+            .split('/')
+            .next()?;
         let index = hosts.split(',').position(|member| member == host)?;
         Some(format!("mongodb-{}", index + 1))
     })

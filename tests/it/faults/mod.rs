@@ -1,10 +1,19 @@
 //! What the worker does while something around it fails. Tests that kill or freeze a server have one
 //! of their own.
 
+mod broker_away;
+mod broker_errors;
+mod command_errors;
+mod dead_letter_topic;
 mod failover;
+mod floods;
+mod lost_output;
+mod mixed_batches;
 mod mongod_away;
 mod mongod_blocked;
+mod paused_partitions;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World};
@@ -71,4 +80,30 @@ fn assert_one_outage(worker: &Worker) -> i64 {
     let ends = logged(worker, "MongoDB is available again");
     assert_eq!(ends.len(), 1, "{ends:#?}");
     ends[0].number("redirected").unwrap()
+}
+
+/// Everything below the group's committed offsets is stored or dead-lettered. The offsets are looked at
+/// first: what is settled later must not excuse what was committed too early.
+#[track_caller]
+fn assert_committed_is_settled(world: &World) {
+    let committed = world.committed();
+    let stored = world.stored().ids();
+    let letters: HashSet<(i32, i64)> = world
+        .dead_letters()
+        .iter()
+        .map(crate::harness::DeadLetter::source)
+        .collect();
+    for entry in world.ledger.entries() {
+        let committed = committed.get(&entry.partition).copied().flatten();
+        let is_committed = committed.is_some_and(|committed| entry.offset < committed);
+        let id = entry.content.message_id();
+        assert!(
+            !is_committed
+                || id.is_some_and(|id| stored.contains(&id))
+                || letters.contains(&(entry.partition, entry.offset)),
+            "partition {} is committed up to {committed:?}, but offset {} is nowhere",
+            entry.partition,
+            entry.offset
+        );
+    }
 }
