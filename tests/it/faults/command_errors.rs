@@ -38,7 +38,12 @@ fn passing() -> Vec<(String, Document)> {
 fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
     let world = World::new(1);
     let producer = Producer::new(&world);
-    let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
+    // Three attempts, as by default; the driver looks more often than by default whether a server is
+    // primary again after all.
+    let mut worker = quick_to_notice(&world)
+        .set("consumer.max_retries", 3)
+        .set("consumer.retry_backoff_ms", 50)
+        .start();
     worker.wait_ready();
     let point = world.fail_point("off", doc! {});
     let mut first = 0;
@@ -186,6 +191,22 @@ fn a_read_back_that_fails_is_tried_again() {
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().dead_lettered, 0);
+}
+
+#[test]
+fn an_unknown_error_that_ends_while_its_culprit_is_sought_singles_nobody_out() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..COUNT, 1);
+    // The batch twice, and then halves of 25, 12, 6, 3 and 1: that one is refused all alone.
+    let point = world.fail_point(doc! { "times": 7 }, insert_fails(77777));
+    let mut worker = quick_to_notice(&world)
+        .set("consumer.writer_threads", 1)
+        .start();
+    world.wait_committed_to_end(SHORT);
+    drop(point);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(stored_and_dead(&world), (50, 0));
 }
 
 fn stored_and_dead(world: &World) -> (usize, usize) {
