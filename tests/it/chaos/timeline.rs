@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::draw::{InsertFault, ServerFaultKind};
+use super::draw::{How, InsertFault, ServerFaultKind};
 
 pub struct Timeline {
     seed: u64,
@@ -74,6 +74,17 @@ impl Timeline {
     pub fn explains_refusal(&self, at: Timestamp) -> bool {
         self.around(at)
             .any(|kind| matches!(kind, ServerFaultKind::Inserts(InsertFault::Code(13), _)))
+    }
+
+    /// Whether MongoDB refused some inserts, and took others beside them, for a reason outside every
+    /// table: nobody can tell that from a fault of the messages.
+    pub fn explains_rejections(&self) -> bool {
+        self.faults.iter().any(|fault| {
+            matches!(
+                fault.kind,
+                ServerFaultKind::Inserts(InsertFault::Code(77777), How::Percent(_))
+            )
+        })
     }
 
     fn around(&self, at: Timestamp) -> impl Iterator<Item = ServerFaultKind> {
