@@ -55,6 +55,7 @@ impl Run {
         let world = World::on(servers.addresses(), PARTITIONS);
         let mut stage = Stage {
             crew: Crew::start(setup(&world, redirects), self.workers),
+            world,
             servers,
             committed: Vec::new(),
             checked: BTreeMap::new(),
@@ -63,7 +64,7 @@ impl Run {
         stage
             .timeline
             .note(format!("{self:?}, redirects: {redirects}"));
-        let load = Load::start(&world, PARTITIONS);
+        let load = Load::start(&stage.world, PARTITIONS);
         for tick in 0..self.ticks {
             let until = Instant::now() + TICK;
             stage.servers.look_after(tick, &mut stage.timeline);
@@ -78,7 +79,7 @@ impl Run {
                     stage.crew.hit(worker, fault, tick, &mut stage.timeline);
                 }
             }
-            stage.sample(&world);
+            stage.sample();
             wait_until(until);
         }
 
@@ -86,10 +87,10 @@ impl Run {
         stage.crew.recover(self.ticks, &mut stage.timeline);
         let sent = load.stop();
         stage.timeline.note(format!("{sent} messages were sent"));
-        stage.sample(&world);
-        world.wait_committed_to_end(PROGRESS);
+        stage.sample();
+        stage.world.wait_committed_to_end(PROGRESS);
         stage.timeline.note("all is committed");
-        stage.sample(&world);
+        stage.sample();
         stage.crew.stop(self.ticks + 20, &mut stage.timeline);
 
         let mut allowed = Vec::new();
@@ -99,7 +100,7 @@ impl Run {
         if stage.timeline.explains_rejections() {
             allowed.push("write_rejected");
         }
-        let report = world.check_allowing(&allowed);
+        let report = stage.world.check_allowing(&allowed);
         stage.timeline.note(format!("{report:?}"));
         eprintln!("seed {}: {report:?}", self.seed);
     }
@@ -131,8 +132,9 @@ fn setup(world: &World, redirects: bool) -> WorkerSetup {
 type Offsets = BTreeMap<i32, Option<i64>>;
 
 struct Stage {
-    // First: the workers end before their servers do.
+    // In this order they end: the world is tidied up while its servers are there.
     crew: Crew,
+    world: World,
     servers: ChaosServers,
     /// Seen, and not yet compared with what is settled.
     committed: Vec<Offsets>,
@@ -144,11 +146,11 @@ struct Stage {
 impl Stage {
     /// Looks at what is committed first, and then whether all of that is settled: what is settled in
     /// between excuses nothing that was committed too early.
-    fn sample(&mut self, world: &World) {
+    fn sample(&mut self) {
         if !self.servers.has_kafka() {
             return;
         }
-        let now = world.committed();
+        let now = self.world.committed();
         if let Some(before) = self.committed.last() {
             for (partition, offset) in before {
                 assert!(
@@ -161,14 +163,15 @@ impl Stage {
         if !self.servers.has_mongodb() {
             return;
         }
-        let stored = world.stored().ids();
-        let letters: HashSet<(i32, i64)> = world
+        let stored = self.world.stored().ids();
+        let letters: HashSet<(i32, i64)> = self
+            .world
             .dead_letters()
             .iter()
             .map(DeadLetter::source)
             .collect();
         let newest = self.committed.last().cloned().unwrap_or_default();
-        let entries = world.ledger.entries();
+        let entries = self.world.ledger.entries();
         for entry in &entries {
             let end = newest.get(&entry.partition).copied().flatten().unwrap_or(0);
             let begin = self.checked.get(&entry.partition).copied().unwrap_or(0);
