@@ -1,0 +1,103 @@
+//! What an administrator does at Kafka.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+}
+
+impl Admin {
+    pub fn new(kafka: &str) -> Self {
+        let client = ClientConfig::new()
+            .set("bootstrap.servers", kafka)
+            .create()
+            .unwrap();
+        Self { client }
+    }
+
+    pub fn create_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let new = settings.iter().fold(
+            NewTopic::new(topic, partitions, TopicReplication::Fixed(1)),
+            |new, (name, value)| new.set(name, value),
+        );
+        let results = block_on(self.client.create_topics([&new], &options())).unwrap();
+        for result in results {
+            result.unwrap_or_else(|error| panic!("can't create a topic: {error:?}"));
+        }
+    }
+
+    pub fn add_partitions(&self, topic: &str, partitions: usize) {
+        let new = NewPartitions::new(topic, partitions);
+        let results = block_on(self.client.create_partitions([&new], &options())).unwrap();
+        for result in results {
+            result.unwrap();
+        }
+    }
+
+    pub fn alter_topic(&self, topic: &str, settings: &[(&str, &str)]) {
+        let altered = settings.iter().fold(
+            AlterConfig::new(ResourceSpecifier::Topic(topic)),
+            |altered, (name, value)| altered.set(name, value),
+        );
+        let results = block_on(self.client.alter_configs([&altered], &options())).unwrap();
+        for result in results {
+            result.unwrap();
+        }
+    }
+
+    /// Deletes topics; those that don't exist are fine.
+    pub fn delete_topics(&self, topics: &[&str]) {
+        // Cleaning up is best effort: what stays is in nobody's way.
+        let _ = block_on(self.client.delete_topics(topics, &options()));
+    }
+
+    /// Deletes what lies before `offset`, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        let deleted = block_on(self.client.delete_records(&list, &options())).unwrap();
+        for element in deleted.elements() {
+            element.error().unwrap();
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    let timeout = Some(Duration::from_secs(30));
+    AdminOptions::new()
+        .operation_timeout(timeout)
+        .request_timeout(timeout)
+}
+
+/// The client answers by futures that a thread of its own completes.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

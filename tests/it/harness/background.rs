@@ -1,0 +1,72 @@
+//! Load that goes on while a test does something else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::producer::Producer;
+use super::world::World;
+
+/// How often a few messages are sent.
+const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVALS_PER_SECOND: u64 = 50;
+
+/// A producer at a steady rate; stopped on drop.
+pub struct Background {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Valid messages from `first` on, `per_second` of them, evenly over the partitions.
+    pub fn start(world: &World, first: u64, per_second: u64, partitions: i32) -> Self {
+        let producer = Producer::new(world);
+        let stop = Arc::new(AtomicBool::new(false));
+        let sent = Arc::new(AtomicU64::new(0));
+        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
+        let thread = thread::Builder::new()
+            .name("background".to_owned())
+            .spawn(move || {
+                let mut number = first;
+                while !stopped.load(Ordering::Relaxed) {
+                    for _ in 0..per_second.div_ceil(INTERVALS_PER_SECOND) {
+                        producer.send(producer.numbered(number, partitions, 0));
+                        number += 1;
+                    }
+                    counter.store(number - first, Ordering::Relaxed);
+                    thread::park_timeout(INTERVAL);
+                }
+                producer.flush();
+            })
+            .unwrap();
+        Self {
+            stop,
+            sent,
+            thread: Some(thread),
+        }
+    }
+
+    /// How many were sent until now.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ends the load; how many messages it was, all acknowledged.
+    pub fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.sent()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A test that fails has its own panic to show.
+            let _ = thread.join();
+        }
+    }
+}

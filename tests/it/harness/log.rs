@@ -1,0 +1,91 @@
+//! The worker's output, line by line, while it comes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Map, Value};
+
+/// One line of the log. A line that isn't JSON has its text in `msg` and no level.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    pub raw: String,
+    pub level: String,
+    pub msg: String,
+    pub fields: Map<String, Value>,
+}
+
+impl LogLine {
+    fn parse(raw: String) -> Self {
+        let fields: Map<String, Value> = serde_json::from_str(&raw).unwrap_or_default();
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            level: text("level").unwrap_or_default(),
+            msg: text("msg").unwrap_or_else(|| raw.clone()),
+            fields,
+            raw,
+        }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.level == "ERROR"
+    }
+
+    /// A whole number among the fields.
+    pub fn number(&self, field: &str) -> Option<i64> {
+        self.fields.get(field)?.as_i64()
+    }
+
+    pub fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field)?.as_str()
+    }
+}
+
+/// Reads a stream to its end on a thread, into memory and a file.
+pub(super) struct Capture {
+    lines: Arc<Mutex<Vec<LogLine>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Capture {
+    pub fn start(stream: impl Read + Send + 'static, file: &Path) -> Self {
+        let mut file = File::create(file).unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let captured = Arc::clone(&lines);
+        let thread = thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || {
+                let mut reader = BufReader::new(stream);
+                let mut bytes = Vec::new();
+                while reader.read_until(b'\n', &mut bytes).unwrap() > 0 {
+                    file.write_all(&bytes).unwrap();
+                    let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                    captured.lock().unwrap().push(LogLine::parse(text));
+                    bytes.clear();
+                }
+            })
+            .unwrap();
+        Self {
+            lines,
+            thread: Some(thread),
+        }
+    }
+
+    pub fn lines(&self) -> Vec<LogLine> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The first line for which `look` has an answer.
+    pub fn find<T>(&self, look: impl FnMut(&LogLine) -> Option<T>) -> Option<T> {
+        self.lines.lock().unwrap().iter().find_map(look)
+    }
+
+    /// Waits for the stream's end, which comes with the process's.
+    pub fn finish(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}

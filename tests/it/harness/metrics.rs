@@ -1,0 +1,67 @@
+//! A scrape, parsed as a scraper does.
+
+use std::fmt;
+
+use prometheus_parse::{Sample, Scrape, Value};
+
+pub struct Metrics {
+    samples: Vec<Sample>,
+}
+
+impl Metrics {
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().map(|line| Ok(line.to_owned()));
+        Self {
+            samples: Scrape::parse(lines).unwrap().samples,
+        }
+    }
+
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// The sum over all labels of a counter or gauge; 0 if there is no sample.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.find(name, &[]).sum()
+    }
+
+    /// A counter or gauge, or a histogram's `…_count` and `…_sum`, with these labels among its own.
+    pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        self.find(name, labels).next()
+    }
+
+    /// How many samples a name has.
+    pub fn count(&self, name: &str) -> usize {
+        self.find(name, &[]).count()
+    }
+
+    fn find(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
+        self.samples
+            .iter()
+            .filter(move |sample| sample.metric == name)
+            .filter(move |sample| {
+                labels
+                    .iter()
+                    .all(|(label, value)| sample.labels.get(label) == Some(value))
+            })
+            .filter_map(|sample| match sample.value {
+                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => Some(value),
+                Value::Histogram(_) | Value::Summary(_) => None,
+            })
+    }
+}
+
+impl fmt::Display for Metrics {
+    /// What is not 0, one a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for sample in &self.samples {
+            if let Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) =
+                sample.value
+                && value != 0.0
+            {
+                writeln!(f, "  {}{{{}}} {value}", sample.metric, sample.labels)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What the tests share: a world of their own on real servers, the worker as a process, and the books
+//! by which its work is checked. No test is here, and nothing of the worker's own code is used.
+
+mod admin;
+mod background;
+mod content;
+mod dead_letters;
+mod fail_point;
+mod http;
+mod ledger;
+mod log;
+mod metrics;
+mod offsets;
+mod own_servers;
+mod process;
+mod producer;
+mod servers;
+mod stored;
+mod waiting;
+mod worker;
+mod world;
+
+pub use background::Background;
+pub use content::{Content, Fate, Message};
+pub use dead_letters::DeadLetter;
+pub use fail_point::FailPoint;
+pub use ledger::{Ledger, Report};
+pub use log::LogLine;
+pub use metrics::Metrics;
+pub use own_servers::{Only, OwnServers};
+pub use process::{Signal, signal};
+pub use producer::Producer;
+pub use servers::Servers;
+pub use waiting::{MINUTE, SHORT, until};
+pub use worker::{Finished, Worker, WorkerSetup};
+pub use world::World;

@@ -1,0 +1,95 @@
+//! Where a group and a topic stand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a partition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub earliest: i64,
+    /// The next offset to be written.
+    pub end: i64,
+}
+
+/// Asks for offsets without ever joining the group.
+pub struct Observer {
+    consumer: BaseConsumer,
+}
+
+impl Observer {
+    pub fn new(kafka: &str, group: &str) -> Self {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        Self { consumer }
+    }
+
+    /// The bounds of each partition; none if there is no such topic.
+    pub fn bounds(&self, topic: &str) -> BTreeMap<i32, Bounds> {
+        ends_of(&self.consumer, topic)
+    }
+
+    /// The group's committed offset of each partition.
+    pub fn committed(&self, topic: &str) -> BTreeMap<i32, Option<i64>> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions_of(&self.consumer, topic) {
+            list.add_partition(topic, partition);
+        }
+        let committed = self.consumer.committed_offsets(list, TIMEOUT).unwrap();
+        committed
+            .elements()
+            .iter()
+            .map(|element| {
+                let offset = match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                (element.partition(), offset)
+            })
+            .collect()
+    }
+
+    /// The members of the group.
+    pub fn members(&self, group: &str) -> usize {
+        let groups = self
+            .consumer
+            .client()
+            .fetch_group_list(Some(group), TIMEOUT)
+            .unwrap();
+        groups
+            .groups()
+            .iter()
+            .map(|group| group.members().len())
+            .sum()
+    }
+}
+
+fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+    metadata
+        .topics()
+        .iter()
+        .filter(|found| found.name() == topic)
+        .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+        .collect()
+}
+
+pub(super) fn ends_of(consumer: &BaseConsumer, topic: &str) -> BTreeMap<i32, Bounds> {
+    partitions_of(consumer, topic)
+        .into_iter()
+        .map(|partition| {
+            let (earliest, end) = consumer
+                .fetch_watermarks(topic, partition, TIMEOUT)
+                .unwrap();
+            (partition, Bounds { earliest, end })
+        })
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! Servers of a test's own, for one that kills or freezes them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use super::process::{Signal, signal};
+use super::servers::Servers;
+
+/// Which servers a test needs for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    Kafka,
+    Mongodb,
+    /// Three members.
+    ReplicaSet,
+}
+
+/// A started instance; taken down, with its data, on drop.
+pub struct OwnServers {
+    instance: String,
+    only: Only,
+    address: String,
+}
+
+impl OwnServers {
+    /// Starts servers on empty data. `name` is the instance's, one for each test.
+    pub fn start(name: &str, only: Only) -> Self {
+        let mut own = Self {
+            instance: name.to_owned(),
+            only,
+            address: String::new(),
+        };
+        own.up(&["--fresh"]);
+        own.address = own.ask_address();
+        own
+    }
+
+    /// These, and those of the run for the rest.
+    pub fn servers(&self) -> Servers {
+        let mut servers = Servers::of_the_run();
+        match self.only {
+            Only::Kafka => servers.kafka.clone_from(&self.address),
+            Only::Mongodb | Only::ReplicaSet => servers.mongodb.clone_from(&self.address),
+        }
+        servers
+    }
+
+    /// The process of `kafka`, `mongodb`, or of a replica set `mongodb-1` to `mongodb-3`.
+    pub fn process(&self, server: &str) -> u32 {
+        let output = self.script(&["pid", server], &[]);
+        output.trim().parse().unwrap()
+    }
+
+    pub fn signal(&self, server: &str, name: Signal) {
+        signal(self.process(server), name);
+    }
+
+    /// Starts again what was killed, on the same port and data.
+    pub fn restart(&self) {
+        self.up(&[]);
+    }
+
+    /// Stops all of it in order; [`restart`](Self::restart) brings it back.
+    pub fn down(&self) {
+        self.script(&["down"], &[]);
+    }
+
+    fn up(&self, options: &[&str]) {
+        let mut options = options.to_vec();
+        if self.only == Only::ReplicaSet {
+            options.push("--replica-set");
+        }
+        self.script(&["up"], &options);
+    }
+
+    fn ask_address(&self) -> String {
+        let text = self.script(&["env"], &[]);
+        // export NAME='address'
+        text.split('\'').nth(1).unwrap().to_owned()
+    }
+
+    fn script(&self, command: &[&str], options: &[&str]) -> String {
+        let output = self.command(command, options).output().unwrap();
+        assert!(
+            output.status.success(),
+            "scripts/services {command:?} {options:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, command: &[&str], options: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
+        let only = match self.only {
+            Only::Kafka => "kafka",
+            Only::Mongodb | Only::ReplicaSet => "mongodb",
+        };
+        let mut process = Command::new(script);
+        process
+            .args(command)
+            .args(["--instance", &self.instance, "--only", only])
+            .args(options)
+            // They name the run's servers, not these.
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .env_remove("MONGODB_URI")
+            .env_remove("KAFKA_PORT")
+            .env_remove("MONGODB_PORT")
+            .stdin(Stdio::null());
+        process
+    }
+}
+
+impl Drop for OwnServers {
+    fn drop(&mut self) {
+        let options: &[&str] = if thread::panicking() {
+            &[]
+        } else {
+            &["--wipe"]
+        };
+        // A panic in a drop would hide the test's own.
+        match self.command(&["down"], options).output() {
+            Ok(output) if output.status.success() => {}
+            other => eprintln!("the servers of {} may still run: {other:?}", self.instance),
+        }
+    }
+}

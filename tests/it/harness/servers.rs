@@ -1,0 +1,45 @@
+//! Where the servers are.
+
+use std::env;
+
+/// The addresses of a Kafka and a MongoDB.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    pub kafka: String,
+    pub mongodb: String,
+}
+
+impl Servers {
+    /// Those that were started for the run. Their absence fails a test: it must not pass untried.
+    pub fn of_the_run() -> Self {
+        Self {
+            kafka: required("KAFKA_BOOTSTRAP_SERVERS"),
+            mongodb: required("MONGODB_URI"),
+        }
+    }
+
+    /// The URI with an option more.
+    pub fn mongodb_with(&self, option: &str) -> String {
+        with_option(&self.mongodb, option)
+    }
+}
+
+fn required(variable: &str) -> String {
+    env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "`{variable}` is not set: this test needs a Kafka and a MongoDB; run the tests with \
+             scripts/test, which starts both"
+        )
+    })
+}
+
+fn with_option(uri: &str, option: &str) -> String {
+    let has_path = uri
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('/'));
+    match (uri.contains('?'), has_path) {
+        (true, _) => format!("{uri}&{option}"),
+        (false, true) => format!("{uri}?{option}"),
+        (false, false) => format!("{uri}/?{option}"),
+    }
+}

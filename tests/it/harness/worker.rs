@@ -1,0 +1,376 @@
+//! The worker as a process: the real binary, its log, its metrics and its end.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::http::{self, Answer};
+use super::log::{Capture, LogLine};
+use super::metrics::Metrics;
+use super::process::{Signal, signal};
+use super::waiting::{self, SHORT};
+
+/// The most lines of a log that a failed test shows.
+const SHOWN: usize = 60;
+
+/// How a worker is to be started. Values are set by the path of their key.
+#[derive(Debug, Clone)]
+pub struct WorkerSetup {
+    environment: BTreeMap<String, String>,
+    properties: BTreeMap<&'static str, Map<String, Value>>,
+    arguments: Vec<String>,
+    directory: PathBuf,
+    config_file: PathBuf,
+}
+
+impl WorkerSetup {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        let config_file = directory.join("config.json");
+        if !config_file.exists() {
+            std::fs::write(&config_file, "{}").unwrap();
+        }
+        Self {
+            environment: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            arguments: Vec::new(),
+            directory,
+            config_file,
+        }
+    }
+
+    /// A key's value, as the environment gives it: `set("consumer.batch_size", 10)`.
+    #[must_use]
+    pub fn set(self, key: &str, value: impl ToString) -> Self {
+        let variable = format!("CONSUMER__{}", key.to_uppercase().replace('.', "__"));
+        self.variable(&variable, value)
+    }
+
+    /// Any environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Takes a key's value back.
+    #[must_use]
+    pub fn unset(mut self, key: &str) -> Self {
+        let variable = format!("CONSUMER__{}", key.to_uppercase().replace('.', "__"));
+        self.environment.remove(&variable);
+        self
+    }
+
+    /// A librdkafka property of the consumer.
+    #[must_use]
+    pub fn consumer_property(self, name: &str, value: &str) -> Self {
+        self.property("kafka.consumer_properties", name, value)
+    }
+
+    /// A librdkafka property under `kafka.properties`, `kafka.consumer_properties` or
+    /// `kafka.producer_properties`.
+    #[must_use]
+    pub fn property(mut self, key: &'static str, name: &str, value: &str) -> Self {
+        let properties = self.properties.entry(key).or_default();
+        properties.insert(name.to_owned(), value.into());
+        let object = Value::Object(properties.clone()).to_string();
+        self.set(key, object)
+    }
+
+    /// A configuration file of the test's own, in place of an empty one.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config_file = path.into();
+        self
+    }
+
+    /// A further argument on the command line.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts the process; doesn't wait for anything.
+    pub fn start(&self) -> Worker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-mongo-consumer"));
+        for (name, _) in env::vars_os() {
+            let is_ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with("CONSUMER_") || name == "RUST_LOG");
+            if is_ours {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .arg("--config")
+            .arg(&self.config_file)
+            .args(&self.arguments)
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (log_file, output_file) = self.free_files();
+        Worker {
+            log: Capture::start(child.stderr.take().unwrap(), &log_file),
+            output: Capture::start(child.stdout.take().unwrap(), &output_file),
+            log_file,
+            child,
+            status: None,
+        }
+    }
+
+    /// Starts the process and waits for its end.
+    #[track_caller]
+    pub fn run(&self) -> Finished {
+        let mut worker = self.start();
+        let status = worker.wait_exit(waiting::MINUTE);
+        Finished {
+            code: status.code(),
+            log: worker.log(),
+            errors: text_of(&worker.log()),
+            output: text_of(&worker.output.lines()),
+        }
+    }
+
+    fn free_files(&self) -> (PathBuf, PathBuf) {
+        (1..)
+            .map(|number| {
+                (
+                    self.directory.join(format!("worker-{number}.log")),
+                    self.directory.join(format!("worker-{number}.out")),
+                )
+            })
+            .find(|(log, _)| !log.exists())
+            .unwrap()
+    }
+}
+
+/// What a process left that ended by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard error, line by line.
+    pub log: Vec<LogLine>,
+    /// Standard error as it came.
+    pub errors: String,
+    /// Standard output as it came.
+    pub output: String,
+}
+
+fn text_of(lines: &[LogLine]) -> String {
+    let lines: Vec<&str> = lines.iter().map(|line| line.raw.as_str()).collect();
+    lines.join("\n")
+}
+
+/// A running worker; killed on drop. When its test fails, the end of its log is shown.
+pub struct Worker {
+    child: Child,
+    log: Capture,
+    output: Capture,
+    log_file: PathBuf,
+    status: Option<ExitStatus>,
+}
+
+impl Worker {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The log until now.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.log.lines()
+    }
+
+    /// The lines of level ERROR until now.
+    pub fn errors(&self) -> Vec<LogLine> {
+        let mut lines = self.log();
+        lines.retain(LogLine::is_error);
+        lines
+    }
+
+    /// Whether a line's message contains `text`.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.log
+            .find(|line| line.msg.contains(text).then_some(()))
+            .is_some()
+    }
+
+    #[track_caller]
+    pub fn assert_no_errors(&self) {
+        let errors = self.errors();
+        assert!(errors.is_empty(), "the worker logged errors: {errors:#?}");
+    }
+
+    /// Waits for a line whose message contains `text`.
+    #[track_caller]
+    pub fn wait_for_log(&mut self, text: &str, bound: Duration) -> LogLine {
+        self.wait_for(&format!("it logs `{text}`"), bound, |worker| {
+            worker
+                .log
+                .find(|line| line.msg.contains(text).then(|| line.clone()))
+        })
+    }
+
+    /// Waits until `look` sees something, as long as the process runs.
+    #[track_caller]
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        waiting::until(what, bound, || {
+            let seen = look(self);
+            if seen.is_none() {
+                let status = self.poll_exit();
+                assert!(status.is_none(), "it ended ({status:?}) before {what}");
+            }
+            seen
+        })
+    }
+
+    /// Where it serves its metrics.
+    #[track_caller]
+    pub fn address(&mut self) -> SocketAddr {
+        self.wait_for("it serves its metrics", SHORT, |worker| {
+            worker.log.find(|line| {
+                line.msg
+                    .starts_with("serving /metrics")
+                    .then(|| line.text("address").unwrap().parse().unwrap())
+            })
+        })
+    }
+
+    /// GET of a page: status and body.
+    #[track_caller]
+    pub fn get(&mut self, path: &str) -> (u16, String) {
+        let answer = self.request("GET", path);
+        (answer.status, answer.body)
+    }
+
+    #[track_caller]
+    pub fn request(&mut self, method: &str, path: &str) -> Answer {
+        let address = self.address();
+        http::request(address, method, path)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    #[track_caller]
+    pub fn metrics(&mut self) -> Metrics {
+        let (status, body) = self.get("/metrics");
+        assert_eq!(status, 200);
+        Metrics::parse(&body)
+    }
+
+    #[track_caller]
+    pub fn is_ready(&mut self) -> bool {
+        self.get("/ready").0 == 200
+    }
+
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        let address = self.address();
+        self.wait_for("it is ready", SHORT, |_| {
+            let answer = http::request(address, "GET", "/ready").ok()?;
+            (answer.status == 200).then_some(())
+        });
+    }
+
+    /// Waits until the metrics are as they should be; the last ones are shown when they never are.
+    #[track_caller]
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        mut condition: impl FnMut(&Metrics) -> bool,
+    ) -> Metrics {
+        let address = self.address();
+        let started = Instant::now();
+        loop {
+            let scraped = http::request(address, "GET", "/metrics");
+            if let Ok(answer) = &scraped {
+                let metrics = Metrics::parse(&answer.body);
+                if condition(&metrics) {
+                    return metrics;
+                }
+                assert!(
+                    started.elapsed() < bound,
+                    "waited {bound:?} in vain until {what}; metrics:\n{metrics}"
+                );
+            }
+            let status = self.poll_exit();
+            assert!(status.is_none(), "it ended ({status:?}) before {what}");
+            assert!(
+                started.elapsed() < bound,
+                "waited {bound:?} in vain until {what}: {scraped:?}"
+            );
+            waiting::pause();
+        }
+    }
+
+    pub fn signal(&self, name: Signal) {
+        assert!(self.status.is_none(), "it has ended already");
+        signal(self.id(), name);
+    }
+
+    /// Waits for the end, which must come within `bound`. The log is complete then.
+    #[track_caller]
+    pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
+        let status = waiting::until("the worker ends", bound, || self.poll_exit());
+        self.log.finish();
+        self.output.finish();
+        status
+    }
+
+    /// Asks it to stop by SIGTERM, and expects exit code 0.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::Term);
+        let status = self.wait_exit(waiting::MINUTE);
+        assert_eq!(status.code(), Some(0), "stopped with {status}");
+    }
+
+    /// Ends it as a crash does, by SIGKILL.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::Kill);
+        self.wait_exit(SHORT);
+    }
+
+    fn poll_exit(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().unwrap();
+        }
+        self.status
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            // It may have ended this very moment.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            let lines = self.log.lines();
+            let end = &lines[lines.len().saturating_sub(SHOWN)..];
+            eprintln!(
+                "--- the end of the worker's log ({}):",
+                self.log_file.display()
+            );
+            for line in end {
+                eprintln!("{}", line.raw);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A test's own topic, dead letter topic, group and database.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bson::{Bson, Document};
+use mongodb::sync::{Client, Database};
+
+use super::admin::Admin;
+use super::dead_letters::{self, DeadLetter};
+use super::fail_point::FailPoint;
+use super::ledger::{Ledger, Report};
+use super::offsets::{Bounds, Observer};
+use super::servers::Servers;
+use super::stored::Stored;
+use super::waiting;
+use super::worker::WorkerSetup;
+
+/// Removed at the end of a test that passed; kept, and named, after one that failed.
+pub struct World {
+    pub servers: Servers,
+    pub topic: String,
+    pub dead_letter_topic: String,
+    pub group: String,
+    pub database: String,
+    /// Of this world's connections to MongoDB, so that a fail point hits no other's.
+    pub app_name: String,
+    /// What the ids of its messages begin with.
+    pub prefix: &'static str,
+    pub ledger: Arc<Ledger>,
+    pub admin: Admin,
+    directory: PathBuf,
+    client: Client,
+    observer: Observer,
+}
+
+impl World {
+    /// With a topic of so many partitions, on the servers of the run.
+    pub fn new(partitions: i32) -> Self {
+        Self::with_topic(partitions, &[])
+    }
+
+    /// With a topic of so many partitions and these settings.
+    pub fn with_topic(partitions: i32, settings: &[(&str, &str)]) -> Self {
+        let world = Self::bare(Servers::of_the_run());
+        world.admin.create_topic(&world.topic, partitions, settings);
+        world
+    }
+
+    /// With a topic of so many partitions, on other servers.
+    pub fn on(servers: Servers, partitions: i32) -> Self {
+        let world = Self::bare(servers);
+        world.admin.create_topic(&world.topic, partitions, &[]);
+        world
+    }
+
+    /// Without any topic.
+    pub fn bare(servers: Servers) -> Self {
+        let thread = thread::current();
+        let test = thread.name().and_then(|name| name.split("::").last());
+        let random = RandomState::new().build_hasher().finish();
+        // A database's name has no more than 63 bytes.
+        let name: String = test.unwrap_or("test").chars().take(46).collect();
+        let name = format!("{name}-{:08x}", random & 0xffff_ffff);
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        fs::create_dir_all(&directory).unwrap();
+        let client = Client::with_uri_str(&servers.mongodb).unwrap();
+        Self {
+            admin: Admin::new(&servers.kafka),
+            observer: Observer::new(&servers.kafka, &name),
+            servers,
+            topic: name.clone(),
+            dead_letter_topic: format!("{name}.dead"),
+            group: name.clone(),
+            database: name.clone(),
+            app_name: name,
+            prefix: "msg",
+            ledger: Arc::default(),
+            directory,
+            client,
+        }
+    }
+
+    /// A worker of this world, with the defaults of the configuration for all else.
+    pub fn worker(&self) -> WorkerSetup {
+        let app_name = format!("appName={}", self.app_name);
+        WorkerSetup::new(self.directory.clone())
+            .set("kafka.bootstrap_servers", &self.servers.kafka)
+            .set("kafka.topic", &self.topic)
+            .set("kafka.group_id", &self.group)
+            .set("kafka.dead_letter_topic", &self.dead_letter_topic)
+            .set("mongodb.uri", self.servers.mongodb_with(&app_name))
+            .set("mongodb.database", &self.database)
+            .set("metrics.host", "127.0.0.1")
+            .set("metrics.port", 0)
+    }
+
+    /// A file or folder for the test's own use.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The collection that the worker writes to by default.
+    pub fn stored(&self) -> Stored {
+        Stored::new(&self.client, &self.database, "messages")
+    }
+
+    pub fn mongodb(&self) -> Database {
+        self.client.database(&self.database)
+    }
+
+    /// Everything in the dead letter topic, to its present end.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        dead_letters::read(&self.servers.kafka, &self.dead_letter_topic)
+    }
+
+    /// Faults on this world's commands at MongoDB alone; see [`FailPoint`].
+    pub fn fail_point(&self, mode: impl Into<Bson>, data: Document) -> FailPoint {
+        FailPoint::enable(&self.client, &self.app_name, mode, data)
+    }
+
+    /// The group's committed offset of each partition.
+    pub fn committed(&self) -> BTreeMap<i32, Option<i64>> {
+        self.observer.committed(&self.topic)
+    }
+
+    /// What each partition holds.
+    pub fn bounds(&self) -> BTreeMap<i32, Bounds> {
+        self.observer.bounds(&self.topic)
+    }
+
+    /// The members of the group.
+    pub fn members(&self) -> usize {
+        self.observer.members(&self.group)
+    }
+
+    /// Waits until the group has committed the present end of every partition.
+    #[track_caller]
+    pub fn wait_committed_to_end(&self, bound: Duration) {
+        let ends: BTreeMap<i32, Option<i64>> = self
+            .bounds()
+            .into_iter()
+            .map(|(partition, bounds)| (partition, Some(bounds.end)))
+            .collect();
+        assert!(!ends.is_empty(), "there is no topic {}", self.topic);
+        waiting::until(&format!("all is committed: {ends:?}"), bound, || {
+            (self.committed() == ends).then_some(())
+        });
+    }
+
+    /// Every record is where it must be, once.
+    #[track_caller]
+    pub fn check(&self) -> Report {
+        self.check_allowing(&[])
+    }
+
+    /// The same, where an outage may have sent some to the dead letter topic for these reasons.
+    #[track_caller]
+    pub fn check_allowing(&self, reasons: &[&str]) -> Report {
+        self.ledger
+            .check(&self.stored().read(), &self.dead_letters(), reasons)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!(
+                "--- kept for a look: topic {}, {}, group {}, database {}, logs in {}",
+                self.topic,
+                self.dead_letter_topic,
+                self.group,
+                self.database,
+                self.directory.display()
+            );
+            return;
+        }
+        // Cleaning up is best effort: the servers of a test may be gone by its end.
+        let _ = self.mongodb().drop().run();
+        self.admin
+            .delete_topics(&[&self.topic, &self.dead_letter_topic]);
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,106 @@
+//! Messages that can be stored are stored, once, as they are.
+
+use crate::harness::{MINUTE, Message, Producer, SHORT, World};
+
+#[test]
+fn a_hundred_thousand_messages_are_stored_once_and_as_they_are() {
+    const COUNT: u64 = 100_000;
+    let world = World::new(6);
+    Producer::new(&world).fill(0..COUNT, 6);
+    let mut worker = world.worker().set("consumer.batch_size", 500).start();
+    let metrics = worker.wait_until("all is settled and no lag is left", MINUTE, |metrics| {
+        metrics.sum("consumer_messages_processed_total") >= 100_000.0
+            && metrics.count("consumer_lag") == 6
+            && metrics.sum("consumer_lag") == 0.0
+    });
+    world.wait_committed_to_end(SHORT);
+    for name in [
+        "consumer_messages_processed_total",
+        "consumer_messages_stored_total",
+        "consumer_messages_consumed_total",
+    ] {
+        assert_eq!(metrics.sum(name), 100_000.0, "{name}");
+    }
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 100_000);
+}
+
+#[test]
+fn a_lone_message_is_stored_while_no_other_comes() {
+    let world = World::new(6);
+    let mut worker = world.worker().set("consumer.batch_size", 20_000).start();
+    worker.wait_ready();
+    let producer = Producer::new(&world);
+    for number in 0..3 {
+        producer.send_now(producer.numbered(number, 6, 0));
+        worker.wait_for("the message is stored", SHORT, |_| {
+            (world.stored().count() == number + 1).then_some(())
+        });
+    }
+    worker.stop();
+    assert_eq!(world.check().stored, 3);
+}
+
+#[test]
+fn a_replay_is_neither_stored_again_nor_dead_lettered() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..50, 1);
+    // Twice within a batch, and again after all was stored.
+    producer.fill(0..50, 1);
+    let mut worker = world.worker().start();
+    worker.wait_until("both rounds are settled", SHORT, |metrics| {
+        metrics.sum("consumer_messages_processed_total") == 100.0
+    });
+    producer.fill(0..50, 1);
+    let metrics = worker.wait_until("the third round is settled", SHORT, |metrics| {
+        metrics.sum("consumer_messages_processed_total") == 150.0
+    });
+    assert_eq!(metrics.sum("consumer_messages_stored_total"), 50.0);
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 100.0);
+    assert_eq!(metrics.sum("consumer_dead_letters_total"), 0.0);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    world.check();
+    assert_eq!(world.stored().count(), 50);
+}
+
+#[test]
+fn every_kind_of_value_comes_back_as_it_went() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    for (number, field) in [
+        "2147483647",
+        "2147483648",
+        "-2147483648",
+        "-2147483649",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "0.1",
+        "1e308",
+        "5e-324",
+        "1.0",
+        "\"\"",
+        "\"a\\u0000b\"",
+        "\"😀\"",
+        "null",
+        "[]",
+        "{}",
+        "[[],[{}],{\"z\":1,\"a\":[null,true,false]}]",
+        "{\"$set\":1,\"a.b\":2,\"\":3}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        producer.send(Message::stored(format!(
+            r#"{{"z":{field},"message_id":"id-{number}","metadata":{{"value":{field}}},"name":"","created_at":"2023-07-15T12:34:56.789"}}"#
+        )));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    assert_eq!(world.check().stored, 18);
+}
