@@ -15,6 +15,19 @@ pub enum Timestamp {
     LogAppendTime(i64),
 }
 
+impl Timestamp {
+    /// The instant, where there is one that the calendar knows.
+    #[must_use]
+    pub fn instant(self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::NotAvailable => None,
+            Self::CreateTime(millis) | Self::LogAppendTime(millis) => {
+                jiff::Timestamp::from_millisecond(millis).ok()
+            }
+        }
+    }
+}
+
 /// The original headers, carried without a look inside: names and values may be any bytes.
 pub struct OpaqueHeaders(Box<dyn Any + Send>);
 

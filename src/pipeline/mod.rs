@@ -15,6 +15,7 @@ mod memory;
 mod messages;
 mod poller;
 mod reading;
+mod replay;
 mod settling;
 mod stop;
 mod supervisor;
@@ -23,4 +24,5 @@ mod watch;
 mod writer;
 
 pub use failure::Failure;
+pub use replay::{ReplayRequest, ReplayTally, replay};
 pub use supervisor::DataConsumer;

@@ -607,12 +607,12 @@ const POLLER: &str = "poller";
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// Of a stop's time, what settling may take; the rest is for committing and leaving the group.
-fn settle_time(config: &Config) -> Duration {
+pub(super) fn settle_time(config: &Config) -> Duration {
     config.consumer.shutdown_timeout * 7 / 10
 }
 
 /// This process among the group's, for a dead letter's header.
-fn instance() -> String {
+pub(super) fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
     format!(

@@ -3,6 +3,7 @@
 
 mod index;
 mod provenance;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use super::rejection::{Reason, Rejection};
 
 pub use index::{DeadLetterIndex, IndexBuilder, Indexed};
 pub use provenance::Provenance;
+pub use selection::{Choice, Selection};
 
 /// All headers of ours begin with this; earlier ones on a record are replaced.
 pub const HEADER_PREFIX: &str = "dlq.";
