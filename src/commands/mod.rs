@@ -13,7 +13,7 @@ use log::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
-use crate::kafka::{KafkaError, ReadError};
+use crate::kafka::{ReadError, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
 use crate::pipeline::Failure;
@@ -45,8 +45,10 @@ fn by_an_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), F
         .inspect_err(|failure| output::tell(&format!("error: {failure}")))
 }
 
-fn kafka_settings(error: KafkaError) -> Failure {
-    Failure::Setting(format!("the consumer's settings: {error}"))
+/// A reader of `topic`, in the name of the worker's group, which it never joins.
+fn reader_of(config: &Config, topic: &str) -> Result<TopicReader, Failure> {
+    TopicReader::new(config, topic, &config.kafka.group_id)
+        .map_err(|error| Failure::Setting(format!("the consumer's settings: {error}")))
 }
 
 fn unreachable_kafka(error: impl Into<ReadError>) -> Failure {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use report::Report;
 
 use super::output::{self, Progress};
-use super::{failed_mongodb, kafka_settings, unreachable_kafka};
+use super::{failed_mongodb, reader_of, unreachable_kafka};
 use crate::cli::{Audit, Place};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, IndexBuilder};
@@ -31,11 +31,10 @@ const SLICE: Duration = Duration::from_millis(200);
 
 pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let topic = &config.kafka.topic;
-    let mut reader =
-        TopicReader::new(config, topic, &config.kafka.group_id).map_err(kafka_settings)?;
+    let mut reader = reader_of(config, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let bounds = bounds.ok_or_else(|| Failure::Setting(format!("there is no topic `{topic}`")))?;
-    let ranges = ranges(&reader, arguments, bounds)?;
+    let ranges = ranges(&reader, arguments, &bounds)?;
     let partitions: Vec<Partition> = ranges.keys().copied().collect();
     let committed = reader.committed(&partitions).map_err(unreachable_kafka)?;
 
@@ -73,7 +72,7 @@ fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
 fn ranges(
     reader: &TopicReader,
     arguments: &Audit,
-    bounds: BTreeMap<Partition, LogBounds>,
+    bounds: &BTreeMap<Partition, LogBounds>,
 ) -> Result<Ranges, Failure> {
     let starts: BTreeMap<Partition, Offset> = match arguments.since {
         Some(moment) => {
@@ -88,7 +87,7 @@ fn ranges(
         None if arguments.from_offsets.is_empty() => {
             bounds.iter().map(|(p, b)| (*p, b.earliest)).collect()
         }
-        None => named(&arguments.from_offsets, &bounds)?,
+        None => named(&arguments.from_offsets, bounds)?,
     };
     let range = |(partition, start): (Partition, Offset)| {
         let bounds = bounds.get(&partition)?;
@@ -129,12 +128,7 @@ fn read_dead_letters(
 ) -> Result<DeadLetterIndex, Failure> {
     let source = &config.kafka.topic;
     let mut index = IndexBuilder::new(ranges.clone());
-    let mut reader = TopicReader::new(
-        config,
-        &config.kafka.dead_letter_topic,
-        &config.kafka.group_id,
-    )
-    .map_err(kafka_settings)?;
+    let mut reader = reader_of(config, &config.kafka.dead_letter_topic)?;
     // A topic that is missing yet holds nothing.
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let all = bounds.unwrap_or_default().into_iter();
@@ -179,7 +173,7 @@ fn read_messages(
         progress.show(|| format!("checked {} of {all} messages", auditor.checked()));
         match reader.next(SLICE).map_err(unreachable_kafka)? {
             Next::Record(message) => {
-                auditor.take(message.partition(), message.offset(), message.value())?
+                auditor.take(message.partition(), message.offset(), message.value())?;
             }
             Next::Nothing => {}
             Next::End => return Ok(()),

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use crate::cli::ListDeadLetters;
 use crate::commands::output::{self, Progress, printable};
-use crate::commands::{kafka_settings, unreachable_kafka};
+use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::Provenance;
 use crate::core::partition::Partition;
+use crate::core::rejection::Reason;
 use crate::kafka::{Next, Ranges, TopicReader};
 use crate::pipeline::Failure;
 
@@ -26,8 +27,7 @@ const NAME_CHARACTERS: usize = 60;
 pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), Failure> {
     let filter = Filter::new(arguments, Timestamp::now());
     let topic = &config.kafka.dead_letter_topic;
-    let mut reader =
-        TopicReader::new(config, topic, &config.kafka.group_id).map_err(kafka_settings)?;
+    let mut reader = reader_of(config, topic)?;
     let ranges = ranges(&reader, topic, filter.since)?;
     let all: u64 = ranges
         .values()
@@ -98,7 +98,7 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn new(arguments: &'a ListDeadLetters, now: Timestamp) -> Self {
         Self {
-            reason: arguments.reason.map(|reason| reason.as_str()),
+            reason: arguments.reason.map(Reason::as_str),
             topic: arguments.topic.as_deref(),
             partition: arguments.partition.map(Partition),
             since: arguments.since.map(|moment| moment.at(now)),

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use crate::cli::ReplayDeadLetters;
 use crate::commands::output::{self, Counts, Progress};
+use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::Selection;
-use crate::kafka::TopicReader;
 use crate::pipeline::{Failure, ReplayRequest, ReplayTally, replay as replay_dead_letters};
 
 pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<(), Failure> {
@@ -42,8 +42,7 @@ fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
             "`--to {to}` is the dead letter topic itself: name another one"
         )));
     }
-    let reader = TopicReader::new(config, to, &config.kafka.group_id)
-        .map_err(crate::commands::kafka_settings)?;
+    let reader = reader_of(config, to)?;
     match reader
         .bounds()
         .map_err(crate::commands::unreachable_kafka)?
@@ -71,16 +70,15 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
         counts.row(&format!("{reason}: to be replayed"), tally.taken);
     } else {
         counts.row(&format!("{reason}: taken"), tally.taken);
-        match &request.to {
-            Some(to) => counts.row(&format!("  published to `{to}`"), tally.published),
-            None => {
-                counts.row("  stored in MongoDB", tally.stored);
-                counts.row("  already there, the same", tally.already_there);
-                let again: u64 = tally.dead_lettered.values().sum();
-                counts.row("  dead-lettered again", again);
-                for (reason, count) in &tally.dead_lettered {
-                    counts.row(&format!("    {reason}"), *count);
-                }
+        if let Some(to) = &request.to {
+            counts.row(&format!("  published to `{to}`"), tally.published);
+        } else {
+            counts.row("  stored in MongoDB", tally.stored);
+            counts.row("  already there, the same", tally.already_there);
+            let again: u64 = tally.dead_lettered.values().sum();
+            counts.row("  dead-lettered again", again);
+            for (reason, count) in &tally.dead_lettered {
+                counts.row(&format!("    {reason}"), *count);
             }
         }
         let open = tally.taken.saturating_sub(tally.settled());

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::cli::ShowDeadLetter;
 use crate::commands::output::{self, printable};
-use crate::commands::{kafka_settings, unreachable_kafka};
+use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::Timestamp;
-use crate::kafka::{Next, Ranges, Taken, TopicReader};
+use crate::kafka::{Next, Ranges, Taken};
 use crate::pipeline::Failure;
 
 const SLICE: Duration = Duration::from_secs(1);
@@ -22,8 +22,7 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
     let topic = &config.kafka.dead_letter_topic;
     let partition = Partition(arguments.partition);
     let offset = Offset(arguments.offset);
-    let mut reader =
-        TopicReader::new(config, topic, &config.kafka.group_id).map_err(kafka_settings)?;
+    let mut reader = reader_of(config, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let bounds = bounds
         .ok_or_else(|| Failure::Running(format!("there is no dead letter topic `{topic}`")))?;

@@ -62,7 +62,8 @@ impl Destination {
             supervisor: events,
             dead_letter_topic: config.kafka.dead_letter_topic.clone(),
         });
-        let dead_letters = DeadLetterProducer::new(config, &reports).map_err(producer_settings)?;
+        let dead_letters =
+            DeadLetterProducer::new(config, &reports).map_err(|error| producer_settings(&error))?;
         let context = Arc::new(WriterContext {
             mongodb: Arc::new(mongodb),
             dead_letters: Arc::new(dead_letters),
@@ -110,8 +111,8 @@ impl Destination {
             events,
             topic: topic.to_owned(),
         });
-        let producer =
-            DeadLetterProducer::to_topic(config, topic, &reports).map_err(producer_settings)?;
+        let producer = DeadLetterProducer::to_topic(config, topic, &reports)
+            .map_err(|error| producer_settings(&error))?;
         Ok(Self::Topic { producer, sent: 0 })
     }
 
@@ -185,7 +186,7 @@ fn connect(config: &Config) -> Result<MongoDbHandler, Failure> {
     })
 }
 
-fn producer_settings(error: KafkaError) -> Failure {
+fn producer_settings(error: &KafkaError) -> Failure {
     Failure::Setting(format!("the producer's settings: {error}"))
 }
 
