@@ -16,7 +16,8 @@ fn faults_are_reported_by_their_key_and_exit_with_2() {
         (good().unset("kafka.bootstrap_servers"), &["`kafka.bootstrap_servers`", "missing", "CONSUMER__KAFKA__BOOTSTRAP_SERVERS"]),
         (good().unset("mongodb.uri"), &["`mongodb.uri`", "missing", "CONSUMER__MONGODB__URI"]),
         (good().set("kafka.topic", "a b"), &["`kafka.topic`", "topic name"]),
-        (good().set("kafka.group_id", ""), &["`kafka.group_id`"]),
+        (good().set("kafka.group_id", " a"), &["`kafka.group_id`"]),
+        (good().set("kafka.group_id", ""), &["CONSUMER__KAFKA__GROUP_ID", "empty"]),
         (good().set("kafka.dead_letter_topic", &world.topic), &["`kafka.dead_letter_topic`"]),
         (good().set("kafka.auto_offset_reset", "middle"), &["`kafka.auto_offset_reset`", "earliest", "latest"]),
         (good().set("kafka.enable_auto_commit", true), &["`kafka.enable_auto_commit`"]),
@@ -62,7 +63,7 @@ fn faults_are_reported_by_their_key_and_exit_with_2() {
 fn faults_of_the_file_are_reported_by_their_key_and_exit_with_2() {
     let world = world();
     for (text, texts) in [
-        ("{", &["config"] as &[&str]),
+        ("{", &["JSON", "line 1"] as &[&str]),
         ("[]", &["object"]),
         (
             r#"{"kafka":{"topik":"x"}}"#,
@@ -90,10 +91,13 @@ fn faults_of_the_file_are_reported_by_their_key_and_exit_with_2() {
             );
         }
     }
-    let finished = world.worker().config_file(world.path("nowhere.json")).run();
+    let finished = world
+        .worker()
+        .config_file("no-such-folder/config.json")
+        .run();
     assert_eq!(finished.code, Some(2));
     assert!(
-        finished.errors.contains("nowhere.json"),
+        finished.errors.contains("no-such-folder/config.json"),
         "{}",
         finished.errors
     );

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod crashes;
+mod dead_letter_topics;
 mod harness;
 mod metrics;
 mod positions;

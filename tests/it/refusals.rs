@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::doc;
 use mongodb::options::TimeseriesOptions;
 
-use crate::harness::{MINUTE, Producer, Servers, World};
+use crate::harness::{MINUTE, Only, OwnServers, Producer, SHORT, Servers, Signal, World};
 
 #[test]
 fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
@@ -31,6 +31,29 @@ fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
             last.msg
         );
     }
+}
+
+#[test]
+fn a_kafka_that_goes_away_for_good_exits_with_3_and_loses_nothing() {
+    let own = OwnServers::start("kafka-goes-away", Only::Kafka);
+    let world = World::on(own.servers(), 2);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 2);
+    let setup = world
+        .worker()
+        .set("consumer.max_retries", 2)
+        .set("consumer.retry_backoff_ms", 10)
+        .consumer_property("session.timeout.ms", "6000");
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+    own.signal("kafka", Signal::Kill);
+    assert_eq!(worker.wait_exit(MINUTE).code(), Some(3));
+    own.restart();
+    producer.fill(100..200, 2);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    assert_eq!(world.check().stored, 200);
 }
 
 /// The worker must refuse the collection that `make` has made.
