@@ -81,7 +81,10 @@ impl DataConsumer {
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
         let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), events)
             .map_err(|error| Failure::Setting(format!("the consumer's settings: {error}")))?;
-        let Some(topic) = reach_kafka(&consumer, self.attempts(), &self.stop)? else {
+        let Some(topic) = reach_kafka(&consumer, self.attempts(), &self.stop, || {
+            consumer.serve_log()
+        })?
+        else {
             return Ok(None);
         };
         self.metrics.set_connected(ConnectionTarget::Kafka, true);
