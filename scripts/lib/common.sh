@@ -43,12 +43,27 @@ run_logged() {
     fi
 }
 
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_port: below the range that outgoing connections take theirs from.
+free_port() {
+    local port
+    while :; do
+        port=$((10000 + (RANDOM * 32768 + RANDOM) % 20000))
+        listens "$port" || break
+    done
+    echo "$port"
+}
+
 apt_is_current=
 
-# install_packages PACKAGE...: with apt-get where that is possible, else one clear line.
+# install_packages PACKAGE...: with apt-get where that is possible, else one clear line. `a|b` is a, or
+# where the distribution has no a, b.
 install_packages() {
+    local package packages=()
     if [[ $(id -u) != 0 ]] || ! has apt-get; then
-        die "missing system packages, please install (names as on Debian and Ubuntu): $*"
+        printf -v package ', %s' "${@//|/ or }"
+        die "please install these system packages, named as on Debian and Ubuntu: ${package:2}"
     fi
     export DEBIAN_FRONTEND=noninteractive
     if [[ -z $apt_is_current ]]; then
@@ -56,8 +71,15 @@ install_packages() {
             apt-get -q -y update
         apt_is_current=yes
     fi
-    run_logged "installing system packages: $*" "$cache_dir/logs/apt-install.log" \
-        apt-get -q -y install --no-install-recommends "$@"
+    for package in "$@"; do
+        if apt-cache show "${package%%|*}" >/dev/null 2>&1; then
+            packages+=("${package%%|*}")
+        else
+            packages+=("${package##*|}")
+        fi
+    done
+    run_logged "installing system packages: ${packages[*]}" "$cache_dir/logs/apt-install.log" \
+        apt-get -q -y install --no-install-recommends "${packages[@]}"
 }
 
 # need_rust: cargo on the PATH, and what the C libraries among the crates need to be compiled.
@@ -71,10 +93,11 @@ need_rust() {
     { has cc && has c++; } || missing+=(gcc g++ libc6-dev)
     has make || missing+=(make)
     has pkg-config || missing+=(pkg-config)
-    if has pkg-config && ! pkg-config --exists openssl || ! has pkg-config; then
-        missing+=(libssl-dev)
-    fi
+    pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
     if ((${#missing[@]})); then
         install_packages "${missing[@]}"
     fi
 }
+
+# One target folder for all scripts, so that the C libraries are compiled once.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache_dir/target}

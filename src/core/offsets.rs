@@ -99,6 +99,8 @@ impl OffsetTracker {
                 state: State::InFlight,
             });
         }
+        // A gap before the first of them is passed over.
+        offsets.advance();
     }
 
     /// Records that are stored, or acknowledged as dead letters. Says how many of them were in flight
@@ -254,8 +256,4 @@ impl PartitionOffsets {
 }
 
 #[cfg(test)]
-impl OffsetTracker {
-    pub(crate) fn settled_one(&mut self, id: RecordId) -> usize {
-        self.settled(RecordRun::of(id))
-    }
-}
+mod tests;

@@ -248,7 +248,7 @@ impl WritePlan {
         let open = [&self.duplicates, &self.refused, &self.retry];
         let mut pending: Vec<usize> = open
             .into_iter()
-            .flat_map(|open| indexes(open))
+            .flat_map(indexes)
             .chain(self.groups.iter().flatten().copied())
             .collect();
         pending.sort_unstable();

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::context::{GroupContext, GroupEvents};
+use super::context::{GroupContext, GroupEvents, question_timeout};
 use super::settings;
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::assignment::Assignment;
@@ -70,6 +70,10 @@ impl KafkaConsumer {
                 AutoOffsetReset::Latest => FirstStart::Latest,
             },
             attempts: config.consumer.max_retries,
+            question_timeout: question_timeout(
+                config.consumer.max_retries,
+                config.kafka.max_poll_interval,
+            ),
             assignment,
             events,
             paused: AtomicBool::new(false),
@@ -123,8 +127,15 @@ impl KafkaConsumer {
             .is_ok_and(|assignment| assignment.count() > 0)
     }
 
+    /// Lets librdkafka say what it has to say, such as why a connection failed. For a consumer that has
+    /// not subscribed: nothing else can come then.
+    pub fn serve_log(&self) {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+    }
+
     /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
     /// that a rebalance asks).
+    #[must_use]
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,

@@ -19,7 +19,10 @@ use crate::core::partition::{Epoch, Offset, Partition};
 use crate::core::start::{FirstStart, LogBounds, Start};
 
 /// The longest that one question about offsets may take.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+const LONGEST_QUESTION: Duration = Duration::from_secs(10);
+
+/// How many questions one attempt asks.
+const QUESTIONS: u32 = 3;
 
 /// A partition that is ours from now on.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,7 @@ pub(super) struct GroupContext {
     pub(super) topic: String,
     pub(super) first_start: FirstStart,
     pub(super) attempts: u32,
+    pub(super) question_timeout: Duration,
     pub(super) assignment: Arc<Assignment>,
     pub(super) events: Arc<dyn GroupEvents>,
     /// New partitions are paused too while this is set.
@@ -198,17 +202,17 @@ impl GroupContext {
         list: &TopicPartitionList,
     ) -> KafkaResult<()> {
         if consumer.assignment_lost() {
-            partitions
-                .iter()
-                .for_each(|&partition| self.assignment.end(partition));
+            for &partition in partitions {
+                self.assignment.end(partition);
+            }
             self.events.lost(partitions);
         } else {
             if !partitions.is_empty() {
                 self.events.revoke(partitions);
             }
-            partitions
-                .iter()
-                .for_each(|&partition| self.assignment.end(partition));
+            for &partition in partitions {
+                self.assignment.end(partition);
+            }
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -228,7 +232,7 @@ impl GroupContext {
                 Ok(starts) => return Ok(starts),
                 Err(error) if attempt >= self.attempts => return Err(error),
                 Err(error) => {
-                    warn!(attempt; "can't read the group's offsets, trying again: {error}")
+                    warn!(attempt; "can't read the group's offsets, trying again: {error}");
                 }
             }
             attempt += 1;
@@ -247,12 +251,13 @@ impl GroupContext {
             }
             Ok(list)
         };
-        let committed = consumer.committed_offsets(list(KafkaOffset::Invalid)?, OFFSETS_TIMEOUT)?;
+        let committed =
+            consumer.committed_offsets(list(KafkaOffset::Invalid)?, self.question_timeout)?;
         // For this request librdkafka takes the two special offsets as the log's ends: one request a
         // broker, where `fetch_watermarks` is one a partition.
         let earliest =
-            consumer.offsets_for_times(list(KafkaOffset::Beginning)?, OFFSETS_TIMEOUT)?;
-        let latest = consumer.offsets_for_times(list(KafkaOffset::End)?, OFFSETS_TIMEOUT)?;
+            consumer.offsets_for_times(list(KafkaOffset::Beginning)?, self.question_timeout)?;
+        let latest = consumer.offsets_for_times(list(KafkaOffset::End)?, self.question_timeout)?;
         let find =
             |list: &TopicPartitionList, partition: Partition| -> KafkaResult<Option<Offset>> {
                 let Some(element) = list.find_partition(&self.topic, partition.0) else {
@@ -280,6 +285,11 @@ impl GroupContext {
             })
             .collect()
     }
+}
+
+/// What one question may take, so that all attempts stay well below `max.poll.interval.ms`.
+pub(super) fn question_timeout(attempts: u32, max_poll_interval: Duration) -> Duration {
+    (max_poll_interval / 2 / attempts.max(1) / QUESTIONS).min(LONGEST_QUESTION)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {

@@ -7,10 +7,11 @@ mod problem;
 mod producer;
 mod settings;
 mod statistics;
+mod topics;
 
 pub use consumer::{KafkaConsumer, Polled, Taken, TopicState, Trouble};
 pub use context::{Assigned, GroupEvents};
 pub use problem::{CommitProblem, dead_letter_advice};
 pub use producer::{DeadLetter, DeadLetterProducer, DeliveryEvents, SendOutcome};
 pub use rdkafka::error::KafkaError;
-pub use settings::message_timeout;
+pub use topics::dead_letter_topic_warnings;

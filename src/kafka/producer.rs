@@ -79,6 +79,7 @@ impl DeadLetterProducer {
     }
 
     /// Hands a dead letter over; doesn't wait.
+    #[must_use]
     pub fn send(&self, letter: &DeadLetter<'_>) -> SendOutcome {
         let all_headers = headers::joined(letter.original_headers, &letter.headers);
         let delivery = Box::new(Delivery {
@@ -195,7 +196,7 @@ impl DeliveryContext {
         let alone = self.alone.get().and_then(Weak::upgrade).ok_or_else(gone)?;
         let mut headers = message
             .headers()
-            .map_or_else(OwnedHeaders::new, |headers| headers.detach());
+            .map_or_else(OwnedHeaders::new, rdkafka::message::BorrowedHeaders::detach);
         let mut value = message.payload();
         if delivery.attempt == Attempt::WithoutValue {
             let id = delivery.ticket.id;

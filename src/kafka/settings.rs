@@ -73,8 +73,7 @@ pub(super) fn solo_producer(config: &Config) -> ClientConfig {
 }
 
 /// How long a dead letter is tried: less than a stop may take, so that a stop hears of its fate.
-#[must_use]
-pub fn message_timeout(config: &Config) -> Duration {
+fn message_timeout(config: &Config) -> Duration {
     let longest = config.consumer.shutdown_timeout * 4 / 5;
     longest.max(Duration::from_secs(1))
 }

@@ -9,7 +9,7 @@ use log::{error, info};
 use crate::config::OnUnavailable;
 use crate::core::availability::{Availability, Permit};
 use crate::observe::health::Health;
-use crate::observe::metrics::MetricsCollector;
+use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 
 /// Whether MongoDB may be written to. Under a lock, since a writer needs its leave before each insert,
 /// and only one of them may probe.
@@ -79,7 +79,10 @@ impl Gate {
         self.redirected.fetch_add(messages, Ordering::Relaxed);
     }
 
-    fn show(&self, available: bool) {
+    /// Shows on metrics and health whether MongoDB takes writes.
+    pub fn show(&self, available: bool) {
+        self.metrics
+            .set_connected(ConnectionTarget::Mongodb, available);
         self.metrics.set_mongodb_available(available);
         self.health.set_mongodb_available(available);
     }

@@ -82,8 +82,8 @@ impl GroupEvents for Group {
         }));
         match drained.recv_deadline(commit_until + Duration::from_secs(1)) {
             Ok(()) => {
-                info!(partitions:? = partitions_left, millis:? = started.elapsed().as_millis();
-                "revoked: drained and committed")
+                info!(partitions:? = partitions_left, millis = started.elapsed().as_millis();
+                "revoked: drained and committed");
             }
             Err(RecvTimeoutError::Timeout) => {
                 warn!(partitions:? = partitions_left; "revoked before all could be committed");

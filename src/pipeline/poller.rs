@@ -106,7 +106,8 @@ impl State {
             self.poller.health.beat(Instant::now());
             self.turn()?;
         }
-        self.leave()
+        self.leave();
+        Ok(())
     }
 
     /// Hands over what is ready, and polls once.
@@ -399,10 +400,12 @@ impl State {
     }
 
     /// The ordered end: what is in hand goes out, the writers finish, the group hears that we leave.
-    fn leave(mut self) -> Result<(), Failure> {
+    fn leave(mut self) {
         while !self.hand.is_empty() && !self.poller.stop.is_past_deadline() {
             if !self.try_dispatch() {
                 self.wait_under_pressure();
+                // A member that doesn't poll is thrown out; what comes is Kafka's to deliver again.
+                let _ = self.poller.consumer.poll(Duration::ZERO);
             }
         }
         let State { poller, .. } = self;
@@ -423,7 +426,6 @@ impl State {
         }
         // The last one that holds the consumer closes it: here, where its callbacks may wait.
         drop(consumer);
-        Ok(())
     }
 
     fn tell(&self, message: ToCommitter) {

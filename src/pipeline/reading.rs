@@ -9,7 +9,7 @@ use crate::core::partition::{Epoch, Offset, Partition};
 pub struct Readings {
     version: u64,
     /// Ascending by partition.
-    readings: Vec<Reading>,
+    partitions: Vec<Reading>,
     /// Where the last record's partition stands: records come in runs.
     last: usize,
 }
@@ -44,7 +44,7 @@ impl Readings {
         if version == self.version {
             return false;
         }
-        let before = std::mem::take(&mut self.readings);
+        let before = std::mem::take(&mut self.partitions);
         for partition in assignment.partitions() {
             let Some(epoch) = assignment.epoch(partition) else {
                 continue;
@@ -58,7 +58,7 @@ impl Readings {
                 next: None,
                 is_suspect: false,
             };
-            self.readings.push(known.copied().unwrap_or(fresh));
+            self.partitions.push(known.copied().unwrap_or(fresh));
         }
         self.version = version;
         self.last = 0;
@@ -86,29 +86,30 @@ impl Readings {
 
     /// An offset was out of range somewhere: the next gap of each partition is to be looked at.
     pub fn suspect_all(&mut self) {
-        for reading in &mut self.readings {
+        for reading in &mut self.partitions {
             reading.is_suspect = true;
         }
     }
 
     #[must_use]
     pub fn epoch(&self, partition: Partition) -> Option<Epoch> {
-        self.find(partition).map(|index| self.readings[index].epoch)
+        self.find(partition)
+            .map(|index| self.partitions[index].epoch)
     }
 
     fn reading(&mut self, partition: Partition) -> Option<&mut Reading> {
         let is_last = self
-            .readings
+            .partitions
             .get(self.last)
             .is_some_and(|r| r.partition == partition);
         if !is_last {
             self.last = self.find(partition)?;
         }
-        self.readings.get_mut(self.last)
+        self.partitions.get_mut(self.last)
     }
 
     fn find(&self, partition: Partition) -> Option<usize> {
-        self.readings
+        self.partitions
             .binary_search_by_key(&partition, |reading| reading.partition)
             .ok()
     }

@@ -74,9 +74,9 @@ impl StopSignal {
 
     /// Waits for the stop, however long that takes.
     pub fn wait_for_stop(&self) {
-        match self.asked.recv() {
-            Ok(never) => match never {},
-            Err(_) => {}
+        // It comes as the sender's end.
+        if let Ok(never) = self.asked.recv() {
+            match never {}
         }
     }
 }

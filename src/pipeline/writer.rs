@@ -26,7 +26,6 @@ use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan
 use crate::kafka::{DeadLetter, DeadLetterProducer, SendOutcome};
 use crate::mongo::MongoDbHandler;
 use crate::observe::log::RateLimited;
-use crate::observe::metrics::ConnectionTarget;
 use crate::observe::metrics::MetricsCollector;
 
 /// How often a wait looks whether its batch is still ours.
@@ -187,7 +186,7 @@ impl<'a> Settling<'a> {
                     if let InsertOutcome::Failed(failure) = &outcome
                         && failure.judgement == Judgement::Server
                     {
-                        debug!(code:? = failure.code; "an insert failed: {}", failure.message);
+                        debug!(code = failure.code; "an insert failed: {}", failure.message);
                         self.give_up_if_stopping()?;
                     }
                     plan.inserted(outcome);
@@ -202,7 +201,7 @@ impl<'a> Settling<'a> {
                     context.metrics.increment_mongodb_retries();
                     let delay = delays.next_backoff().unwrap_or(LONGEST_BACKOFF);
                     warn!(attempt = plan.attempts(), records = plan.pending().len(),
-                        millis:? = delay.as_millis(); "MongoDB failed, the batch is tried again");
+                        millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
                     self.wait(delay, &mut plan)?;
                     plan.backed_off();
                 }
@@ -276,15 +275,8 @@ impl<'a> Settling<'a> {
             InsertOutcome::Failed(failure) => failure.judgement == Judgement::Record,
         };
         if answered {
-            context
-                .metrics
-                .set_connected(ConnectionTarget::Mongodb, true);
             context.gate.succeeded();
             self.is_probing = false;
-        } else if matches!(outcome, InsertOutcome::Failed(_)) {
-            context
-                .metrics
-                .set_connected(ConnectionTarget::Mongodb, false);
         }
         outcome
     }
@@ -460,7 +452,7 @@ impl<'a> Settling<'a> {
         warn!(
             topic = self.context.origin.topic, partition = record.id.partition.0,
             offset = record.id.offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
-            field = rejection.field.as_deref().unwrap_or(""), code = rejection.code.unwrap_or(0), suppressed;
+            field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"
         );
     }

@@ -141,8 +141,8 @@ impl<'o> Writer<'o> {
         let added = ID_HEADER.len() + (end - source.value_at);
         self.check_room(added)?;
         let front = self.start + LENGTH_BYTES;
-        // The copy at the end is only there to make room; then everything moves up, and the value is
-        // copied from where it lies now.
+        // The zeros only make room: all that is written moves up into it, and the value is copied from
+        // where it then lies.
         self.out.resize(end + added, 0);
         self.out.copy_within(front..end, front + added);
         let value_at = front + ID_HEADER.len();

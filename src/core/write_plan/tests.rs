@@ -1,1 +1,352 @@
+//! The plan against a model server: whatever that answers, each document gets one verdict, and the
+//! right one.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn failure(judgement: Judgement, code: i32) -> Failure {
+    Failure {
+        judgement,
+        code: Some(code),
+        message: format!("code {code}"),
+    }
+}
+
+fn server() -> Failure {
+    failure(Judgement::Server, 91)
+}
+
+fn plan(documents: usize) -> WritePlan {
+    WritePlan::new((0..documents).collect(), 3)
+}
+
+fn stored(indexes: impl IntoIterator<Item = usize>) -> Vec<(usize, Verdict)> {
+    indexes
+        .into_iter()
+        .map(|index| (index, Verdict::Stored))
+        .collect()
+}
+
+#[test]
+fn an_acknowledged_batch_is_stored() {
+    let mut plan = plan(3);
+    assert_eq!(plan.step(), Step::Insert(vec![0, 1, 2]));
+    plan.inserted(InsertOutcome::Answered(Vec::new()));
+    assert_eq!(plan.take_verdicts(), stored(0..3));
+    assert_eq!(plan.step(), Step::Done);
+}
+
+#[test]
+fn nothing_to_write_is_done() {
+    assert_eq!(plan(0).step(), Step::Done);
+}
+
+#[test]
+fn a_rejected_record_costs_itself_alone() {
+    let mut plan = plan(3);
+    plan.inserted(InsertOutcome::Answered(vec![(
+        1,
+        failure(Judgement::Record, 121),
+    )]));
+    let verdicts = plan.take_verdicts();
+    assert_eq!(verdicts.len(), 3);
+    let Verdict::Rejected(rejection) = &verdicts[1].1 else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(
+        (rejection.reason, rejection.code),
+        (Reason::WriteRejected, Some(121))
+    );
+    assert_eq!(plan.step(), Step::Done);
+}
+
+#[test]
+fn a_failing_server_is_tried_again_until_the_attempts_are_used_up() {
+    let mut plan = plan(2);
+    for attempt in 1..3 {
+        assert_eq!(plan.step(), Step::Insert(vec![0, 1]));
+        plan.inserted(InsertOutcome::Failed(server()));
+        assert_eq!(plan.attempts(), attempt);
+        assert_eq!(plan.step(), Step::BackOff);
+        plan.backed_off();
+    }
+    plan.inserted(InsertOutcome::Failed(server()));
+    assert_eq!(plan.step(), Step::Unavailable(server()));
+    assert_eq!(plan.take_verdicts(), Vec::new());
+    plan.start_over();
+    assert_eq!(plan.step(), Step::Insert(vec![0, 1]));
+    assert_eq!(plan.redirect(), vec![0, 1]);
+    assert_eq!(plan.step(), Step::Done);
+}
+
+#[test]
+fn only_what_the_server_failed_at_is_tried_again() {
+    let mut plan = plan(3);
+    plan.inserted(InsertOutcome::Answered(vec![(2, server())]));
+    assert_eq!(plan.take_verdicts(), stored(0..2));
+    plan.backed_off();
+    assert_eq!(plan.step(), Step::Insert(vec![2]));
+    plan.inserted(InsertOutcome::Answered(Vec::new()));
+    assert_eq!(plan.take_verdicts(), stored([2]));
+}
+
+#[test]
+fn duplicates_are_judged_by_what_is_there() {
+    let mut plan = plan(4);
+    let duplicate = || failure(Judgement::Duplicate, 11000);
+    plan.inserted(InsertOutcome::Answered(vec![
+        (0, duplicate()),
+        (1, duplicate()),
+        (3, duplicate()),
+    ]));
+    assert_eq!(plan.step(), Step::ReadBack(vec![0, 1, 3]));
+    plan.read_back(Ok(vec![Found::Same, Found::Other, Found::Nothing]));
+    let verdicts: BTreeMap<usize, Verdict> = plan.take_verdicts().into_iter().collect();
+    let reason = |index| match &verdicts[&index] {
+        Verdict::Rejected(rejection) => Some(rejection.reason),
+        Verdict::Stored | Verdict::Replayed => None,
+    };
+    assert_eq!(verdicts[&0], Verdict::Replayed);
+    assert_eq!(reason(1), Some(Reason::IdConflict));
+    assert_eq!(verdicts[&2], Verdict::Stored);
+    assert_eq!(reason(3), Some(Reason::WriteRejected));
+    assert_eq!(plan.step(), Step::Done);
+}
+
+#[test]
+fn a_failed_look_at_duplicates_inserts_them_again() {
+    let mut plan = plan(2);
+    plan.inserted(InsertOutcome::Answered(vec![(
+        1,
+        failure(Judgement::Duplicate, 11000),
+    )]));
+    plan.read_back(Err(server()));
+    assert_eq!(plan.step(), Step::BackOff);
+    plan.backed_off();
+    assert_eq!(plan.step(), Step::Insert(vec![1]));
+}
+
+#[test]
+fn one_poison_record_is_found_by_halves_and_costs_itself_alone() {
+    let mut plan = plan(8);
+    let mut inserts = 0;
+    while let Step::Insert(group) = plan.step() {
+        inserts += 1;
+        let refused = InsertOutcome::Failed(failure(Judgement::Record, 22));
+        let answer = if group.contains(&5) {
+            refused
+        } else {
+            InsertOutcome::Answered(Vec::new())
+        };
+        plan.inserted(answer);
+    }
+    assert_eq!(plan.step(), Step::Done);
+    assert!(inserts <= 7, "halves, not one by one: {inserts}");
+    let verdicts = plan.take_verdicts();
+    assert_eq!(verdicts.len(), 8);
+    for (index, verdict) in verdicts {
+        assert_eq!(matches!(verdict, Verdict::Rejected(_)), index == 5);
+    }
+}
+
+#[test]
+fn where_every_single_one_is_refused_alike_it_is_the_servers_doing() {
+    let mut plan = plan(4);
+    while let Step::Insert(_) = plan.step() {
+        plan.inserted(InsertOutcome::Failed(failure(Judgement::Record, 22)));
+    }
+    assert!(matches!(plan.step(), Step::Unavailable(_)));
+    assert_eq!(plan.take_verdicts(), Vec::new());
+    assert_eq!(plan.pending(), vec![0, 1, 2, 3]);
+}
+
+#[test]
+fn an_unknown_refusal_of_one_record_is_about_it_once_the_attempts_are_used_up() {
+    let mut plan = plan(3);
+    plan.inserted(InsertOutcome::Answered(vec![(
+        1,
+        failure(Judgement::Unknown, 77777),
+    )]));
+    for _ in 1..3 {
+        assert_eq!(plan.step(), Step::BackOff);
+        plan.backed_off();
+        assert_eq!(plan.step(), Step::Insert(vec![1]));
+        plan.inserted(InsertOutcome::Answered(vec![(
+            0,
+            failure(Judgement::Unknown, 77777),
+        )]));
+    }
+    assert_eq!(plan.step(), Step::Done);
+    assert!(
+        plan.take_verdicts()
+            .iter()
+            .any(|(i, v)| *i == 1 && matches!(v, Verdict::Rejected(_)))
+    );
+}
+
+#[test]
+fn an_unknown_refusal_of_everything_is_the_servers_doing() {
+    let mut plan = plan(1);
+    for _ in 0..3 {
+        plan.inserted(InsertOutcome::Failed(failure(Judgement::Unknown, 77777)));
+        plan.backed_off();
+    }
+    assert!(matches!(plan.step(), Step::Unavailable(_)));
+}
+
+#[test]
+fn a_refusal_of_us_stops_everything() {
+    let mut plan = plan(2);
+    let denied = failure(Judgement::Operator, 13);
+    plan.inserted(InsertOutcome::Failed(denied.clone()));
+    assert_eq!(plan.step(), Step::Stop(denied));
+    assert_eq!(plan.take_verdicts(), Vec::new());
+    assert_eq!(plan.pending(), vec![0, 1]);
+}
+
+#[test]
+fn records_that_are_gone_leave_the_plan() {
+    let mut plan = plan(3);
+    plan.inserted(InsertOutcome::Failed(server()));
+    plan.retain(|index| index != 1);
+    plan.backed_off();
+    assert_eq!(plan.step(), Step::Insert(vec![0, 2]));
+    plan.retain(|_| false);
+    assert_eq!(plan.step(), Step::Done);
+}
+
+/// What a document meets whenever it is inserted by a server that works.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    Stored,
+    Same,
+    Other,
+    Nothing,
+    RejectedAlone,
+    PoisonsItsCommand,
+}
+
+/// What the server does with one call.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    Works,
+    Fails,
+    FailsSome,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        8 => Just(Fate::Stored),
+        1 => Just(Fate::Same),
+        1 => Just(Fate::Other),
+        1 => Just(Fate::Nothing),
+        1 => Just(Fate::RejectedAlone),
+        1 => Just(Fate::PoisonsItsCommand),
+    ];
+    prop::collection::vec(fate, 1..40)
+}
+
+fn moods() -> impl Strategy<Value = Vec<Mood>> {
+    prop::collection::vec(
+        prop_oneof![4 => Just(Mood::Works), 1 => Just(Mood::Fails), 1 => Just(Mood::FailsSome)],
+        0..60,
+    )
+}
+
+proptest! {
+    /// Whatever the server's moods, each document gets exactly one verdict, the one of its fate, and a
+    /// document is inserted again only while it has none.
+    #[test]
+    fn each_document_gets_its_verdict_exactly_once(fates in fates(), moods in moods()) {
+        let mut plan = WritePlan::new((0..fates.len()).collect(), 3);
+        let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
+        let mut moods = moods.into_iter().chain(std::iter::repeat(Mood::Works));
+        for turn in 0.. {
+            prop_assert!(turn < 10_000, "the plan doesn't come to an end");
+            match plan.step() {
+                Step::Insert(group) => {
+                    prop_assert!(!group.is_empty());
+                    for index in &group {
+                        prop_assert!(!verdicts.contains_key(index), "{index} is inserted after its verdict");
+                    }
+                    plan.inserted(answer(&group, &fates, moods.next().unwrap()));
+                }
+                Step::ReadBack(group) => {
+                    plan.read_back(match moods.next().unwrap() {
+                        Mood::Works | Mood::FailsSome => Ok(group.iter().map(|i| found(fates[*i])).collect()),
+                        Mood::Fails => Err(server()),
+                    });
+                }
+                Step::BackOff => plan.backed_off(),
+                Step::Unavailable(failure) => {
+                    let all_refused = verdicts.is_empty()
+                        && fates.iter().all(|fate| *fate == Fate::PoisonsItsCommand);
+                    if all_refused && failure.judgement == Judgement::Record {
+                        // Every leaf was refused alike: that won't change with this server.
+                        return Ok(());
+                    }
+                    plan.start_over();
+                }
+                Step::Stop(failure) => prop_assert!(false, "nothing was denied: {failure:?}"),
+                Step::Done => break,
+            }
+            for (index, verdict) in plan.take_verdicts() {
+                prop_assert!(verdicts.insert(index, verdict).is_none(), "{index} has two verdicts");
+            }
+            let open: Vec<usize> = (0..fates.len()).filter(|i| !verdicts.contains_key(i)).collect();
+            prop_assert_eq!(plan.pending(), open);
+        }
+        for (index, fate) in fates.iter().enumerate() {
+            let reason = match &verdicts[&index] {
+                Verdict::Rejected(rejection) => Some(rejection.reason),
+                Verdict::Stored | Verdict::Replayed => None,
+            };
+            match fate {
+                Fate::Stored => prop_assert_eq!(&verdicts[&index], &Verdict::Stored),
+                Fate::Same => prop_assert_eq!(&verdicts[&index], &Verdict::Replayed),
+                Fate::Other => prop_assert_eq!(reason, Some(Reason::IdConflict)),
+                Fate::Nothing | Fate::RejectedAlone | Fate::PoisonsItsCommand => {
+                    prop_assert_eq!(reason, Some(Reason::WriteRejected));
+                }
+            }
+        }
+    }
+}
+
+fn answer(group: &[usize], fates: &[Fate], mood: Mood) -> InsertOutcome {
+    if matches!(mood, Mood::Fails) {
+        return InsertOutcome::Failed(server());
+    }
+    if group
+        .iter()
+        .any(|index| fates[*index] == Fate::PoisonsItsCommand)
+    {
+        return InsertOutcome::Failed(failure(Judgement::Record, 22));
+    }
+    let failures = group.iter().enumerate().filter_map(|(place, index)| {
+        if matches!(mood, Mood::FailsSome) && place % 2 == 0 {
+            return Some((place, server()));
+        }
+        match fates[*index] {
+            Fate::Stored => None,
+            Fate::Same | Fate::Other | Fate::Nothing => {
+                Some((place, failure(Judgement::Duplicate, 11000)))
+            }
+            Fate::RejectedAlone | Fate::PoisonsItsCommand => {
+                Some((place, failure(Judgement::Record, 121)))
+            }
+        }
+    });
+    InsertOutcome::Answered(failures.collect())
+}
+
+fn found(fate: Fate) -> Found {
+    match fate {
+        Fate::Same => Found::Same,
+        Fate::Other => Found::Other,
+        _ => Found::Nothing,
+    }
+}

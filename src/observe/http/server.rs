@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
@@ -34,6 +34,10 @@ const SEND_BUFFER: usize = 256 * 1024;
 
 /// A client that vanished without a word (a node that lost power) is noticed after about three minutes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// How many connections may wait to be accepted. Where the queue is full, a client tries again after a
+/// second, which is as long as a probe waits.
+const BACKLOG: i32 = 4096;
 
 /// How often the server calls itself up; see `call_up`.
 const CALL_UP_EVERY: Duration = Duration::from_millis(500);
@@ -107,10 +111,11 @@ impl HttpServer {
             match server.recv_timeout(CALL_UP_EVERY) {
                 Ok(Some(request)) => self.answer_or_survive(request),
                 Ok(None) => {}
-                Err(error) => self.listen_again(&server, &error.to_string()),
+                // Left to the next call: at once, it would most likely fail again, and again.
+                Err(error) => self.complain(|| format!("cannot accept connections: {error}")),
             }
             if !self.is_stopping() && self.is_call_due(Instant::now()) && !self.call_up() {
-                self.listen_again(&server, "its accepting thread is gone");
+                self.listen_again(&server);
             }
         }
         // One `unblock` wakes one thread: hand it on to the next.
@@ -143,14 +148,8 @@ impl HttpServer {
 
     fn answer(&self, request: Request) {
         if has_unread_body(&request) {
-            self.complain(|| {
-                format!(
-                    "left a request with an unread body unanswered: {} {} from {:?}",
-                    request.method(),
-                    request.url(),
-                    request.remote_addr()
-                )
-            });
+            let client = request.remote_addr();
+            self.complain(|| format!("left a request with a body unanswered, from {client:?}"));
             // Not dropped, because that would read the rest of the body into a buffer of the size
             // that the client claims: 4 EiB abort the process, and a body that never comes blocks
             // this thread. The price is the connection's thread and descriptors, for ever. A client
@@ -175,7 +174,7 @@ impl HttpServer {
         }
     }
 
-    fn stalled(&self) -> std::sync::MutexGuard<'_, Stalled> {
+    fn stalled(&self) -> MutexGuard<'_, Stalled> {
         self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,7 +208,7 @@ impl HttpServer {
 
     /// Replaces a server that no longer accepts. Connections to the old one are lost: their clients
     /// get no answer and connect anew. If it fails, the next call finds the port closed still.
-    fn listen_again(&self, broken: &Arc<Server>, cause: &str) {
+    fn listen_again(&self, broken: &Arc<Server>) {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&server, broken) {
             return; // Another thread was faster.
@@ -217,11 +216,9 @@ impl HttpServer {
         match listen(self.address).and_then(serve) {
             Ok(renewed) => {
                 *server = Arc::new(renewed);
-                self.complain(|| format!("stopped listening ({cause}), and does so again"));
+                self.complain(|| "listens again, after it had stopped".to_owned());
             }
-            Err(error) => {
-                self.complain(|| format!("stopped listening ({cause}), and cannot start: {error}"));
-            }
+            Err(error) => self.complain(|| format!("cannot listen again: {error}")),
         }
     }
 
@@ -241,6 +238,8 @@ pub(super) fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
+    // std asks for 128. Once more on a socket that listens only sets the number.
+    socket.listen(BACKLOG)?;
     Ok(listener)
 }
 

@@ -275,6 +275,19 @@ fn thousand_idle_and_half_written_connections_hinder_nobody() {
 }
 
 #[test]
+fn connections_that_come_together_do_not_wait_for_each_other() {
+    let running = Running::pages();
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        // Leaves a thread of tiny_http idle, for which the next ones will all be queued.
+        assert_eq!(running.get("/").status, 200);
+        idle.extend((0..5).map(|_| running.connect()));
+        assert_eq!(running.get("/").status, 200);
+    }
+    running.stop();
+}
+
+#[test]
 fn clients_that_read_nothing_hinder_nobody_for_long() {
     let running =
         Running::with_handler(|_, url| long_reply(if url == "/metrics" { 10 } else { 1_000_000 }));

@@ -90,9 +90,15 @@ fn what_is_too_large_is_refused_wherever_it_is_large() {
 #[test]
 fn a_refused_message_does_not_grow_the_buffer_far_past_the_limit() {
     let mut out = Vec::new();
-    let message = with_value(&format!("[{}1]", "{},".repeat(MAX_DOCUMENT_BYTES / 2)));
-    append_document(Some(message.as_bytes()), &received_at(), &mut out).unwrap_err();
-    assert!(out.capacity() <= 2 * MAX_DOCUMENT_BYTES + 1024);
+    let huge = 4 * MAX_DOCUMENT_BYTES;
+    for message in [
+        with_value(&format!("[{}1]", "{},".repeat(huge / 8))),
+        with_value(&format!("\"{}\"", "x".repeat(huge))),
+        with_metadata(&format!("{{\"{}\":1}}", "x".repeat(huge))),
+    ] {
+        append_document(Some(message.as_bytes()), &received_at(), &mut out).unwrap_err();
+        assert!(out.capacity() <= 2 * MAX_DOCUMENT_BYTES + 1024);
+    }
 }
 
 fn object_of(names: usize) -> String {

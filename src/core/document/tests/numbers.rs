@@ -128,6 +128,7 @@ fn an_integer_among_large_doubles_is_found() {
     let huge = "123456789012345678901234567890";
     for (value, field) in [
         (format!("[1e30,{huge}]"), "metadata.x[1]"),
+        (format!("[1.5,-2e3,7,{huge}]"), "metadata.x[3]"),
         (
             format!("[1e30,2.5e30,\"1e30, {huge}\",{huge}]"),
             "metadata.x[3]",

@@ -1,0 +1,43 @@
+FROM rust:1.95-slim-bookworm AS builder
+
+# What librdkafka is built with; rust:slim brings a C compiler. Debian keeps no old versions that one
+# could pin.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes g++ libssl-dev make pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /build
+COPY . .
+# The caches keep the dependencies compiled from one build to the next.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --locked --release --bin kafka-mongo-consumer \
+    && cp target/release/kafka-mongo-consumer /usr/local/bin/
+
+
+FROM debian:bookworm-slim
+
+# The certificates are for Kafka over TLS; MongoDB's driver brings its own.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes ca-certificates libssl3 \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY --from=builder /usr/local/bin/kafka-mongo-consumer /usr/local/bin/
+COPY config.json /etc/kafka-mongo-consumer/config.json
+
+ENV CONSUMER_CONFIG=/etc/kafka-mongo-consumer/config.json
+
+# By number, so that a cluster can see that it isn't root.
+USER 10001:10001
+EXPOSE 8001
+STOPSIGNAL SIGTERM
+
+# The image has no HTTP client but its shell. Where metrics are disabled, disable this, too.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>\"/dev/tcp/127.0.0.1/${CONSUMER__METRICS__PORT:-8001}\" && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [[ $status == 200 ]]"]
+
+# As process 1, the worker itself gets the signal to stop.
+ENTRYPOINT ["/usr/local/bin/kafka-mongo-consumer"]
+CMD ["run"]
