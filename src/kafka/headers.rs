@@ -38,6 +38,14 @@ fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     rebuilt.flatten().unwrap_or_else(|| original.clone())
 }
 
+/// Each header on its own, so that one that can't be looked at hides no other.
+pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
+    (0..headers.count()).map(|index| {
+        let header = quietly(|| headers.try_get(index)).flatten()?;
+        Some((header.key, header.value))
+    })
+}
+
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }

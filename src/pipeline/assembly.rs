@@ -324,7 +324,7 @@ impl DataConsumer {
 }
 
 /// This process among the group's, for a dead letter's header.
-fn instance() -> String {
+pub(super) fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
     format!(

@@ -18,6 +18,7 @@ mod memory;
 mod messages;
 mod poller;
 mod reading;
+mod replay;
 mod stop;
 mod supervisor;
 mod threads;
@@ -26,3 +27,4 @@ mod writer;
 
 pub use data_consumer::DataConsumer;
 pub use failure::Failure;
+pub use replay::{ReplayRequest, ReplayTally, replay};

@@ -155,6 +155,6 @@ pub(super) const POLLER: &str = "poller";
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// Of a stop's time, what settling may take; the rest is for committing and leaving the group.
-fn settle_time(config: &Config) -> Duration {
+pub(super) fn settle_time(config: &Config) -> Duration {
     config.consumer.shutdown_timeout * 7 / 10
 }

@@ -448,10 +448,11 @@ impl<'a> Settling<'a> {
         let Some(suppressed) = self.context.rejection_log.admit(Instant::now()) else {
             return;
         };
+        let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
         warn!(
-            topic = self.context.origin.topic, partition = record.id.partition.0,
-            offset = record.id.offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
+            topic = self.context.origin.topic, partition = partition.0,
+            offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
             field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"
         );
