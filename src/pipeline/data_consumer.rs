@@ -82,7 +82,7 @@ impl DataConsumer {
         let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), events)
             .map_err(|error| Failure::Setting(format!("the consumer's settings: {error}")))?;
         let Some(topic) = reach_kafka(&consumer, self.attempts(), &self.stop, || {
-            consumer.serve_log()
+            consumer.serve_log();
         })?
         else {
             return Ok(None);
