@@ -128,6 +128,12 @@ impl KafkaConsumer {
             .is_ok_and(|assignment| assignment.count() > 0)
     }
 
+    /// Lets librdkafka say what it has to say, such as why a connection failed. For a consumer that has
+    /// not subscribed: nothing else can come then.
+    pub fn serve_log(&self) {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+    }
+
     /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
     /// that a rebalance asks).
     #[must_use]

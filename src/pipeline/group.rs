@@ -82,7 +82,7 @@ impl GroupEvents for Group {
         }));
         match drained.recv_deadline(commit_until + Duration::from_secs(1)) {
             Ok(()) => {
-                info!(partitions:? = partitions_left, millis:? = started.elapsed().as_millis();
+                info!(partitions:? = partitions_left, millis = started.elapsed().as_millis();
                 "revoked: drained and committed");
             }
             Err(RecvTimeoutError::Timeout) => {

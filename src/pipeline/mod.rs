@@ -6,7 +6,10 @@
 //!            └─→ committer ←── settlements      committer → Kafka
 //! ```
 
+mod assembly;
 mod committer;
+mod data_consumer;
+mod delivery;
 mod failure;
 mod gate;
 mod group;
@@ -16,13 +19,12 @@ mod messages;
 mod poller;
 mod reading;
 mod replay;
-mod settling;
 mod stop;
 mod supervisor;
 mod threads;
 mod watch;
 mod writer;
 
+pub use data_consumer::DataConsumer;
 pub use failure::Failure;
 pub use replay::{ReplayRequest, ReplayTally, replay};
-pub use supervisor::DataConsumer;

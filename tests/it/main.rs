@@ -1,4 +1,18 @@
 //! The worker against a real Kafka and a real MongoDB. Run by scripts/test, which starts both.
 
+mod configuration;
+mod crashes;
+mod dead_letter_topics;
 mod harness;
+mod metrics;
+mod positions;
+mod rebalancing;
+mod refusals;
+mod rejections;
+mod secrets;
+mod slow_writers;
+mod starting;
+mod stopping;
 mod storing;
+mod topics;
+mod write_rejections;

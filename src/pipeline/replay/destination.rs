@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
+use super::super::assembly::instance;
+use super::super::delivery::{DeliveryReports, weight_of};
 use super::super::failure::Failure;
 use super::super::gate::Gate;
 use super::super::messages::{Event, Outcome, Settlement, ToCommitter, Weight};
-use super::super::settling::{DeliveryReports, weight_of};
 use super::super::stop::StopSignal;
-use super::super::supervisor::instance;
 use super::super::threads::Threads;
 use super::super::writer::{Writer, WriterContext};
 use super::books::Books;

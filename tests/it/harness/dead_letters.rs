@@ -10,8 +10,12 @@ use super::offsets;
 
 const BOUND: Duration = Duration::from_secs(60);
 
+/// A record of the dead letter topic (or of any other).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// Where it lies in the topic that it was read from.
+    pub partition: i32,
+    pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     /// In their order, repeated names included.
@@ -60,7 +64,7 @@ impl DeadLetter {
 }
 
 /// Reads a topic from its beginning to its present end, outside any group. Empty if there is no such
-/// topic.
+/// topic. The last record must be one: it isn't where a transaction ended there.
 pub(super) fn read(kafka: &str, topic: &str) -> Vec<DeadLetter> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka)
@@ -94,6 +98,8 @@ pub(super) fn read(kafka: &str, topic: &str) -> Vec<DeadLetter> {
             missing -= 1;
         }
         letters.push(DeadLetter {
+            partition: message.partition(),
+            offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: message

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::waiting;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a partition holds.
@@ -37,13 +39,16 @@ impl Observer {
         ends_of(&self.consumer, topic)
     }
 
-    /// The group's committed offset of each partition.
+    /// The group's committed offset of each partition; the group's coordinator may still be about to
+    /// find its place.
     pub fn committed(&self, topic: &str) -> BTreeMap<i32, Option<i64>> {
         let mut list = TopicPartitionList::new();
         for partition in partitions_of(&self.consumer, topic) {
             list.add_partition(topic, partition);
         }
-        let committed = self.consumer.committed_offsets(list, TIMEOUT).unwrap();
+        let committed = waiting::until("the coordinator answers", TIMEOUT, || {
+            self.consumer.committed_offsets(list.clone(), TIMEOUT).ok()
+        });
         committed
             .elements()
             .iter()

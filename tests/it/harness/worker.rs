@@ -204,6 +204,14 @@ impl Worker {
             .is_some()
     }
 
+    /// The line whose message contains `text`, of a process that has ended.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> LogLine {
+        self.log
+            .find(|line| line.msg.contains(text).then(|| line.clone()))
+            .unwrap_or_else(|| panic!("it never logged `{text}`"))
+    }
+
     #[track_caller]
     pub fn assert_no_errors(&self) {
         let errors = self.errors();

@@ -1,6 +1,6 @@
 //! A test's own topic, dead letter topic, group and database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -117,6 +117,14 @@ impl World {
     /// Everything in the dead letter topic, to its present end.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         dead_letters::read(&self.servers.kafka, &self.dead_letter_topic)
+    }
+
+    /// Partition and offset of every record that is left in the source topic.
+    pub fn remaining(&self) -> BTreeSet<(i32, i64)> {
+        dead_letters::read(&self.servers.kafka, &self.topic)
+            .into_iter()
+            .map(|record| (record.partition, record.offset))
+            .collect()
     }
 
     /// Faults on this world's commands at MongoDB alone; see [`FailPoint`].

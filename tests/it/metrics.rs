@@ -1,0 +1,156 @@
+//! What an operator sees: metrics, health, readiness.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use prometheus_parse::Value as Sample;
+use serde_json::Value;
+
+use crate::harness::{Message, Metrics, Producer, SHORT, World};
+
+/// The specification's names and types.
+const SPECIFIED: [(&str, &str); 8] = [
+    ("consumer_messages_processed_total", "counter"),
+    ("consumer_processing_errors_total", "counter"),
+    ("consumer_active_connections", "gauge"),
+    ("consumer_batch_size", "histogram"),
+    ("consumer_processing_time_seconds", "histogram"),
+    ("consumer_lag", "gauge"),
+    ("consumer_mongodb_write_time_seconds", "histogram"),
+    ("consumer_offset_commit_time_seconds", "histogram"),
+];
+
+#[test]
+fn the_specified_metrics_are_there_and_tell_the_truth() {
+    let world = World::new(2);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 2);
+    producer.send_now(Message::refused("{", "invalid_json"));
+    let mut worker = world.worker().start();
+    worker.wait_until("all is settled", SHORT, |metrics| {
+        metrics.sum("consumer_messages_processed_total") == 101
+            && metrics.count("consumer_lag") == 2
+            && metrics.sum("consumer_offset_commit_time_seconds_count") >= 1
+    });
+    world.wait_committed_to_end(SHORT);
+    let answer = worker.request("GET", "/metrics");
+    assert!(
+        answer.head.contains("text/plain; version=0.0.4"),
+        "{}",
+        answer.head
+    );
+    for (name, kind) in SPECIFIED {
+        assert!(
+            answer.body.contains(&format!("# TYPE {name} {kind}\n")),
+            "{name}"
+        );
+        assert!(answer.body.contains(&format!("# HELP {name} ")), "{name}");
+    }
+    let metrics = Metrics::parse(&answer.body);
+    for (name, _) in SPECIFIED.iter().filter(|(_, kind)| *kind == "histogram") {
+        let is_histogram =
+            |value: &Sample| matches!(value, Sample::Histogram(buckets) if !buckets.is_empty());
+        assert!(
+            metrics
+                .samples()
+                .iter()
+                .any(|sample| sample.metric == *name && is_histogram(&sample.value)),
+            "{name} has buckets"
+        );
+        assert!(
+            metrics.get(&format!("{name}_count"), &[]).unwrap() >= 1,
+            "{name} was observed"
+        );
+    }
+    for target in ["kafka", "mongodb"] {
+        let connected = metrics.get("consumer_active_connections", &[("target", target)]);
+        assert_eq!(connected, Some(1), "{target}");
+    }
+    assert_eq!(
+        metrics.sum("consumer_processing_time_seconds_count"),
+        101,
+        "each message once"
+    );
+    assert_eq!(metrics.sum("consumer_batch_size_sum"), 101);
+    let invalid = [("reason", "invalid_json")];
+    assert_eq!(
+        metrics.get("consumer_processing_errors_total", &invalid),
+        Some(1)
+    );
+    assert_eq!(metrics.sum("consumer_processing_errors_total"), 1);
+    for partition in ["0", "1"] {
+        let labels = [("topic", world.topic.as_str()), ("partition", partition)];
+        assert_eq!(metrics.get("consumer_lag", &labels), Some(0));
+        let committed = world.committed()[&partition.parse().unwrap()].unwrap();
+        assert_eq!(
+            metrics.get("consumer_committed_offset", &labels),
+            Some(committed)
+        );
+    }
+    assert_eq!(metrics.sum("consumer_in_flight_messages"), 0);
+    assert_eq!(metrics.sum("consumer_in_flight_bytes"), 0);
+    let oldest = metrics.float("consumer_oldest_in_flight_seconds").unwrap();
+    assert!(oldest.abs() < f64::EPSILON, "nothing is {oldest} s old");
+    assert!(metrics.sum("process_resident_memory_bytes") > 0);
+    worker.stop();
+    world.check();
+}
+
+#[test]
+fn the_pages_answer_as_an_orchestrator_expects() {
+    let world = World::new(2);
+    let mut worker = world.worker().start();
+    worker.wait_ready();
+    let (status, body) = worker.get("/health");
+    assert_eq!(status, 200);
+    let health: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(health["status"], "alive");
+    assert!(health["last_poll_ms"].is_u64(), "{body}");
+    let (status, body) = worker.get("/ready");
+    assert_eq!(status, 200);
+    let ready: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(ready["ready"], true);
+    assert_eq!(ready["assigned_partitions"], serde_json::json!([0, 1]));
+    for (method, path, expected) in [
+        ("GET", "/", 200),
+        ("HEAD", "/metrics", 200),
+        ("GET", "/nowhere", 404),
+        ("POST", "/nowhere", 404),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/health", 405),
+    ] {
+        let answer = worker.request(method, path);
+        assert_eq!(answer.status, expected, "{method} {path}");
+        if expected == 405 {
+            assert!(answer.head.contains("Allow: GET, HEAD"), "{}", answer.head);
+        }
+    }
+    worker.stop();
+    worker.assert_no_errors();
+}
+
+#[test]
+fn hundreds_of_stalled_clients_hinder_neither_the_work_nor_the_answers() {
+    let world = World::new(2);
+    let producer = Producer::new(&world);
+    let mut worker = world.worker().start();
+    worker.wait_ready();
+    let address = worker.address();
+    let mut clients: Vec<TcpStream> = (0..300)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let begun = &b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Endless: "[..];
+        // A server that closes such a connection is right as well.
+        let _ = client.write_all(&begun[..number % begun.len()]);
+    }
+    producer.fill(0..5000, 2);
+    world.wait_committed_to_end(SHORT);
+    assert_eq!(worker.get("/health").0, 200);
+    assert_eq!(worker.metrics().sum("consumer_messages_stored_total"), 5000);
+    drop(clients);
+    assert!(worker.is_ready());
+    worker.stop();
+    worker.assert_no_errors();
+    world.check();
+}

@@ -1,0 +1,194 @@
+//! Where a group begins to read, and what it does where that is no longer possible.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, until};
+
+fn wait_for_commits(world: &World, offsets: &[i64]) {
+    let expected: BTreeMap<i32, Option<i64>> = (0..)
+        .zip(offsets.iter().map(|offset| Some(*offset)))
+        .collect();
+    until(&format!("{offsets:?} is committed"), SHORT, || {
+        (world.committed() == expected).then_some(())
+    });
+}
+
+#[test]
+fn latest_is_committed_at_once_so_that_a_crash_skips_nothing() {
+    let world = World::new(2);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 2);
+    world.ledger.change_fate(|_| true, Fate::Absent);
+    let setup = world
+        .worker()
+        .set("kafka.auto_offset_reset", "latest")
+        .consumer_property("session.timeout.ms", "2000")
+        .consumer_property("heartbeat.interval.ms", "300");
+    let mut worker = setup.start();
+    wait_for_commits(&world, &[50, 50]);
+    worker.kill();
+    producer.fill(100..200, 2);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 100);
+}
+
+#[test]
+fn earliest_is_committed_at_once_as_well() {
+    let world = World::new(3);
+    let producer = Producer::new(&world);
+    producer.fill(0..30, 3);
+    world.admin.delete_records(&world.topic, 0, 10);
+    world
+        .ledger
+        .change_fate(|entry| entry.partition == 0, Fate::Absent);
+    // The inserts of what is left in the other partitions are no part of this.
+    world.admin.delete_records(&world.topic, 1, 10);
+    world
+        .ledger
+        .change_fate(|entry| entry.partition < 2, Fate::Absent);
+    let mut worker = world.worker().start();
+    wait_for_commits(&world, &[10, 10, 10]);
+    let metrics = worker.metrics();
+    assert_eq!(
+        metrics.sum("consumer_offsets_skipped_total"),
+        0,
+        "a first start skips nothing"
+    );
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 10);
+}
+
+#[test]
+fn a_missing_topic_is_waited_for() {
+    let world = World::bare(Servers::of_the_run());
+    let mut worker = world.worker().start();
+    let line = worker.wait_for_log("missing", SHORT);
+    assert_eq!(line.level, "WARN");
+    let (status, body) = worker.get("/ready");
+    assert_eq!(status, 503);
+    let ready: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(ready["topic"], false);
+    assert_eq!(worker.get("/health").0, 200);
+    assert_eq!(world.bounds().len(), 0, "a consumer creates no topic");
+    world.admin.create_topic(&world.topic, 3, &[]);
+    Producer::new(&world).fill(0..100, 3);
+    world.wait_committed_to_end(SHORT);
+    worker.wait_ready();
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 100);
+}
+
+#[test]
+fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    producer.fill(100..300, 1);
+    world.admin.delete_records(&world.topic, 0, 250);
+    world
+        .ledger
+        .change_fate(|entry| (100..250).contains(&entry.offset), Fate::Absent);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    assert_eq!(worker.metrics().sum("consumer_offsets_skipped_total"), 150);
+    worker.stop();
+    let errors = worker.errors();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(errors[0].msg.contains("retention"), "{}", errors[0].msg);
+    let numbers = ["partition", "from", "to", "count"].map(|field| errors[0].number(field));
+    assert_eq!(numbers, [Some(0), Some(100), Some(250), Some(150)]);
+    assert_eq!(errors[0].text("topic"), Some(world.topic.as_str()));
+    assert_eq!(world.check().stored, 150);
+}
+
+#[test]
+fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    producer.fill(100..300, 1);
+    world.admin.delete_records(&world.topic, 0, 300);
+    world
+        .ledger
+        .change_fate(|entry| entry.offset >= 100, Fate::Absent);
+    let mut worker = world.worker().start();
+    worker.wait_until("the loss is counted", SHORT, |metrics| {
+        metrics.sum("consumer_offsets_skipped_total") == 200
+    });
+    wait_for_commits(&world, &[300]);
+    worker.stop();
+    assert_eq!(world.check().stored, 100);
+}
+
+#[test]
+fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.signal(Signal::Stop);
+    // The first one answers the fetch that is under way; the rest is for the next fetch.
+    producer.fill(100..101, 1);
+    producer.fill(101..300, 1);
+    world.admin.delete_records(&world.topic, 0, 250);
+    producer.fill(300..310, 1);
+    worker.signal(Signal::Cont);
+    world.wait_committed_to_end(SHORT);
+    let skipped = worker.metrics().sum("consumer_offsets_skipped_total");
+    worker.stop();
+    // A fetch that was under way when it was frozen may have brought some of them.
+    let stored = world.stored().read();
+    world.ledger.change_fate(
+        |entry| {
+            (100..250).contains(&entry.offset)
+                && !stored.contains_key(&entry.content.message_id().unwrap())
+        },
+        Fate::Absent,
+    );
+    let report = world.check();
+    assert_eq!(report.stored + skipped, 310);
+    assert!(report.stored < 310, "something was missed");
+    let counted: i64 = worker
+        .errors()
+        .iter()
+        .filter_map(|line| line.number("count"))
+        .sum();
+    assert_eq!(counted, skipped);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..100, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.admin.delete_topics(&[&world.topic]);
+    until("the topic is gone", SHORT, || {
+        world.bounds().is_empty().then_some(())
+    });
+    world.admin.create_topic(&world.topic, 1, &[]);
+    Producer::new(&world).fill(100..150, 1);
+    let mut worker = world.worker().start();
+    worker.wait_until("the new messages are stored", SHORT, |metrics| {
+        metrics.sum("consumer_messages_stored_total") == 50
+    });
+    wait_for_commits(&world, &[50]);
+    worker.stop();
+    assert_eq!(world.check().stored, 150);
+}

@@ -1,0 +1,243 @@
+//! What can't be stored goes to the dead letter topic as it came, with the reason.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::harness::{Content, DeadLetter, Fate, MINUTE, Message, Producer, SHORT, World};
+
+/// Old timestamps are part of the tests, so retention must not count by them.
+const KEEP: (&str, &str) = ("retention.ms", "-1");
+
+/// A valid message but for what `more` adds.
+fn with(id: &str, more: &str) -> String {
+    format!(
+        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56.789Z","metadata":{{}}{more}}}"#
+    )
+}
+
+fn now_millis() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+#[rustfmt::skip] // A table.
+fn refused() -> Vec<Message> {
+    let nested = |levels: usize| format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels));
+    let huge = format!(r#","x":"{}""#, "x".repeat(17 << 20));
+    let table: Vec<(Vec<u8>, &'static str)> = vec![
+        (b"".to_vec(), "empty_payload"),
+        (b"{".to_vec(), "invalid_json"),
+        (b"   ".to_vec(), "invalid_json"),
+        (b"\xef\xbb\xbf{}".to_vec(), "invalid_json"),
+        (b"\0\xff\xfe".to_vec(), "invalid_json"),
+        (with("utf8", r#","x":"?""#).replace('?', "\u{fffd}").into_bytes().into_iter().filter(|byte| *byte != 0xbf).collect(), "invalid_json"),
+        ((with("trailing", "") + " x").into(), "invalid_json"),
+        ((with("two", "") + &with("two", "")).into(), "invalid_json"),
+        (b"[]".to_vec(), "not_an_object"),
+        (b"null".to_vec(), "not_an_object"),
+        (b"\"text\"".to_vec(), "not_an_object"),
+        (b"{}".to_vec(), "missing_field"),
+        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z"}"#.to_vec(), "missing_field"),
+        (br#"{"message_id":"a","name":"n","metadata":{}}"#.to_vec(), "missing_field"),
+        (br#"{"message_id":"a","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
+        (br#"{"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
+        (with("", "").into(), "invalid_field"),
+        (br#"{"message_id":7,"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
+        (br#"{"message_id":"a","name":null,"created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
+        (br#"{"message_id":"a","name":"n","created_at":"yesterday","metadata":{}}"#.to_vec(), "invalid_field"),
+        (br#"{"message_id":"a","name":"n","created_at":"2023-02-30T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
+        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":[]}"#.to_vec(), "invalid_field"),
+        (with("twice", r#","x":1,"x":1"#).into(), "duplicate_field"),
+        (with("twice-below", r#","x":[{"y":{"z":1,"z":2}}]"#).into(), "duplicate_field"),
+        (with("id", r#","_id":"other""#).into(), "reserved_field"),
+        (with("received", r#","received_at":"2023-07-15T12:34:56Z""#).into(), "reserved_field"),
+        (with("nul", r#","x":{"a\u0000b":1}"#).into(), "invalid_field_name"),
+        (with("above", r#","x":9223372036854775808"#).into(), "unsupported_number"),
+        (with("far-above", r#","x":[18446744073709551616]"#).into(), "unsupported_number"),
+        (with("below", r#","x":-9223372036854775809"#).into(), "unsupported_number"),
+        (with("overflow", r#","x":1e999"#).into(), "unsupported_number"),
+        (with("deep", &nested(101)).into(), "nesting_too_deep"),
+        (with("very-deep", &nested(5000)).into(), "nesting_too_deep"),
+        (with("huge", &huge).into(), "document_too_large"),
+    ];
+    let mut messages: Vec<Message> = table.into_iter().map(|(value, reason)| Message::refused(value, reason)).collect();
+    messages.push(Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key("tombstone"));
+    messages
+}
+
+#[test]
+fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let refused = refused();
+    let count = i64::try_from(refused.len()).unwrap();
+    let mut number = 0;
+    for message in refused {
+        producer.send(message.partition(0));
+        producer.send(producer.numbered(number, 1, 0));
+        number += 1;
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
+        metrics.sum("consumer_messages_processed_total") == 2 * count
+    });
+    world.wait_committed_to_end(SHORT);
+    assert_eq!(metrics.sum("consumer_dead_letters_total"), count);
+    assert_eq!(metrics.sum("consumer_processing_errors_total"), count);
+    let by_number = metrics.get(
+        "consumer_processing_errors_total",
+        &[("reason", "unsupported_number")],
+    );
+    assert_eq!(by_number, Some(4));
+    worker.stop();
+    worker.assert_no_errors();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (count, count));
+    let letters = i64::try_from(world.dead_letters().len()).unwrap();
+    assert_eq!(letters, count, "each once");
+}
+
+#[test]
+fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
+    let world = World::with_topic(1, &[KEEP]);
+    let producer = Producer::new(&world);
+    let timestamp = 1_600_000_000_123;
+    let originals = [
+        Message::refused("{", "invalid_json")
+            .key("key")
+            .timestamp(timestamp),
+        // Null and empty, key and value, are four different things.
+        Message::refused("", "empty_payload").key(""),
+        Message::refused("", "empty_payload"),
+        Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key(""),
+        Message::new(Content::Null, Fate::DeadLettered("empty_payload")),
+        Message::refused(b"\0\x80\xff".to_vec(), "invalid_json").key(b"\0\x80\xff".to_vec()),
+        Message::refused("{", "invalid_json")
+            .header("trace", Some(b"1"))
+            .header("trace", Some(b"2"))
+            .header("other", Some(b"3"))
+            .header("trace", Some(b"1")),
+        Message::refused("{", "invalid_json")
+            .header("null", None)
+            .header("empty", Some(b""))
+            .header("", Some(b"no name"))
+            .header("bytes", Some(b"\0\x80\xff\n"))
+            .header("\u{e4}\u{1f600}", Some("ä".as_bytes())),
+        // As after a replay of a dead letter.
+        Message::refused("{", "invalid_json")
+            .header("before", Some(b"1"))
+            .header("dlq.reason", Some(b"write_rejected"))
+            .header("dlq.error_code", Some(b"121"))
+            .header("dlq.offset", Some(b"77"))
+            .header("dlq.reason", Some(b"id_conflict"))
+            .header("dlq.replay_count", Some(b"0"))
+            .header("after", Some(b"2")),
+    ];
+    let begin = now_millis();
+    for original in &originals {
+        producer.send(original.clone().partition(0));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
+    let mut letters = world.dead_letters();
+    letters.sort_by_key(DeadLetter::source);
+    assert_eq!(letters.len(), originals.len());
+    for (index, (letter, original)) in letters.iter().zip(&originals).enumerate() {
+        let case = format!("original {index}: {letter:?}");
+        assert_eq!(
+            letter.value,
+            original.content.value().map(Into::into),
+            "{case}"
+        );
+        assert_eq!(letter.key, original.key, "{case}");
+        let kept: Vec<_> = original
+            .headers
+            .iter()
+            .filter(|(name, _)| !name.starts_with("dlq."))
+            .cloned()
+            .collect();
+        assert_eq!(letter.original_headers(), kept, "{case}");
+        assert!(!letter.header("dlq.error").is_empty(), "{case}");
+        assert_eq!(letter.values("dlq.error_code"), [], "{case}");
+        assert_eq!(letter.header("dlq.topic"), world.topic, "{case}");
+        assert_eq!(
+            letter.source(),
+            (0, i64::try_from(index).unwrap()),
+            "{case}"
+        );
+        assert_eq!(letter.header("dlq.timestamp_type"), "create_time", "{case}");
+        let sent_at: i64 = letter.header("dlq.timestamp").parse().unwrap();
+        match original.timestamp {
+            Some(given) => assert_eq!(sent_at, given, "{case}"),
+            None => assert!((begin..=now_millis()).contains(&sent_at), "{case}"),
+        }
+        let failed_at = letter.header("dlq.failed_at");
+        assert!(failed_at.ends_with('Z'), "{case}");
+        let failed_at = failed_at.parse::<jiff::Timestamp>().unwrap();
+        assert!(
+            (begin..=now_millis()).contains(&failed_at.as_millisecond()),
+            "{case}"
+        );
+        assert!(
+            (begin..=now_millis()).contains(&letter.timestamp),
+            "its own time is now: {case}"
+        );
+        assert_eq!(
+            letter.header("dlq.attempts"),
+            "0",
+            "no insert was tried: {case}"
+        );
+        assert_eq!(letter.header("dlq.consumer_group"), world.group, "{case}");
+        assert!(!letter.header("dlq.instance").is_empty(), "{case}");
+        letter.header("dlq.replay_count").parse::<u32>().unwrap();
+    }
+}
+
+#[test]
+fn a_timestamp_of_the_broker_is_said_to_be_one() {
+    let world = World::with_topic(1, &[("message.timestamp.type", "LogAppendTime")]);
+    let begin = now_millis();
+    Producer::new(&world)
+        .send_now(Message::refused("{", "invalid_json").timestamp(1_000_000_000_000));
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
+    let letters = world.dead_letters();
+    assert_eq!(letters[0].header("dlq.timestamp_type"), "log_append_time");
+    let timestamp: i64 = letters[0].header("dlq.timestamp").parse().unwrap();
+    assert!((begin..=now_millis()).contains(&timestamp), "{timestamp}");
+}
+
+#[test]
+fn a_rejection_is_logged_without_the_payload() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.send(
+        Message::refused(
+            with("private-id", r#","x":1,"x":"private-value""#),
+            "duplicate_field",
+        )
+        .key("private-key")
+        .header("private-name", Some(b"private-header")),
+    );
+    producer.flush();
+    let mut worker = world.worker().set("logging.level", "TRACE").start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
+    let line = worker.logged("dead letter topic");
+    assert_eq!(line.level, "WARN");
+    assert_eq!(line.text("topic"), Some(world.topic.as_str()));
+    assert_eq!(
+        (line.number("partition"), line.number("offset")),
+        (Some(0), Some(0))
+    );
+    assert_eq!(line.text("reason"), Some("duplicate_field"));
+    for line in worker.log() {
+        assert!(!line.raw.contains("private"), "{}", line.raw);
+    }
+}

@@ -1,0 +1,97 @@
+//! Passwords appear in nothing that the worker writes.
+
+use crate::harness::{Finished, WorkerSetup, World};
+
+const SECRET: &str = "hunter2-Zaubert%C3%BCr";
+/// The same as the driver has it.
+const DECODED: &str = "hunter2-Zaubertür";
+
+/// The loudest that it can be.
+fn loud(setup: WorkerSetup) -> WorkerSetup {
+    setup
+        .set("logging.level", "TRACE")
+        .variable("RUST_LOG", "trace")
+        .set("consumer.max_retries", 1)
+        .set("consumer.retry_backoff_ms", 10)
+        .property("kafka.properties", "debug", "all")
+}
+
+#[track_caller]
+fn assert_secret(finished: &Finished) {
+    let pages = [&finished.errors, &finished.output];
+    for secret in [SECRET, DECODED, "hunter2"] {
+        assert!(
+            pages.iter().all(|page| !page.contains(secret)),
+            "{secret} was shown"
+        );
+    }
+    assert!(
+        !finished.errors.is_empty() || !finished.output.is_empty(),
+        "there was something to look at"
+    );
+}
+
+fn with_password(world: &World) -> WorkerSetup {
+    let credentials = format!("mongodb://worker:{SECRET}@");
+    let uri = world.servers.mongodb.replace("mongodb://", &credentials);
+    world.worker().set("mongodb.uri", uri)
+}
+
+#[test]
+fn the_password_of_mongodb_is_not_shown_when_it_is_refused() {
+    let world = World::new(1);
+    let finished = loud(with_password(&world)).run();
+    assert_eq!(finished.code, Some(4));
+    assert_secret(&finished);
+}
+
+#[test]
+fn the_password_of_mongodb_is_not_shown_by_check_nor_in_faults() {
+    let world = World::new(1);
+    let finished = with_password(&world).argument("check").run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    assert_secret(&finished);
+    for broken in [
+        format!("mongodb://worker:{SECRET}@"),
+        format!("mongodb://worker:{SECRET}@host/?w=0"),
+        format!("mongodb://worker:{SECRET}@host/?noSuchOption=1"),
+        format!("mongodb://worker:{SECRET}@host:port/"),
+        format!("mongodb:worker:{SECRET}@host"),
+        format!("worker:{SECRET}@host"),
+    ] {
+        let finished = world.worker().set("mongodb.uri", &broken).run();
+        assert_ne!(finished.code, Some(0), "{broken}");
+        assert_secret(&finished);
+    }
+    // Under a wrong key.
+    let finished = world
+        .worker()
+        .set("kafka.topic", format!("mongodb://worker:{SECRET}@host"))
+        .run();
+    assert_eq!(finished.code, Some(2));
+    assert_secret(&finished);
+}
+
+#[test]
+fn the_password_of_kafka_is_not_shown() {
+    let world = World::new(1);
+    let sasl = |setup: WorkerSetup| {
+        setup
+            .property("kafka.properties", "security.protocol", "sasl_plaintext")
+            .property("kafka.properties", "sasl.mechanism", "PLAIN")
+            .property("kafka.properties", "sasl.username", "worker")
+            .property("kafka.properties", "sasl.password", SECRET)
+    };
+    // This Kafka knows no SASL: it ends as one that can't be reached.
+    let finished = loud(sasl(world.worker())).run();
+    assert_eq!(finished.code, Some(3), "{}", finished.errors);
+    assert_secret(&finished);
+    let finished = sasl(world.worker()).argument("check").run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    assert_secret(&finished);
+    let refused = sasl(world.worker())
+        .property("kafka.properties", "acks", "0")
+        .run();
+    assert_eq!(refused.code, Some(2));
+    assert_secret(&refused);
+}

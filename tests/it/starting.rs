@@ -1,0 +1,87 @@
+//! The start: several workers at once, the index, the collection.
+
+use bson::doc;
+use mongodb::IndexModel;
+use mongodb::options::IndexOptions;
+
+use crate::harness::{MINUTE, Producer, SHORT, Worker, World};
+
+#[test]
+fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index() {
+    let world = World::new(6);
+    Producer::new(&world).fill(0..6000, 6);
+    let setup = world
+        .worker()
+        .consumer_property("heartbeat.interval.ms", "500");
+    let mut workers: Vec<Worker> = (0..6).map(|_| setup.start()).collect();
+    for worker in &mut workers {
+        worker.wait_until("it has its partition", MINUTE, |metrics| {
+            metrics.sum("consumer_assigned_partitions") == 1
+        });
+        worker.wait_ready();
+    }
+    world.wait_committed_to_end(MINUTE);
+    let mut indexes = world.stored().indexes();
+    indexes.sort();
+    assert_eq!(indexes, ["_id_", "created_at_1"]);
+    for worker in &mut workers {
+        worker.stop();
+        worker.assert_no_errors();
+    }
+    assert_eq!(world.check().stored, 6000);
+}
+
+#[test]
+fn an_index_conflict_is_a_warning() {
+    let world = World::new(1);
+    let options = IndexOptions::builder()
+        .name("of_the_operator".to_owned())
+        .build();
+    let index = IndexModel::builder()
+        .keys(doc! { "created_at": 1 })
+        .options(options)
+        .build();
+    world
+        .stored()
+        .documents()
+        .create_index(index)
+        .run()
+        .unwrap();
+    Producer::new(&world).fill(0..10, 1);
+    let mut worker = world.worker().start();
+    let line = worker.wait_for_log("index on `created_at`", SHORT);
+    assert_eq!(line.level, "WARN");
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.stored().indexes().len(), 2);
+    world.check();
+}
+
+#[test]
+fn the_index_is_made_without_any_message() {
+    let world = World::new(1);
+    let mut worker = world.worker().start();
+    worker.wait_for("the index is there", SHORT, |_| {
+        let collections = world.mongodb().list_collection_names().run().unwrap();
+        (!collections.is_empty()
+            && world
+                .stored()
+                .indexes()
+                .contains(&"created_at_1".to_owned()))
+        .then_some(())
+    });
+    worker.stop();
+    worker.assert_no_errors();
+}
+
+#[test]
+fn without_metrics_no_port_is_opened_and_the_work_is_done() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let mut worker = world.worker().set("metrics.enabled", false).start();
+    world.wait_committed_to_end(SHORT);
+    assert!(!worker.has_logged("serving"));
+    worker.stop();
+    world.check();
+}

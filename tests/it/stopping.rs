@@ -1,0 +1,159 @@
+//! A worker that is asked to stop finishes what it took, and leaves the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bson::doc;
+
+use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World};
+
+#[test]
+fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
+    let world = World::new(6);
+    let producer = Producer::new(&world);
+    for number in 0..40_000 {
+        producer.send(producer.numbered(number, 6, 0));
+        if number % 50 == 0 {
+            producer.send(Message::refused("{", "invalid_json").key(number.to_string()));
+        }
+    }
+    producer.flush();
+    let setup = world
+        .worker()
+        .set("consumer.batch_size", 20)
+        .set("consumer.writer_threads", 4)
+        .set("consumer.shutdown_timeout_ms", 15_000);
+    let mut first = setup.start();
+    first.wait_until("it is in mid-flow", MINUTE, |metrics| {
+        metrics.sum("consumer_messages_stored_total") >= 3000
+    });
+    first.signal(Signal::Term);
+    let status = first.wait_exit(Duration::from_secs(15));
+    assert_eq!(status.code(), Some(0));
+    first.assert_no_errors();
+
+    let stored = world.stored().read();
+    let letters: BTreeSet<(i32, i64)> = world
+        .dead_letters()
+        .iter()
+        .map(|letter| letter.source())
+        .collect();
+    let mut settled: BTreeMap<i32, BTreeSet<i64>> = (0..6).map(|p| (p, BTreeSet::new())).collect();
+    for entry in world.ledger.entries() {
+        let id = entry.content.message_id();
+        let is_stored = id.is_some_and(|id| stored.contains_key(&id));
+        if is_stored || letters.contains(&(entry.partition, entry.offset)) {
+            settled
+                .get_mut(&entry.partition)
+                .unwrap()
+                .insert(entry.offset);
+        }
+    }
+    let mut total = 0;
+    for (partition, committed) in world.committed() {
+        let committed = committed.unwrap();
+        total += committed;
+        let expected: BTreeSet<i64> = (0..committed).collect();
+        assert_eq!(
+            settled[&partition], expected,
+            "partition {partition} is settled to {committed}"
+        );
+    }
+    assert!(total < 40_800, "the stop came in mid-flow");
+
+    let mut second = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    let metrics = second.metrics();
+    assert_eq!(
+        metrics.sum("consumer_messages_consumed_total"),
+        40_800 - total
+    );
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 0);
+    second.stop();
+    world.check();
+}
+
+#[test]
+fn an_idle_worker_stops_at_once_on_either_signal() {
+    let world = World::new(2);
+    for name in [Signal::Term, Signal::Int] {
+        let mut worker = world.worker().start();
+        worker.wait_ready();
+        worker.signal(name);
+        assert_eq!(worker.wait_exit(SHORT).code(), Some(0), "{name:?}");
+        worker.assert_no_errors();
+        assert_eq!(world.members(), 0, "it has left the group");
+    }
+}
+
+#[test]
+fn a_worker_that_still_connects_can_be_stopped() {
+    let world = World::new(1);
+    let mut worker = world
+        .worker()
+        .set("kafka.bootstrap_servers", "127.0.0.1:1")
+        .set("consumer.max_retries", 100)
+        .start();
+    worker.address();
+    worker.signal(Signal::Term);
+    assert_eq!(worker.wait_exit(SHORT).code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_that_takes_long() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let mut worker = world.worker().start();
+    worker.wait_ready();
+    let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 15_000 };
+    let fail_point = world.fail_point("alwaysOn", block);
+    producer.fill(0..10, 1);
+    worker.wait_until("an insert hangs", SHORT, |metrics| {
+        metrics.sum("consumer_writers_busy") >= 1
+    });
+    worker.signal(Signal::Term);
+    worker.wait_for_log("asked to stop", SHORT);
+    worker.signal(Signal::Term);
+    assert_eq!(worker.wait_exit(Duration::from_secs(10)).code(), Some(1));
+    assert_eq!(
+        world.committed()[&0].unwrap_or(0),
+        0,
+        "what was not settled is not committed"
+    );
+    drop(fail_point);
+    let mut worker = world
+        .worker()
+        .consumer_property("session.timeout.ms", "6000")
+        .start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    assert_eq!(world.check().stored, 10);
+}
+
+#[test]
+fn a_stop_that_can_not_finish_ends_in_time_and_commits_nothing_of_it() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    let mut worker = world
+        .worker()
+        .set("consumer.shutdown_timeout_ms", 3000)
+        .start();
+    world.wait_committed_to_end(SHORT);
+    let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 20_000 };
+    let fail_point = world.fail_point("alwaysOn", block);
+    producer.fill(10..20, 1);
+    worker.wait_until("an insert hangs", SHORT, |metrics| {
+        metrics.sum("consumer_writers_busy") >= 1
+    });
+    worker.signal(Signal::Term);
+    // Much less than the insert is blocked for.
+    let status = worker.wait_exit(Duration::from_secs(10));
+    assert!(status.code().is_some(), "{status}");
+    assert_eq!(world.committed()[&0], Some(10));
+    drop(fail_point);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    assert_eq!(world.check().stored, 20);
+}

@@ -1,0 +1,136 @@
+//! Kinds of topics: transactions, compaction, codecs, large messages.
+
+use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, until};
+
+#[test]
+fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
+    const PARTITIONS: i32 = 3;
+    let world = World::new(PARTITIONS);
+    let id = world.group.clone();
+    let producer = Producer::with(&world, &[("transactional.id", &id)]);
+    let round = |first: u64, fate: Fate| {
+        producer.begin();
+        for number in first..first + 100 {
+            producer.send(producer.numbered(number, PARTITIONS, 0).fate(fate));
+        }
+        match fate {
+            Fate::Absent => producer.abort(),
+            _ => producer.commit(),
+        }
+    };
+    round(0, Fate::Stored);
+    round(100, Fate::Absent);
+    round(200, Fate::Stored);
+    round(300, Fate::Absent);
+    let mut worker = world.worker().start();
+    let no_lag = "no lag is left";
+    worker.wait_until(no_lag, SHORT, |metrics| {
+        metrics.count("consumer_lag") == 3 && metrics.sum("consumer_lag") == 0
+    });
+    world.wait_committed_to_end(SHORT);
+    // While it runs: first only markers and what was aborted, then a transaction that stays open.
+    round(400, Fate::Absent);
+    world.wait_committed_to_end(SHORT);
+    let before = world.committed();
+    producer.begin();
+    for number in 500..600 {
+        producer.send(producer.numbered(number, PARTITIONS, 0));
+    }
+    producer.flush();
+    let metrics = worker.metrics();
+    assert_eq!(metrics.sum("consumer_messages_consumed_total"), 200);
+    assert_eq!(
+        world.committed(),
+        before,
+        "an open transaction is not passed over"
+    );
+    producer.commit();
+    world.wait_committed_to_end(SHORT);
+    worker.wait_until(no_lag, SHORT, |metrics| metrics.sum("consumer_lag") == 0);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 300);
+}
+
+#[test]
+fn gaps_of_compaction_are_no_lag_and_no_loss() {
+    let world = World::with_topic(
+        1,
+        &[
+            ("cleanup.policy", "compact"),
+            ("segment.ms", "100"),
+            ("min.cleanable.dirty.ratio", "0.01"),
+            ("max.compaction.lag.ms", "100"),
+        ],
+    );
+    let producer = Producer::new(&world);
+    let mut number = 0;
+    until("compaction leaves gaps", MINUTE, || {
+        // The same ten keys again and again, with other messages.
+        for key in 0..10 {
+            producer.send(producer.numbered(number, 1, 0).key(format!("key-{key}")));
+            number += 1;
+        }
+        producer.flush();
+        (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.count()).then_some(())
+    });
+    let mut worker = world.worker().start();
+    worker.wait_until("no lag is left", SHORT, |metrics| {
+        metrics.count("consumer_lag") == 1 && metrics.sum("consumer_lag") == 0
+    });
+    world.wait_committed_to_end(SHORT);
+    let metrics = worker.metrics();
+    assert_eq!(metrics.sum("consumer_offsets_skipped_total"), 0);
+    worker.stop();
+    worker.assert_no_errors();
+    let (remaining, stored) = (world.remaining(), world.stored().read());
+    world.ledger.change_fate(
+        |entry| {
+            let id = entry.content.message_id().unwrap();
+            !remaining.contains(&(entry.partition, entry.offset)) && !stored.contains_key(&id)
+        },
+        Fate::Absent,
+    );
+    let report = world.check();
+    assert!(
+        report.stored < world.ledger.count(),
+        "compaction has taken some"
+    );
+}
+
+#[test]
+fn every_codec_is_read() {
+    let world = World::new(2);
+    let mut first = 0;
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let producer = Producer::with(&world, &[("compression.type", codec), ("linger.ms", "50")]);
+        producer.fill_padded(first..first + 500, 2, 300);
+        first += 500;
+    }
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 2500);
+}
+
+#[test]
+fn large_messages_pass_up_to_the_limit_of_a_document() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    // Together they are more than the bounds of a batch, each alone, and of what may be in flight.
+    for (number, mebibytes) in [1, 3, 5, 9, 15, 15, 15].into_iter().enumerate() {
+        let content = Content::Numbered {
+            prefix: "large",
+            number: u64::try_from(number).unwrap(),
+            padding: mebibytes << 20,
+        };
+        producer.send(Message::new(content, Fate::Stored));
+    }
+    producer.fill(0..100, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 107);
+}

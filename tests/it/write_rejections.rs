@@ -1,0 +1,136 @@
+//! What MongoDB refuses, record by record.
+
+use bson::doc;
+use mongodb::IndexModel;
+use mongodb::options::IndexOptions;
+
+use crate::harness::{Fate, Message, Producer, SHORT, World};
+
+fn message(id: &str, name: &str, value: i64) -> String {
+    format!(
+        r#"{{"message_id":"{id}","name":"{name}","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"value":{value}}}"#
+    )
+}
+
+#[test]
+fn what_a_validator_refuses_is_dead_lettered_alone() {
+    let world = World::new(1);
+    world
+        .mongodb()
+        .create_collection("messages")
+        .validator(doc! { "value": { "$lt": 50 } })
+        .run()
+        .unwrap();
+    let producer = Producer::new(&world);
+    for value in 0..100 {
+        let fate = if value < 50 {
+            Fate::Stored
+        } else {
+            Fate::DeadLettered("write_rejected")
+        };
+        producer.send(Message::stored(message(&format!("id-{value}"), "n", value)).fate(fate));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (50, 50));
+    for letter in world.dead_letters() {
+        assert_eq!(letter.header("dlq.error_code"), "121");
+        assert_eq!(letter.header("dlq.attempts"), "1");
+        let error = letter.header("dlq.error");
+        assert!(
+            error.contains("failed validation"),
+            "the server's words: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_second_unique_index_rejects_what_violates_it() {
+    let world = World::new(1);
+    let unique = IndexOptions::builder().unique(true).build();
+    let index = IndexModel::builder()
+        .keys(doc! { "name": 1 })
+        .options(unique)
+        .build();
+    world
+        .stored()
+        .documents()
+        .create_index(index)
+        .run()
+        .unwrap();
+    let producer = Producer::new(&world);
+    producer.send(Message::stored(message("first", "same", 1)));
+    producer.send(
+        Message::stored(message("second", "same", 1)).fate(Fate::DeadLettered("write_rejected")),
+    );
+    producer.send(Message::stored(message("third", "other", 1)));
+    producer.flush();
+    let mut worker = world.worker().set("consumer.writer_threads", 1).start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
+    assert_eq!(world.dead_letters()[0].header("dlq.error_code"), "11000");
+}
+
+#[test]
+fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let conflict = Fate::Conflict("id_conflict");
+    // Within one batch …
+    producer.send(Message::stored(message("a", "n", 1)));
+    producer.send(Message::stored(message("a", "n", 2)).fate(conflict));
+    producer.send(Message::stored(message("a", "n", 1)));
+    producer.send(Message::stored(message("b", "n", 1)));
+    producer.flush();
+    let mut worker = world.worker().set("consumer.writer_threads", 1).start();
+    world.wait_committed_to_end(SHORT);
+    // … and with what was stored before. The same fields in another order are another document, and
+    // so are the same numbers of another type.
+    for other in [
+        message("b", "n", 2),
+        message("b", "other", 1),
+        message("b", "n", 1).replace(r#""value":1"#, r#""value":1.0"#),
+        message("b", "n", 1).replace(r#""value":1"#, r#""value":1,"more":null"#),
+        r#"{"message_id":"b","created_at":"2023-07-15T12:34:56Z","name":"n","metadata":{},"value":1}"#.to_owned(),
+    ] {
+        producer.send(Message::stored(other).fate(conflict));
+    }
+    producer.send(Message::stored(message("b", "n", 1)));
+    producer.flush();
+    world.wait_committed_to_end(SHORT);
+    let metrics = worker.metrics();
+    worker.stop();
+    worker.assert_no_errors();
+    world.check();
+    assert_eq!(world.stored().count(), 2);
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 2);
+    assert_eq!(
+        metrics.get("consumer_dead_letters_total", &[("reason", "id_conflict")]),
+        Some(6)
+    );
+}
+
+#[test]
+fn a_document_that_was_there_before_is_left_alone() {
+    let world = World::new(1);
+    let before = doc! { "_id": "taken", "of": "another program" };
+    world
+        .stored()
+        .documents()
+        .insert_one(&before)
+        .run()
+        .unwrap();
+    Producer::new(&world)
+        .send_now(Message::stored(message("taken", "n", 1)).fate(Fate::Conflict("id_conflict")));
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let found = world.stored().documents().find_one(doc! {}).run().unwrap();
+    assert_eq!(found, Some(before));
+    assert_eq!(world.dead_letters()[0].reason(), "id_conflict");
+}
