@@ -117,4 +117,32 @@ mod tests {
             vec![("dlq.reason".to_owned(), Some(b"x".to_vec()))]
         );
     }
+
+    /// Stands for a record whose second header has a name that isn't UTF-8, as the client reads it.
+    struct Foreign;
+
+    impl Headers for Foreign {
+        fn count(&self) -> usize {
+            3
+        }
+
+        fn try_get(&self, index: usize) -> Option<Header<'_, &[u8]>> {
+            let name = [&b"trace"[..], b"\xff", b"dlq.reason"][index];
+            Some(Header {
+                key: std::str::from_utf8(name).unwrap(),
+                value: Some(b"1"),
+            })
+        }
+    }
+
+    #[test]
+    fn a_header_that_can_not_be_looked_at_hides_no_other() {
+        let seen: Vec<_> = each(&Foreign).collect();
+        let expected = [
+            Some(("trace", Some(&b"1"[..]))),
+            None,
+            Some(("dlq.reason", Some(&b"1"[..]))),
+        ];
+        assert_eq!(seen, expected);
+    }
 }

@@ -19,6 +19,7 @@ mod messages;
 mod poller;
 mod reading;
 mod replay;
+mod signals;
 mod stop;
 mod supervisor;
 mod threads;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::after;
-use log::{error, info, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use log::{error, warn};
 
 use super::data_consumer::DataConsumer;
 use super::failure::Failure;
 use super::messages::Event;
+use super::signals::spawn_signals;
 use super::threads::Threads;
 use crate::config::Config;
 use crate::kafka::DeadLetterProducer;
@@ -32,23 +31,16 @@ impl DataConsumer {
     }
 
     pub(super) fn spawn_signals(&self, threads: &mut Threads) -> Result<(), Failure> {
-        let mut signals = Signals::new([SIGTERM, SIGINT])
-            .map_err(|error| Failure::Running(format!("can't listen for signals: {error}")))?;
         let events = self.events.0.clone();
-        let stop = self.stop.clone();
-        let settle_time = settle_time(&self.config);
-        threads.spawn_detached("signals", move || {
-            for (count, _) in signals.forever().enumerate() {
-                if count > 0 {
-                    error!("a second signal: ending the process at once");
-                    process::exit(1);
-                }
-                info!("asked to stop");
-                stop.ask(Instant::now() + settle_time);
+        spawn_signals(
+            threads,
+            self.stop.clone(),
+            settle_time(&self.config),
+            move || {
                 // Where the supervisor isn't listening yet, the stop says the same.
                 let _ = events.try_send(Event::Signal);
-            }
-        })
+            },
+        )
     }
 
     /// Waits for the end, and sees to its order.

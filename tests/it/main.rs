@@ -5,6 +5,8 @@ mod crashes;
 mod dead_letter_topics;
 mod harness;
 mod metrics;
+mod operator_audit;
+mod operator_dead_letters;
 mod positions;
 mod rebalancing;
 mod refusals;

@@ -43,10 +43,7 @@ fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
         )));
     }
     let reader = reader_of(config, to)?;
-    match reader
-        .bounds()
-        .map_err(crate::commands::unreachable_kafka)?
-    {
+    match reader.bounds().map_err(unreachable_kafka)? {
         Some(_) => Ok(()),
         None => Err(Failure::Setting(format!(
             "`--to {to}`: there is no such topic: create it first"

@@ -68,16 +68,12 @@ mod tests {
     use crate::core::partition::{Offset, Partition};
     use crate::core::record::Timestamp;
 
-    #[test]
-    fn a_replay_takes_what_was_asked_for() {
-        let instant = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-        let selection = Selection {
-            topic: "data-topic".to_owned(),
-            reason: Reason::MongodbUnavailable,
-            since: Some(instant("2023-07-15T12:00:00Z")),
-            max_replays: 3,
-        };
-        let letter = Provenance {
+    fn instant(text: &str) -> jiff::Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn letter() -> Provenance<'static> {
+        Provenance {
             reason: Some("mongodb_unavailable"),
             topic: Some("data-topic"),
             partition: Some(Partition(2)),
@@ -86,7 +82,18 @@ mod tests {
             failed_at: Some(instant("2023-07-15T12:00:00Z")),
             replay_count: 2,
             ..Provenance::of(std::iter::empty())
+        }
+    }
+
+    #[test]
+    fn a_replay_takes_what_was_asked_for() {
+        let selection = Selection {
+            topic: "data-topic".to_owned(),
+            reason: Reason::MongodbUnavailable,
+            since: Some(instant("2023-07-15T12:00:00Z")),
+            max_replays: 3,
         };
+        let letter = letter();
         let taken = Choice::Take(Replay {
             partition: Partition(2),
             offset: Offset(40),

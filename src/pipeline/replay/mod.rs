@@ -16,18 +16,16 @@ mod replayer;
 mod tally;
 
 use std::collections::BTreeMap;
-use std::process;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{error, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use log::warn;
 
 use super::committer::CommitThread;
 use super::failure::Failure;
 use super::in_flight::InFlight;
 use super::messages::{CommitAnswer, CommitRequest};
+use super::signals::spawn_signals;
 use super::stop::StopSignal;
 use super::supervisor::settle_time;
 use super::threads::Threads;
@@ -102,7 +100,7 @@ fn run(
     let stop = StopSignal::new();
     let (events, heard_events) = bounded(EVENT_QUEUE);
     let mut threads = Threads::new(events.clone());
-    spawn_signals(&mut threads, config, &stop)?;
+    spawn_signals(&mut threads, stop.clone(), settle_time(config), || {})?;
 
     let topic = &config.kafka.dead_letter_topic;
     let mut reader = TopicReader::new(config, topic, &request.group(config))
@@ -191,22 +189,6 @@ fn spans(
 
 fn unreachable(error: impl Into<ReadError>) -> Failure {
     Failure::KafkaUnreachable(error.into().to_string())
-}
-
-fn spawn_signals(threads: &mut Threads, config: &Config, stop: &StopSignal) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])
-        .map_err(|error| Failure::Running(format!("can't listen for signals: {error}")))?;
-    let settle_time = settle_time(config);
-    let stop = stop.clone();
-    threads.spawn_detached("signals", move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
-                error!("a second signal: ending the process at once");
-                process::exit(1);
-            }
-            stop.ask(Instant::now() + settle_time);
-        }
-    })
 }
 
 type Commits = (Sender<CommitRequest>, Receiver<CommitAnswer>);
