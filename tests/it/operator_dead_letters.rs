@@ -6,7 +6,7 @@ use bson::doc;
 
 use crate::harness::{
     Fate, Finished, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
-    WorkerSetup, World, until,
+    WorkerSetup, World,
 };
 use crate::operator_audit::audit;
 
@@ -40,6 +40,8 @@ fn count(finished: &Finished, name: &str) -> i64 {
 /// A world whose first messages were redirected, and whose MongoDB is back.
 fn after_an_outage(partitions: i32, messages: u64) -> World {
     let world = World::new(partitions);
+    // One partition: the order in which they are replayed is known.
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);
     producer.fill(0..messages, partitions);
     let fail_point = world.fail_point(
@@ -146,11 +148,8 @@ fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
 
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);
-    assert_eq!(
-        count(&finished, "already there"),
-        0,
-        "an interrupted one commits all it did"
-    );
+    // What the killed one had stored ahead of the interrupted one: two batches at most.
+    assert!(count(&finished, "already there") <= 10);
     assert_eq!(audit(&world, &[]).0.code, Some(0));
     let report = world.check_allowing(&[UNAVAILABLE]);
     assert_eq!((report.stored, report.both), (COUNT, COUNT));
@@ -336,6 +335,7 @@ fn a_dead_letter_without_its_value_is_left() {
 #[test]
 fn a_dead_letter_can_be_looked_at() {
     let world = World::new(1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let value = b"\xff\x00 not JSON \x1b[2J";
     Producer::new(&world).send_now(
         Message::refused(value, "invalid_json")
@@ -346,10 +346,7 @@ fn a_dead_letter_can_be_looked_at() {
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
     worker.stop();
-    let letters = until("the dead letter is there", SHORT, || {
-        Some(world.dead_letters()).filter(|letters| !letters.is_empty())
-    });
-    assert_eq!(letters.len(), 1);
+    assert_eq!(world.dead_letters().len(), 1);
     let shown = command(&world, "show 0 0").run();
     assert_eq!(shown.code, Some(0), "{}", shown.errors);
     for words in [

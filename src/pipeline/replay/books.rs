@@ -32,6 +32,8 @@ pub(super) struct Books {
     pub assignment: Arc<Assignment>,
     epochs: BTreeMap<Partition, Epoch>,
     in_flight: InFlight,
+    /// Writers or delivery reports gave records up.
+    pub is_any_given_up: bool,
     is_committing: bool,
     asked: Instant,
 }
@@ -60,6 +62,7 @@ impl Books {
             assignment,
             epochs,
             in_flight,
+            is_any_given_up: false,
             is_committing: false,
             asked: Instant::now(),
         }
@@ -120,6 +123,7 @@ impl Books {
                     settled(&settlement);
                 }
                 ToCommitter::Abandoned { runs, weight } => {
+                    self.is_any_given_up = true;
                     for run in runs {
                         self.tracker.abandoned(run);
                     }

@@ -24,6 +24,9 @@ const SLICE: Duration = Duration::from_millis(50);
 /// After a failure, what is in flight may take so long for its end.
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
+/// How long the reason for giving something up may come after it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 pub(super) struct Replayer<'a> {
     pub reader: TopicReader,
     pub request: &'a ReplayRequest,
@@ -49,7 +52,23 @@ impl Replayer<'_> {
         self.books.give_up(&self.hand);
         let settled = self.settle_all(tally, show);
         let committed = self.books.commit_all();
-        taken.and(settled).and(committed)
+        let told = self.why_given_up(tally);
+        taken.and(settled).and(told).and(committed)
+    }
+
+    /// Whoever gives a record up says so first, and why then.
+    fn why_given_up(&mut self, tally: &ReplayTally) -> Result<(), Failure> {
+        if !self.books.is_any_given_up {
+            return Ok(());
+        }
+        let event = self.events.recv_timeout(LAST_WORDS);
+        event.map_or(Ok(()), failure_of)?;
+        if tally.is_interrupted {
+            return Ok(());
+        }
+        Err(Failure::Running(
+            "not all could be settled: run the same again".to_owned(),
+        ))
     }
 
     /// Reads up to the end, the limit or the stop, and hands all over.
@@ -127,14 +146,7 @@ impl Replayer<'_> {
     ) -> Result<(), Failure> {
         self.hear(patience, tally);
         show(tally);
-        match self.events.try_recv() {
-            Ok(Event::Failed(failure)) => return Err(failure),
-            Ok(Event::Ended { thread, result }) => {
-                let ended = || Failure::Running(format!("thread `{thread}` ended by itself"));
-                return Err(result.err().unwrap_or_else(ended));
-            }
-            Ok(Event::Signal) | Err(_) => {}
-        }
+        self.events.try_recv().map_or(Ok(()), failure_of)?;
         if !self.destination.is_available() {
             return Err(Failure::Running(
                 "MongoDB is unavailable: what isn't replayed yet waits in the dead letter topic; run \
@@ -150,6 +162,17 @@ impl Replayer<'_> {
         self.books.hear(patience, |settlement| {
             tally.settle(settlement.outcome, settlement.weight.messages, publishes);
         });
+    }
+}
+
+fn failure_of(event: Event) -> Result<(), Failure> {
+    match event {
+        Event::Failed(failure) => Err(failure),
+        Event::Ended { thread, result } => {
+            let ended = || Failure::Running(format!("thread `{thread}` ended by itself"));
+            Err(result.err().unwrap_or_else(ended))
+        }
+        Event::Signal => Ok(()),
     }
 }
 
