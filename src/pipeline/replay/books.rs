@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, after};
 use log::warn;
 
 use super::super::failure::Failure;
@@ -163,7 +163,14 @@ impl Books {
             }
             let left = until.saturating_duration_since(Instant::now());
             match self.answers.recv_timeout(left) {
-                Ok(answer) => self.answered(answer)?,
+                Ok(answer) => {
+                    let failed = answer.result.is_err();
+                    self.answered(answer)?;
+                    if failed {
+                        // The time that passes is all that it brings.
+                        let _ = after(COMMIT_INTERVAL.min(left)).recv();
+                    }
+                }
                 Err(_) => {
                     return Err(Failure::Running(
                         "how far the replay came could not be committed: the next one begins \
