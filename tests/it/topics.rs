@@ -72,7 +72,7 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
             number += 1;
         }
         producer.flush();
-        (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.count()).then_some(())
+        (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.len()).then_some(())
     });
     let mut worker = world.worker().start();
     worker.wait_until("no lag is left", SHORT, |metrics| {
@@ -93,7 +93,7 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
     );
     let report = world.check();
     assert!(
-        report.stored < world.ledger.count(),
+        report.stored < world.ledger.len(),
         "compaction has taken some"
     );
 }

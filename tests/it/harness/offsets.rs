@@ -83,7 +83,12 @@ fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
         .topics()
         .iter()
         .filter(|found| found.name() == topic)
-        .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+        .flat_map(|found| {
+            found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id)
+        })
         .collect()
 }
 
