@@ -29,6 +29,8 @@ impl Observer {
             .set("bootstrap.servers", kafka)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
+            // The end of the log, not that of the last transaction that is through.
+            .set("isolation.level", "read_uncommitted")
             .create()
             .unwrap();
         Self { consumer }
