@@ -54,6 +54,7 @@ impl GroupEvents for Group {
     fn assigned(&self, assigned: &[Assigned]) {
         self.tell(ToCommitter::Assigned(assigned.to_vec()));
         self.metrics.increment_rebalances(RebalanceEvent::Assign);
+        self.health.set_topic_exists(true);
         self.show_assignment(&self.assignment.partitions());
     }
 

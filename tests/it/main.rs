@@ -2,7 +2,6 @@
 
 mod configuration;
 mod crashes;
-mod dead_letter_topics;
 mod harness;
 mod metrics;
 mod operator_audit;

@@ -86,6 +86,24 @@ fn a_missing_topic_is_waited_for() {
 }
 
 #[test]
+fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
+    let world = World::bare(Servers::of_the_run());
+    let mut workers = [world.worker().start(), world.worker().start()];
+    for worker in &mut workers {
+        worker.wait_for_log("missing", SHORT);
+    }
+    world.admin.create_topic(&world.topic, 1, &[]);
+    Producer::new(&world).fill(0..10, 1);
+    world.wait_committed_to_end(SHORT);
+    for worker in &mut workers {
+        worker.wait_ready();
+        worker.stop();
+        worker.assert_no_errors();
+    }
+    world.check();
+}
+
+#[test]
 fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
     let world = World::new(1);
     let producer = Producer::new(&world);

@@ -41,7 +41,7 @@ impl Ledger {
         self.entries.lock().unwrap().push(entry);
     }
 
-    pub fn count(&self) -> i64 {
+    pub fn len(&self) -> i64 {
         i64::try_from(self.entries.lock().unwrap().len()).unwrap()
     }
 

@@ -29,6 +29,8 @@ impl Observer {
             .set("bootstrap.servers", kafka)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
+            // The end of the log, not that of the last transaction that is through.
+            .set("isolation.level", "read_uncommitted")
             .create()
             .unwrap();
         Self { consumer }
@@ -83,7 +85,12 @@ fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
         .topics()
         .iter()
         .filter(|found| found.name() == topic)
-        .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+        .flat_map(|found| {
+            found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id)
+        })
         .collect()
 }
 
