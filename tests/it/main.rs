@@ -2,6 +2,7 @@
 
 mod configuration;
 mod crashes;
+mod faults;
 mod harness;
 mod metrics;
 mod operator_audit;

@@ -1,6 +1,6 @@
 //! What is in MongoDB.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::sync::{Client, Collection};
@@ -36,6 +36,16 @@ impl Stored {
                 let id = document.get_str("_id").unwrap().to_owned();
                 (id, document)
             })
+            .collect()
+    }
+
+    /// The `_id`s alone.
+    pub fn ids(&self) -> HashSet<String> {
+        let ids = self.collection.find(doc! {}).projection(doc! { "_id": 1 });
+        ids.batch_size(20_000)
+            .run()
+            .unwrap()
+            .map(|document| document.unwrap().get_str("_id").unwrap().to_owned())
             .collect()
     }
 

@@ -100,8 +100,8 @@ impl WorkerSetup {
         self
     }
 
-    /// Starts the process; doesn't wait for anything.
-    pub fn start(&self) -> Worker {
+    /// The process as it will be started, for a test that wants its output elsewhere.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-mongo-consumer"));
         for (name, _) in env::vars_os() {
             let is_ours = name
@@ -111,16 +111,20 @@ impl WorkerSetup {
                 command.env_remove(name);
             }
         }
-        let mut child = command
+        command
             .arg("--config")
             .arg(&self.config_file)
             .args(&self.arguments)
             .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the process; doesn't wait for anything.
+    pub fn start(&self) -> Worker {
+        let mut child = self.command().spawn().unwrap();
         let (log_file, output_file) = self.free_files();
         Worker {
             log: Capture::start(child.stderr.take().unwrap(), &log_file),

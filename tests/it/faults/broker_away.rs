@@ -1,0 +1,117 @@
+//! The broker killed, gone for good, or frozen.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::{OUTAGE, assert_committed_is_settled, wait_for_more_stored};
+use crate::harness::{Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, World};
+
+const PARTITIONS: i32 = 2;
+
+/// A broker that may be killed. One at a time, whatever runs beside: each costs hundreds of megabytes.
+struct Broker {
+    servers: OwnServers,
+    _turn: File,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-broker.lock");
+        let turn = File::create(path).unwrap();
+        turn.lock().unwrap();
+        Self {
+            servers: OwnServers::start("faults-broker", Only::Kafka),
+            _turn: turn,
+        }
+    }
+
+    fn world(&self) -> World {
+        World::on(self.servers.servers(), PARTITIONS)
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.servers.signal("kafka", signal);
+    }
+}
+
+#[test]
+fn a_broker_that_comes_back_is_waited_for() {
+    let broker = Broker::start();
+    let world = broker.world();
+    let mut worker = world.worker().set("consumer.max_retries", 6).start();
+    let load = Background::start(&world, 0, 200, PARTITIONS);
+    wait_for_more_stored(&mut worker, 400.0);
+    broker.signal(Signal::Kill);
+    worker.wait_for_log("Kafka could not be reached, trying again", OUTAGE);
+    worker.wait_until("it shows that Kafka is away", SHORT, |metrics| {
+        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(0.0)
+    });
+    assert_eq!(worker.get("/health").0, 200);
+    broker.servers.restart();
+    wait_for_more_stored(&mut worker, 1000.0);
+    worker.wait_until("it shows that Kafka is back", SHORT, |metrics| {
+        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(1.0)
+    });
+    worker.wait_ready();
+    load.stop();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 0);
+}
+
+#[test]
+fn a_broker_that_stays_away_ends_the_process_with_3() {
+    let broker = Broker::start();
+    let world = broker.world();
+    let setup = world
+        .worker()
+        .set("consumer.max_retries", 2)
+        .set("consumer.retry_backoff_ms", 100);
+    let mut worker = setup.start();
+    let load = Background::start(&world, 0, 200, PARTITIONS);
+    wait_for_more_stored(&mut worker, 400.0);
+    broker.signal(Signal::Kill);
+    assert_eq!(worker.wait_exit(OUTAGE).code(), Some(3));
+    worker.logged("stopped: Kafka could not be reached");
+
+    broker.servers.restart();
+    load.stop();
+    assert_committed_is_settled(&world);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 0);
+}
+
+#[test]
+fn a_stop_ends_in_time_although_the_broker_is_frozen() {
+    let broker = Broker::start();
+    let world = broker.world();
+    let setup = world
+        .worker()
+        .set("consumer.shutdown_timeout_ms", 6000)
+        // Something is left to be committed at the end.
+        .set("consumer.offset_commit_frequency", 1_000_000)
+        .set("consumer.offset_commit_interval_ms", 3_600_000);
+    let mut worker = setup.start();
+    Producer::new(&world).fill(0..1000, PARTITIONS);
+    wait_for_more_stored(&mut worker, 0.0);
+    worker.wait_until("all is stored", SHORT, |metrics| {
+        super::stored(metrics) == 1000.0
+    });
+    broker.signal(Signal::Stop);
+    worker.signal(Signal::Term);
+    let status = worker.wait_exit(SHORT);
+    assert!(status.code().is_some(), "ended by itself: {status}");
+
+    broker.signal(Signal::Cont);
+    let mut worker = setup.start();
+    worker.wait_until("it has the partitions", MINUTE, |metrics| {
+        metrics.sum("consumer_assigned_partitions") == f64::from(PARTITIONS)
+    });
+    worker.stop();
+    world.wait_committed_to_end(MINUTE);
+    assert_eq!(world.check().stored, 1000);
+}

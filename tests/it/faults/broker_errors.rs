@@ -1,0 +1,185 @@
+//! Answers of a broker that a real one won't give on demand.
+
+use std::collections::BTreeMap;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaApiKey as Api;
+use rdkafka::types::RDKafkaRespErr as Code;
+
+use super::settled;
+use crate::harness::{Fate, MINUTE, Message, Producer, SHORT, Servers, World};
+
+const PARTITIONS: i32 = 2;
+const ROUNDS: u64 = 6;
+const PER_ROUND: u64 = 100;
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn world_on_a_mock() -> (Cluster, World) {
+    let cluster = MockCluster::new(1).unwrap();
+    let servers = Servers {
+        kafka: cluster.bootstrap_servers(),
+        ..Servers::of_the_run()
+    };
+    let world = World::bare(servers);
+    cluster.create_topic(&world.topic, PARTITIONS, 1).unwrap();
+    cluster
+        .create_topic(&world.dead_letter_topic, 1, 1)
+        .unwrap();
+    (cluster, world)
+}
+
+/// The worker goes on while the broker answers requests of this kind with these errors, and whatever
+/// is committed only ever moves on.
+fn goes_on_while(api: Api, errors: &[Code]) {
+    let (cluster, world) = world_on_a_mock();
+    let mut worker = world
+        .worker()
+        .set("consumer.offset_commit_frequency", 1)
+        .set("consumer.offset_commit_interval_ms", 50)
+        .consumer_property("heartbeat.interval.ms", "200")
+        .consumer_property("session.timeout.ms", "6000")
+        .start();
+    let producer = Producer::new(&world);
+    let mut before: BTreeMap<i32, Option<i64>> = BTreeMap::new();
+    for round in 0..ROUNDS {
+        if round % 2 == 1 {
+            cluster.request_errors(api, errors);
+        }
+        let first = round * PER_ROUND;
+        producer.fill(first..first + PER_ROUND, PARTITIONS);
+        producer.send_now(Message::refused("{", "invalid_json").partition(0));
+        worker.wait_for("the round is committed", MINUTE, |_| {
+            let now = world.committed();
+            for (partition, offset) in &before {
+                assert!(now[partition] >= *offset, "{before:?}, then {now:?}");
+            }
+            before.clone_from(&now);
+            let ends = world.bounds();
+            now.iter()
+                .all(|(partition, offset)| *offset == Some(ends[partition].end))
+                .then_some(())
+        });
+    }
+    worker.stop();
+    worker.assert_no_errors();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (600, 6));
+}
+
+#[test]
+fn a_commit_that_may_be_tried_again_is() {
+    goes_on_while(
+        Api::OffsetCommit,
+        &[
+            Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+            Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+            Code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+            Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        ],
+    );
+}
+
+#[test]
+fn a_commit_in_a_rebalance_is_made_later() {
+    goes_on_while(
+        Api::OffsetCommit,
+        &[Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3],
+    );
+}
+
+#[test]
+fn a_commit_of_an_old_generation_is_made_later() {
+    goes_on_while(
+        Api::OffsetCommit,
+        &[Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION],
+    );
+}
+
+#[test]
+fn a_commit_of_a_member_that_is_unknown_is_made_later() {
+    goes_on_while(
+        Api::OffsetCommit,
+        &[Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
+    );
+}
+
+#[test]
+fn a_heartbeat_that_is_refused_leads_to_a_new_assignment() {
+    goes_on_while(
+        Api::Heartbeat,
+        &[
+            Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        ],
+    );
+}
+
+#[test]
+fn a_dead_letter_that_may_be_sent_again_is() {
+    // The test's own producer has its share of these, and sends again too.
+    goes_on_while(
+        Api::Produce,
+        &[
+            Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+            Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        ],
+    );
+}
+
+#[test]
+fn a_fetch_that_fails_is_tried_again() {
+    goes_on_while(
+        Api::Fetch,
+        &[
+            Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            Code::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN,
+        ],
+    );
+}
+
+#[test]
+fn a_group_that_may_not_commit_stops_the_worker() {
+    let (cluster, world) = world_on_a_mock();
+    let mut worker = world.worker().start();
+    let producer = Producer::new(&world);
+    producer.fill(0..PER_ROUND, PARTITIONS);
+    worker.wait_until("it works", SHORT, |metrics| settled(metrics) == 100.0);
+    cluster.request_errors(
+        Api::OffsetCommit,
+        &[Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 20],
+    );
+    producer.fill(PER_ROUND..2 * PER_ROUND, PARTITIONS);
+    assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
+    worker.logged("Kafka refuses our commits");
+}
+
+#[test]
+fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
+    let (cluster, world) = world_on_a_mock();
+    cluster
+        .topic_error(
+            &world.dead_letter_topic,
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+        )
+        .unwrap();
+    let producer = Producer::new(&world);
+    producer.fill(0..PER_ROUND, PARTITIONS);
+    producer.send_now(
+        Message::refused("{", "invalid_json")
+            .partition(0)
+            .fate(Fate::Absent),
+    );
+    let mut worker = world
+        .worker()
+        .set("consumer.shutdown_timeout_ms", 5000)
+        .start();
+    assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
+    let stopped = worker.logged("stopped: the record at partition 0, offset 50");
+    assert!(stopped.is_error());
+    assert!(stopped.msg.contains(&world.dead_letter_topic));
+    assert_eq!(world.committed()[&0], Some(50));
+}

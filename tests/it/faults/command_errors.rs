@@ -1,0 +1,194 @@
+//! What the server may answer to an insert: each answer has its own right end.
+
+use bson::{Document, doc};
+
+use super::{
+    assert_committed_is_settled, dead_lettered, is_available, quick_to_notice, settled, stored,
+};
+use crate::harness::{MINUTE, Producer, SHORT, World};
+
+const COUNT: u64 = 50;
+
+fn insert_fails(code: i32) -> Document {
+    doc! { "failCommands": ["insert"], "errorCode": code }
+}
+
+/// What passes by itself: the fault, by name.
+fn passing() -> Vec<(String, Document)> {
+    // Shutdown, elections, interruptions, a full disk, what a proxy says, and a code that nobody knows.
+    let codes = [
+        6, 89, 91, 112, 189, 262, 8000, 9001, 10107, 11600, 11602, 13435, 14031, 77777,
+    ];
+    let mut faults: Vec<_> = codes
+        .into_iter()
+        .map(|code| (format!("code {code}"), insert_fails(code)))
+        .collect();
+    faults.push((
+        "a torn connection".to_owned(),
+        doc! { "failCommands": ["insert"], "closeConnection": true },
+    ));
+    faults.push((
+        "a write concern that failed".to_owned(),
+        doc! { "failCommands": ["insert"], "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } },
+    ));
+    faults
+}
+
+#[test]
+fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
+    worker.wait_ready();
+    let point = world.fail_point("off", doc! {});
+    let mut first = 0;
+    for (name, fault) in passing() {
+        point.set(&world.app_name, doc! { "times": 2 }, fault);
+        producer.fill(first..first + COUNT, 1);
+        first += COUNT;
+        let total = f64::from(u32::try_from(first).unwrap());
+        worker.wait_until(&format!("all is settled after {name}"), SHORT, |metrics| {
+            settled(metrics) == total
+        });
+    }
+    drop(point);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 0);
+}
+
+#[test]
+fn an_error_of_the_server_that_stays_redirects_until_it_is_over() {
+    redirects_while(insert_fails(8000));
+}
+
+#[test]
+fn an_unknown_error_that_spares_nobody_is_the_servers() {
+    redirects_while(insert_fails(77777));
+}
+
+#[test]
+fn connections_that_are_torn_all_the_time_are_an_outage() {
+    redirects_while(doc! { "failCommands": ["insert"], "closeConnection": true });
+}
+
+/// Whatever is dead-lettered for it is so for the outage, never as if it were the messages' fault.
+fn redirects_while(fault: Document) {
+    const REASON: &str = "mongodb_unavailable";
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let mut worker = quick_to_notice(&world).start();
+    worker.wait_ready();
+    let point = world.fail_point("alwaysOn", fault);
+    producer.fill(0..COUNT, 1);
+    worker.wait_until("messages are redirected", MINUTE, |metrics| {
+        dead_lettered(metrics, REASON) == 50.0
+    });
+    // One alone fares no worse than one in company.
+    producer.send_now(producer.numbered(COUNT, 1, 0));
+    worker.wait_until("a lone message is redirected", MINUTE, |metrics| {
+        dead_lettered(metrics, REASON) == 51.0
+    });
+    drop(point);
+    worker.wait_until("MongoDB counts as available again", SHORT, is_available);
+    producer.fill(COUNT + 1..COUNT + 100, 1);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let report = world.check_allowing(&[REASON]);
+    assert_eq!((report.stored, report.dead_lettered), (99, 51));
+    assert_eq!(super::assert_one_outage(&worker), 51);
+}
+
+#[test]
+fn an_error_of_the_server_that_stays_is_waited_out_in_pause_mode() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let mut worker = quick_to_notice(&world)
+        .set("mongodb.on_unavailable", "pause")
+        .start();
+    worker.wait_ready();
+    let point = world.fail_point("alwaysOn", insert_fails(77777));
+    producer.fill(0..COUNT, 1);
+    worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
+        !is_available(metrics)
+    });
+    drop(point);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    assert_eq!(world.check().stored, 50);
+}
+
+#[test]
+fn a_failed_write_concern_settles_nothing() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let mut worker = quick_to_notice(&world)
+        .set("mongodb.on_unavailable", "pause")
+        .start();
+    worker.wait_ready();
+    let point = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert"], "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } },
+    );
+    producer.fill(0..COUNT, 1);
+    worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
+        !is_available(metrics)
+    });
+    assert_eq!(world.stored().count(), COUNT, "they are there …");
+    assert_eq!(settled(&worker.metrics()), 0.0, "… but not safely");
+    assert_eq!(world.committed()[&0], Some(0));
+    drop(point);
+    world.wait_committed_to_end(SHORT);
+    let metrics = worker.metrics();
+    worker.stop();
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 50.0);
+    assert_eq!(world.check().stored, 50);
+}
+
+#[test]
+fn a_missing_privilege_ends_the_process_with_4_and_dead_letters_nothing() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let setup = world.worker();
+    let mut worker = setup.start();
+    producer.fill(0..COUNT, 1);
+    world.wait_committed_to_end(SHORT);
+    let point = world.fail_point("alwaysOn", insert_fails(13));
+    producer.fill(COUNT..2 * COUNT, 1);
+    assert_eq!(worker.wait_exit(SHORT).code(), Some(4));
+    drop(point);
+    assert_eq!(world.committed()[&0], Some(50));
+    assert_committed_is_settled(&world);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    assert_eq!(stored_and_dead(&world), (100, 0));
+}
+
+#[test]
+fn a_read_back_that_fails_is_tried_again() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..COUNT, 1);
+    let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
+    world.wait_committed_to_end(SHORT);
+    let point = world.fail_point(
+        doc! { "times": 2 },
+        doc! { "failCommands": ["find"], "errorCode": 77777 },
+    );
+    producer.fill(0..COUNT, 1);
+    worker.wait_until("the replays are settled", SHORT, |metrics| {
+        settled(metrics) == 100.0
+    });
+    drop(point);
+    assert_eq!(stored(&worker.metrics()), 50.0);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 0);
+}
+
+fn stored_and_dead(world: &World) -> (usize, usize) {
+    let report = world.check();
+    (report.stored, report.dead_lettered)
+}

@@ -1,0 +1,99 @@
+//! Records of every kind of end in one batch: each has its own, whatever its neighbours'.
+
+use bson::doc;
+use mongodb::IndexModel;
+use mongodb::options::IndexOptions;
+
+use crate::harness::{Fate, MINUTE, Message, Producer, SHORT, World};
+
+#[test]
+fn replays_beside_violations_of_another_unique_index_are_no_violations() {
+    let world = World::new(1);
+    let unique = IndexOptions::builder().unique(true).build();
+    let index = IndexModel::builder()
+        .keys(doc! { "number": 1 })
+        .options(unique)
+        .build();
+    world
+        .stored()
+        .documents()
+        .create_index(index)
+        .run()
+        .unwrap();
+    let producer = Producer::new(&world);
+    let setup = world.worker().set("consumer.writer_threads", 1);
+    producer.fill(0..50, 1);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    // A batch that holds replays, violations, conflicts and new ones, in turn.
+    for number in 0..25 {
+        producer.send(producer.numbered(number, 1, 0));
+        producer.send(Message::refused(
+            other("violator", number, number),
+            "write_rejected",
+        ));
+        producer.send(
+            Message::stored(other_id(&format!("msg-{number:08}"), number + 1000))
+                .fate(Fate::Conflict("id_conflict")),
+        );
+        producer.send(producer.numbered(number + 100, 1, 0));
+    }
+    producer.flush();
+    let mut worker = setup.start();
+    let metrics = worker.wait_until("all is settled", SHORT, |metrics| {
+        super::settled(metrics) == 100.0
+    });
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    for name in [
+        "consumer_messages_stored_total",
+        "consumer_messages_replayed_total",
+    ] {
+        assert_eq!(metrics.sum(name), 25.0, "{name}");
+    }
+    for reason in ["write_rejected", "id_conflict"] {
+        assert_eq!(super::dead_lettered(&metrics, reason), 25.0, "{reason}");
+    }
+    world.check();
+}
+
+#[test]
+fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
+    const LIMIT: usize = 16 * 1024 * 1024;
+    let world = World::with_topic(1, &[("max.message.bytes", "33000000")]);
+    let settings = [("max.message.bytes", "33000000")];
+    world
+        .admin
+        .create_topic(&world.dead_letter_topic, 1, &settings);
+    let producer = Producer::new(&world);
+    // What the document holds beside the padding is far less than this.
+    let padding = [LIMIT - 1000, LIMIT + 1000];
+    producer.fill(0..20, 1);
+    producer.send(producer.numbered(20, 1, padding[0]));
+    producer.fill(21..40, 1);
+    producer.send(
+        producer
+            .numbered(40, 1, padding[1])
+            .fate(Fate::DeadLettered("document_too_large")),
+    );
+    producer.fill(41..60, 1);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (59, 1));
+}
+
+/// A valid message whose unique number another one may have.
+fn other(prefix: &str, id: u64, number: u64) -> String {
+    other_id(&format!("{prefix}-{id}"), number)
+}
+
+fn other_id(id: &str, number: u64) -> String {
+    format!(
+        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"number":{number}}}"#
+    )
+}

@@ -1,0 +1,109 @@
+//! What the worker does while something around it fails. Tests that kill or freeze a server have one
+//! of their own.
+
+mod broker_away;
+mod broker_errors;
+mod command_errors;
+mod dead_letter_topic;
+mod failover;
+mod floods;
+mod lost_output;
+mod mixed_batches;
+mod mongod_away;
+mod mongod_blocked;
+mod paused_partitions;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World};
+
+/// The bound of an outage's beginning or end: it may take a server selection or two, and the start of a
+/// server on a busy machine.
+const OUTAGE: Duration = Duration::from_secs(120);
+
+/// A worker that finds out within seconds that MongoDB is away, and that it is back.
+fn quick_to_notice(world: &World) -> WorkerSetup {
+    let options = format!("appName={}&serverSelectionTimeoutMS=2000", world.app_name);
+    world
+        .worker()
+        .set("mongodb.uri", world.servers.mongodb_with(&options))
+        .set("mongodb.reconnect_interval_ms", 500)
+        .set("consumer.max_retries", 2)
+        .set("consumer.retry_backoff_ms", 200)
+}
+
+fn is_available(metrics: &Metrics) -> bool {
+    metrics.sum("consumer_mongodb_available") == 1.0
+}
+
+fn settled(metrics: &Metrics) -> f64 {
+    metrics.sum("consumer_messages_processed_total")
+}
+
+fn stored(metrics: &Metrics) -> f64 {
+    metrics.sum("consumer_messages_stored_total")
+}
+
+fn dead_lettered(metrics: &Metrics, reason: &str) -> f64 {
+    metrics
+        .get("consumer_dead_letters_total", &[("reason", reason)])
+        .unwrap_or_default()
+}
+
+/// Waits until so many messages more are stored than now.
+#[track_caller]
+fn wait_for_more_stored(worker: &mut Worker, more: f64) -> Metrics {
+    let before = stored(&worker.metrics());
+    worker.wait_until("more is stored", OUTAGE, |metrics| {
+        stored(metrics) >= before + more
+    })
+}
+
+/// The lines whose message contains `text`.
+fn logged(worker: &Worker, text: &str) -> Vec<LogLine> {
+    let mut lines = worker.log();
+    lines.retain(|line| line.msg.contains(text));
+    lines
+}
+
+/// That the worker said of one outage that it began and that it ended, each once, and nothing else at
+/// level ERROR. Returns how many messages it says it redirected.
+#[track_caller]
+fn assert_one_outage(worker: &Worker) -> i64 {
+    let errors = worker.errors();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(
+        errors[0].msg.starts_with("MongoDB is unavailable"),
+        "{errors:#?}"
+    );
+    let ends = logged(worker, "MongoDB is available again");
+    assert_eq!(ends.len(), 1, "{ends:#?}");
+    ends[0].number("redirected").unwrap()
+}
+
+/// Everything below the group's committed offsets is stored or dead-lettered. The offsets are looked at
+/// first: what is settled later must not excuse what was committed too early.
+#[track_caller]
+fn assert_committed_is_settled(world: &World) {
+    let committed = world.committed();
+    let stored = world.stored().ids();
+    let letters: HashSet<(i32, i64)> = world
+        .dead_letters()
+        .iter()
+        .map(crate::harness::DeadLetter::source)
+        .collect();
+    for entry in world.ledger.entries() {
+        let committed = committed.get(&entry.partition).copied().flatten();
+        let is_committed = committed.is_some_and(|committed| entry.offset < committed);
+        let id = entry.content.message_id();
+        assert!(
+            !is_committed
+                || id.is_some_and(|id| stored.contains(&id))
+                || letters.contains(&(entry.partition, entry.offset)),
+            "partition {} is committed up to {committed:?}, but offset {} is nowhere",
+            entry.partition,
+            entry.offset
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! mongod killed, or frozen, under load: redirected or held back, as configured, and all is settled
+//! when it is back.
+
+use super::{
+    OUTAGE, assert_one_outage, dead_lettered, is_available, quick_to_notice, settled, stored,
+    wait_for_more_stored,
+};
+use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World};
+
+const PARTITIONS: i32 = 2;
+const PER_SECOND: u64 = 200;
+/// What the writers may have in hand when mongod goes: of these alone it may be unknown whether they
+/// were stored.
+const IN_HAND: usize = 8 * 100;
+const REASON: &str = "mongodb_unavailable";
+
+#[derive(Debug, Clone, Copy)]
+enum Away {
+    Killed,
+    Frozen,
+}
+
+impl Away {
+    fn begin(self, mongod: &OwnServers) {
+        mongod.signal(
+            "mongodb",
+            match self {
+                Self::Killed => Signal::Kill,
+                Self::Frozen => Signal::Stop,
+            },
+        );
+    }
+
+    fn end(self, mongod: &OwnServers) {
+        match self {
+            Self::Killed => mongod.restart(),
+            Self::Frozen => mongod.signal("mongodb", Signal::Cont),
+        }
+    }
+}
+
+#[test]
+fn messages_are_redirected_while_mongod_is_dead() {
+    redirects("faults-dead-redirect", Away::Killed);
+}
+
+#[test]
+fn messages_are_redirected_while_mongod_is_frozen() {
+    redirects("faults-frozen-redirect", Away::Frozen);
+}
+
+#[test]
+fn messages_wait_while_mongod_is_dead() {
+    waits("faults-dead-wait", Away::Killed);
+}
+
+#[test]
+fn messages_wait_while_mongod_is_frozen() {
+    waits("faults-frozen-wait", Away::Frozen);
+}
+
+#[test]
+fn a_short_outage_is_ridden_out_by_the_attempts() {
+    let mongod = OwnServers::start("faults-short-outage", Only::Mongodb);
+    let world = World::on(mongod.servers(), PARTITIONS);
+    let mut worker = world.worker().start();
+    let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
+    wait_for_more_stored(&mut worker, 200.0);
+    mongod.signal("mongodb", Signal::Kill);
+    worker.wait_until("an insert is tried again", OUTAGE, |metrics| {
+        metrics.sum("consumer_mongodb_retries_total") >= 1.0
+    });
+    mongod.restart();
+    wait_for_more_stored(&mut worker, 200.0);
+    load.stop();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    world.check();
+}
+
+/// `on_unavailable: dead_letter`, the default.
+fn redirects(instance: &str, away: Away) {
+    let mongod = OwnServers::start(instance, Only::Mongodb);
+    let world = World::on(mongod.servers(), PARTITIONS);
+    let mut worker = quick_to_notice(&world).start();
+    let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
+    wait_for_more_stored(&mut worker, 200.0);
+
+    away.begin(&mongod);
+    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+        !is_available(metrics)
+    });
+    assert_away(&mut worker);
+    worker.wait_until("messages are redirected", OUTAGE, |metrics| {
+        dead_lettered(metrics, REASON) >= 1000.0
+    });
+    assert_away(&mut worker);
+    assert_eq!(worker.get("/health").0, 200);
+
+    away.end(&mongod);
+    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_ready();
+    wait_for_more_stored(&mut worker, 500.0);
+    let produced = load.stop();
+    world.wait_committed_to_end(MINUTE);
+    let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
+        settled(metrics) >= as_f64(produced)
+    });
+    worker.stop();
+
+    let redirected = assert_one_outage(&worker);
+    let report = world.check_allowing(&[REASON]);
+    assert_eq!(Ok(redirected), i64::try_from(report.dead_lettered));
+    assert_eq!(world.dead_letters().len(), report.dead_lettered);
+    assert!(report.both <= IN_HAND, "{report:?}");
+    let replayed = metrics.sum("consumer_messages_replayed_total");
+    let ends = stored(&metrics) + replayed + dead_lettered(&metrics, REASON);
+    assert_eq!(ends, as_f64(produced), "each settled once");
+}
+
+/// `on_unavailable: pause`.
+fn waits(instance: &str, away: Away) {
+    let mongod = OwnServers::start(instance, Only::Mongodb);
+    let world = World::on(mongod.servers(), PARTITIONS);
+    let mut worker = quick_to_notice(&world)
+        .set("mongodb.on_unavailable", "pause")
+        .start();
+    let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
+    wait_for_more_stored(&mut worker, 200.0);
+
+    away.begin(&mongod);
+    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+        !is_available(metrics)
+    });
+    assert_away(&mut worker);
+    let metrics = worker.wait_until("consumption is paused", OUTAGE, |metrics| {
+        metrics.sum("consumer_paused") == 1.0
+    });
+    let consumed = metrics.sum("consumer_messages_consumed_total");
+    let beyond = load.sent() + 1000;
+    worker.wait_for("much more is produced", OUTAGE, |_| {
+        (load.sent() >= beyond).then_some(())
+    });
+    let metrics = worker.metrics();
+    assert_eq!(
+        metrics.sum("consumer_messages_consumed_total"),
+        consumed,
+        "nothing is taken while paused"
+    );
+    assert_eq!(worker.get("/health").0, 200);
+    assert_eq!(world.members(), 1);
+
+    away.end(&mongod);
+    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_ready();
+    wait_for_more_stored(&mut worker, 500.0);
+    load.stop();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+
+    assert_eq!(assert_one_outage(&worker), 0);
+    let report = world.check();
+    assert_eq!(report.stored, world.ledger.len());
+}
+
+/// What the outside sees while MongoDB is away.
+#[track_caller]
+fn assert_away(worker: &mut Worker) {
+    assert_eq!(worker.get("/ready").0, 503);
+    assert_eq!(worker.get("/health").0, 200);
+    let metrics = worker.metrics();
+    assert!(!is_available(&metrics));
+    let target = [("target", "mongodb")];
+    assert_eq!(
+        metrics.get("consumer_active_connections", &target),
+        Some(0.0)
+    );
+}
+
+fn as_f64(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}

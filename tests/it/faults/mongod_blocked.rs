@@ -1,0 +1,47 @@
+//! mongod is healthy, but takes no writes for longer than the group allows between two polls.
+
+use bson::doc;
+use mongodb::sync::Client;
+
+use super::{OUTAGE, wait_for_more_stored};
+use crate::harness::{Background, MINUTE, Only, OwnServers, World};
+
+#[test]
+fn writes_that_are_blocked_for_longer_than_the_poll_interval_cost_nothing() {
+    const POLL_INTERVAL_MS: &str = "10000";
+    const BEYOND_IT_SECONDS: f64 = 15.0;
+    let mongod = OwnServers::start("faults-blocked", Only::Mongodb);
+    let world = World::on(mongod.servers(), 2);
+    let mut worker = world
+        .worker()
+        .consumer_property("max.poll.interval.ms", POLL_INTERVAL_MS)
+        .consumer_property("session.timeout.ms", "6000")
+        .start();
+    let load = Background::start(&world, 0, 200, 2);
+    wait_for_more_stored(&mut worker, 200.0);
+
+    let admin = Client::with_uri_str(&world.servers.mongodb).unwrap();
+    let admin = admin.database("admin");
+    admin
+        .run_command(doc! { "fsync": 1, "lock": true })
+        .run()
+        .unwrap();
+    worker.wait_until("writes hang for longer than that", OUTAGE, |metrics| {
+        metrics.sum("consumer_oldest_in_flight_seconds") > BEYOND_IT_SECONDS
+    });
+    assert_eq!(worker.get("/health").0, 200);
+    assert_eq!(world.members(), 1);
+    admin.run_command(doc! { "fsyncUnlock": 1 }).run().unwrap();
+
+    let metrics = wait_for_more_stored(&mut worker, 500.0);
+    assert_eq!(metrics.sum("consumer_poll_interval_exceeded_total"), 0.0);
+    for event in ["revoke", "lost"] {
+        let count = metrics.get("consumer_rebalances_total", &[("event", event)]);
+        assert_eq!(count, Some(0.0), "{event}");
+    }
+    load.stop();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    worker.assert_no_errors();
+    world.check();
+}

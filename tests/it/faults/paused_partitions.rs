@@ -1,0 +1,54 @@
+//! A partition that is revoked while consumption pauses, and comes back.
+
+use bson::doc;
+
+use crate::harness::{MINUTE, Metrics, Producer, World};
+
+#[test]
+fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back() {
+    comes_back("cooperative-sticky");
+}
+
+#[test]
+fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back_in_an_eager_group() {
+    comes_back("range");
+}
+
+fn comes_back(assignor: &str) {
+    let world = World::new(2);
+    Producer::new(&world).fill(0..600, 2);
+    let setup = world
+        .worker()
+        .consumer_property("partition.assignment.strategy", assignor)
+        .consumer_property("session.timeout.ms", "6000")
+        .consumer_property("heartbeat.interval.ms", "500")
+        .set("consumer.batch_size", 5)
+        .set("consumer.writer_threads", 1);
+    let slow = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 2000 },
+    );
+    let mut first = setup.start();
+    first.wait_until("pressure makes it pause", MINUTE, |metrics| {
+        has_partitions(metrics, 2.0) && metrics.sum("consumer_paused") == 1.0
+    });
+    let mut second = setup.start();
+    second.wait_until("the other one has its share", MINUTE, |metrics| {
+        has_partitions(metrics, 1.0)
+    });
+    first.wait_until("one partition has left", MINUTE, |metrics| {
+        has_partitions(metrics, 1.0)
+    });
+    second.stop();
+    first.wait_until("it is back", MINUTE, |metrics| has_partitions(metrics, 2.0));
+    drop(slow);
+    world.wait_committed_to_end(MINUTE);
+    first.stop();
+    first.assert_no_errors();
+    second.assert_no_errors();
+    assert_eq!(world.check().stored, 600);
+}
+
+fn has_partitions(metrics: &Metrics, count: f64) -> bool {
+    metrics.sum("consumer_assigned_partitions") == count
+}
