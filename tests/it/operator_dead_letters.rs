@@ -13,10 +13,8 @@ use crate::operator_audit::audit;
 const UNAVAILABLE: &str = "mongodb_unavailable";
 
 fn command(world: &World, arguments: &str) -> WorkerSetup {
-    arguments.split(' ').fold(
-        world.worker().argument("dead-letters"),
-        |setup, argument| setup.argument(argument),
-    )
+    let command = world.worker().argument("dead-letters");
+    arguments.split(' ').fold(command, WorkerSetup::argument)
 }
 
 #[track_caller]
