@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Each module of the crate, and what it may import of it.
 const MAY_KNOW: [(&str, &[&str]); 8] = [
-    ("cli", &[]),
+    // Only for words, such as the reasons.
+    ("cli", &["core"]),
     (
         "commands",
         &[

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A partition of the topic that this process reads; there is one such topic a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub i32);
 
 /// A place in a partition. As a position (committable, committed, start) it is the *next* offset to
@@ -36,6 +36,13 @@ pub struct RecordId {
     pub partition: Partition,
     pub epoch: Epoch,
     pub offset: Offset,
+}
+
+/// As the bare number: lists of partitions stand in log lines.
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl fmt::Display for Partition {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::partition::RecordId;
+use super::partition::{Offset, Partition, RecordId};
 
 /// The record's own time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,19 @@ pub enum Timestamp {
     NotAvailable,
     CreateTime(i64),
     LogAppendTime(i64),
+}
+
+impl Timestamp {
+    /// The instant, where there is one that the calendar knows.
+    #[must_use]
+    pub fn instant(self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::NotAvailable => None,
+            Self::CreateTime(millis) | Self::LogAppendTime(millis) => {
+                jiff::Timestamp::from_millisecond(millis).ok()
+            }
+        }
+    }
 }
 
 /// The original headers, carried without a look inside: names and values may be any bytes.
@@ -36,6 +49,17 @@ impl fmt::Debug for OpaqueHeaders {
     }
 }
 
+/// What a record that comes back from its dead letter was in the consumed topic: its own dead letter,
+/// should it fail again, tells of that place, not of the dead letter topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replay {
+    pub partition: Partition,
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+    /// How often it was replayed before.
+    pub replay_count: u32,
+}
+
 /// One record of a [`Batch`], whose buffer holds its key and value. `None` and empty differ: Kafka
 /// tells them apart, and so does a dead letter.
 #[derive(Debug)]
@@ -43,6 +67,8 @@ pub struct Record {
     pub id: RecordId,
     pub timestamp: Timestamp,
     pub headers: Option<OpaqueHeaders>,
+    /// Boxed, since all but a few records have none.
+    pub replay: Option<Box<Replay>>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
 }
@@ -56,6 +82,15 @@ impl Record {
             .flatten()
             .map(ExactSizeIterator::len)
             .sum()
+    }
+
+    /// Where it stands, or stood first, in the consumed topic.
+    #[must_use]
+    pub fn source(&self) -> (Partition, Offset) {
+        match &self.replay {
+            None => (self.id.partition, self.id.offset),
+            Some(replay) => (replay.partition, replay.offset),
+        }
     }
 }
 
@@ -102,9 +137,25 @@ impl Batch {
             id,
             timestamp,
             headers,
+            replay: None,
             key,
             value,
         });
+    }
+
+    /// The same for a record that comes back from its dead letter, which is at `id`.
+    pub fn push_replay(
+        &mut self,
+        id: RecordId,
+        replay: Replay,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OpaqueHeaders>,
+    ) {
+        self.push(id, replay.timestamp, key, value, headers);
+        if let Some(record) = self.records.last_mut() {
+            record.replay = Some(Box::new(replay));
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) -> Range<usize> {

@@ -11,9 +11,10 @@ use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::context::{GroupContext, GroupEvents, question_timeout};
-use super::settings;
+use super::{headers, settings};
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::assignment::Assignment;
+use crate::core::dead_letter::Provenance;
 use crate::core::offsets::Commit;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::{OpaqueHeaders, Timestamp};
@@ -125,6 +126,12 @@ impl KafkaConsumer {
         self.consumer
             .assignment()
             .is_ok_and(|assignment| assignment.count() > 0)
+    }
+
+    /// Lets librdkafka say what it has to say, such as why a connection failed. For a consumer that has
+    /// not subscribed: nothing else can come then.
+    pub fn serve_log(&self) {
+        while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 
     /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
@@ -244,7 +251,11 @@ impl Trouble {
     }
 }
 
-impl Taken<'_> {
+impl<'a> Taken<'a> {
+    pub(super) fn new(message: BorrowedMessage<'a>) -> Self {
+        Self(message)
+    }
+
     #[must_use]
     pub fn partition(&self) -> Partition {
         Partition(self.0.partition())
@@ -280,6 +291,18 @@ impl Taken<'_> {
         self.0
             .headers()
             .map(|headers| OpaqueHeaders::new(headers.detach()))
+    }
+
+    /// Each header's name and value, in their order; `None` for one whose name isn't UTF-8: the client
+    /// lets us neither read its name nor its value.
+    pub fn each_header(&self) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
+        self.0.headers().into_iter().flat_map(headers::each)
+    }
+
+    /// What the record says of itself, if it is a dead letter.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance<'_> {
+        Provenance::of(self.each_header().flatten())
     }
 }
 

@@ -38,6 +38,14 @@ fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     rebuilt.flatten().unwrap_or_else(|| original.clone())
 }
 
+/// Each header on its own, so that one that can't be looked at hides no other.
+pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
+    (0..headers.count()).map(|index| {
+        let header = quietly(|| headers.try_get(index)).flatten()?;
+        Some((header.key, header.value))
+    })
+}
+
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
@@ -108,5 +116,33 @@ mod tests {
             names_and_values(&joined),
             vec![("dlq.reason".to_owned(), Some(b"x".to_vec()))]
         );
+    }
+
+    /// Stands for a record whose second header has a name that isn't UTF-8, as the client reads it.
+    struct Foreign;
+
+    impl Headers for Foreign {
+        fn count(&self) -> usize {
+            3
+        }
+
+        fn try_get(&self, index: usize) -> Option<Header<'_, &[u8]>> {
+            let name = [&b"trace"[..], b"\xff", b"dlq.reason"][index];
+            Some(Header {
+                key: std::str::from_utf8(name).unwrap(),
+                value: Some(b"1"),
+            })
+        }
+    }
+
+    #[test]
+    fn a_header_that_can_not_be_looked_at_hides_no_other() {
+        let seen: Vec<_> = each(&Foreign).collect();
+        let expected = [
+            Some(("trace", Some(&b"1"[..]))),
+            None,
+            Some(("dlq.reason", Some(&b"1"[..]))),
+        ];
+        assert_eq!(seen, expected);
     }
 }

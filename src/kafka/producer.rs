@@ -59,12 +59,35 @@ impl DeadLetterProducer {
     /// # Errors
     /// When librdkafka refuses a property.
     pub fn new(config: &Config, events: &Arc<dyn DeliveryEvents>) -> KafkaResult<Self> {
-        let topic: Arc<str> = config.kafka.dead_letter_topic.as_str().into();
+        let omits_oversized_values = settings::omits_oversized_values(config);
+        let topic = &config.kafka.dead_letter_topic;
+        Self::to(config, topic, omits_oversized_values, events)
+    }
+
+    /// One that publishes dead letters, whole, to another topic.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a property.
+    pub fn to_topic(
+        config: &Config,
+        topic: &str,
+        events: &Arc<dyn DeliveryEvents>,
+    ) -> KafkaResult<Self> {
+        Self::to(config, topic, false, events)
+    }
+
+    fn to(
+        config: &Config,
+        topic: &str,
+        omits_oversized_values: bool,
+        events: &Arc<dyn DeliveryEvents>,
+    ) -> KafkaResult<Self> {
+        let topic: Arc<str> = topic.into();
         let slot = Arc::new(OnceLock::new());
         let context = || DeliveryContext {
             topic: Arc::clone(&topic),
             events: Arc::clone(events),
-            omits_oversized_values: settings::omits_oversized_values(config),
+            omits_oversized_values,
             alone: Arc::clone(&slot),
         };
         let alone: Producer = settings::solo_producer(config).create_with_context(context())?;

@@ -44,6 +44,23 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
     settings
 }
 
+/// For a reader outside of the worker's group: what makes a member of it is left out.
+pub(super) fn reader(config: &Config, group: &str) -> ClientConfig {
+    let mut settings = consumer(config);
+    for name in [
+        "group.protocol",
+        "group.remote.assignor",
+        "group.instance.id",
+    ] {
+        settings.remove(name);
+    }
+    settings
+        .set("group.id", group)
+        .set("enable.partition.eof", "true")
+        .set("statistics.interval.ms", "0");
+    settings
+}
+
 pub(super) fn producer(config: &Config) -> ClientConfig {
     let mut settings = client(config);
     settings

@@ -9,7 +9,9 @@ use bson::{RawDocument, RawDocumentBuf, doc};
 use log::warn;
 use mongodb::IndexModel;
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::results::CollectionType;
 use mongodb::sync::{Client, Collection};
 
@@ -202,7 +204,13 @@ impl MongoDbHandler {
             .collect::<Vec<_>>();
         let filter = doc! { "_id": { "$in": &ids } };
         let look = || -> Result<HashMap<String, RawDocumentBuf>, Error> {
-            let cursor = self.collection.find(filter).max_time(LOOK_TIMEOUT).run()?;
+            let cursor = self
+                .collection
+                .find(filter)
+                // Whatever the URI prefers: a secondary may not have it yet.
+                .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                .max_time(LOOK_TIMEOUT)
+                .run()?;
             cursor
                 .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
                 .collect()

@@ -13,7 +13,7 @@ use super::messages::{
     CommitAnswer, CommitRequest, Outcome, Revoke, Settlement, ToCommitter, Weight,
 };
 use crate::core::offsets::{Commit, OffsetTracker};
-use crate::core::partition::Partition;
+use crate::core::partition::{Offset, Partition};
 use crate::kafka::{CommitProblem, KafkaError};
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
@@ -42,6 +42,9 @@ struct State {
     /// A request is out and not answered.
     is_committing: bool,
     revoke: Option<Revoking>,
+    /// Up to where each partition could be read when Kafka last said so.
+    readable: Vec<(Partition, Offset)>,
+    shown: Instant,
     warnings: RateLimited,
 }
 
@@ -64,6 +67,8 @@ impl Committer {
             last_request: Instant::now(),
             is_committing: false,
             revoke: None,
+            readable: Vec::new(),
+            shown: Instant::now(),
             warnings: RateLimited::default(),
         }
         .run()
@@ -93,7 +98,9 @@ impl State {
                 default(TICK) => {}
             }
             let now = Instant::now();
-            self.show_age();
+            if now.duration_since(self.shown) >= TICK {
+                self.show(now);
+            }
             self.go_on_revoking(now);
             if self.is_due(now) {
                 self.ask_commit(now);
@@ -130,16 +137,7 @@ impl State {
                     self.tracker.reached(partition, epoch, position);
                 }
             }
-            ToCommitter::Readable(readable) => {
-                for (partition, end) in readable {
-                    if let Some(committable) = self.tracker.committable(partition) {
-                        let lag = i64::try_from(end.since(committable)).unwrap_or(i64::MAX);
-                        self.committer
-                            .metrics
-                            .set_lag(&self.committer.topic, partition.0, lag);
-                    }
-                }
-            }
+            ToCommitter::Readable(readable) => self.readable = readable,
             ToCommitter::Revoke(request) => {
                 self.revoke = Some(Revoking {
                     request,
@@ -183,10 +181,16 @@ impl State {
         self.committer.metrics.set_in_flight_bytes(now.bytes);
     }
 
-    fn show_age(&self) {
-        self.committer
-            .metrics
-            .set_oldest_in_flight_since(self.tracker.oldest_in_flight());
+    fn show(&mut self, now: Instant) {
+        self.shown = now;
+        let Committer { metrics, topic, .. } = &self.committer;
+        metrics.set_oldest_in_flight_since(self.tracker.oldest_in_flight());
+        for &(partition, end) in &self.readable {
+            if let Some(committable) = self.tracker.committable(partition) {
+                let lag = i64::try_from(end.since(committable)).unwrap_or(i64::MAX);
+                metrics.set_lag(topic, partition.0, lag);
+            }
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {

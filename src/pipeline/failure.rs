@@ -21,6 +21,9 @@ pub enum Failure {
     /// Exit code 4.
     #[error("MongoDB refused us: {0}")]
     MongoDbRefused(String),
+    /// Exit code 4: a command that can do nothing without it.
+    #[error("MongoDB could not be reached: {0}")]
+    MongoDbUnreachable(String),
 }
 
 impl Failure {
@@ -30,7 +33,7 @@ impl Failure {
             Self::Running(_) => 1,
             Self::Configuration(_) | Self::Setting(_) => 2,
             Self::KafkaUnreachable(_) => 3,
-            Self::MongoDbRefused(_) => 4,
+            Self::MongoDbRefused(_) | Self::MongoDbUnreachable(_) => 4,
         })
     }
 }

@@ -16,6 +16,8 @@ use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 pub struct Gate {
     availability: Mutex<Availability>,
     on_unavailable: OnUnavailable,
+    /// What the log says that an outage means.
+    what_now: &'static str,
     redirected: AtomicU64,
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
@@ -32,9 +34,30 @@ impl Gate {
         Self {
             availability: Mutex::new(Availability::new(reconnect_interval)),
             on_unavailable,
+            what_now: match on_unavailable {
+                OnUnavailable::DeadLetter => {
+                    "messages are redirected to the dead letter topic until it is back"
+                }
+                OnUnavailable::Pause => "messages wait, and consumption pauses, until it is back",
+            },
             redirected: AtomicU64::new(0),
             metrics,
             health,
+        }
+    }
+
+    /// For one that doesn't wait: it stops at the first outage.
+    #[must_use]
+    pub fn stopping(metrics: Arc<MetricsCollector>, health: Arc<Health>) -> Self {
+        Self {
+            what_now: "stopping",
+            // No probe is due before the end.
+            ..Self::new(
+                Duration::from_secs(86_400),
+                OnUnavailable::Pause,
+                metrics,
+                health,
+            )
         }
     }
 
@@ -67,11 +90,7 @@ impl Gate {
     pub fn failed(&self, why: &str) {
         if self.lock().failed(Instant::now()) {
             self.show(false);
-            let what_now = match self.on_unavailable {
-                OnUnavailable::DeadLetter => "messages are redirected to the dead letter topic",
-                OnUnavailable::Pause => "messages wait, and consumption pauses",
-            };
-            error!("MongoDB is unavailable: {what_now} until it is back: {why}");
+            error!("MongoDB is unavailable: {}: {why}", self.what_now);
         }
     }
 

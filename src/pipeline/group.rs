@@ -54,6 +54,7 @@ impl GroupEvents for Group {
     fn assigned(&self, assigned: &[Assigned]) {
         self.tell(ToCommitter::Assigned(assigned.to_vec()));
         self.metrics.increment_rebalances(RebalanceEvent::Assign);
+        self.health.set_topic_exists(true);
         self.show_assignment(&self.assignment.partitions());
     }
 
@@ -82,7 +83,7 @@ impl GroupEvents for Group {
         }));
         match drained.recv_deadline(commit_until + Duration::from_secs(1)) {
             Ok(()) => {
-                info!(partitions:? = partitions_left, millis:? = started.elapsed().as_millis();
+                info!(partitions:? = partitions_left, millis = started.elapsed().as_millis();
                 "revoked: drained and committed");
             }
             Err(RecvTimeoutError::Timeout) => {

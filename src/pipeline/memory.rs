@@ -41,7 +41,7 @@ pub fn report(config: &Config) {
     let limit = LIMIT_FILES
         .iter()
         .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
-    info!(mib = worst >> 20, limit_mib:? = limit.map(|limit| limit >> 20); "memory in the worst case");
+    info!(mib = worst >> 20, limit_mib = limit.map(|limit| limit >> 20); "memory in the worst case");
     if limit.is_some_and(|limit| limit < worst) {
         warn!(
             "the container allows less memory than this configuration may take: lower \

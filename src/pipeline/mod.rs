@@ -6,7 +6,10 @@
 //!            └─→ committer ←── settlements      committer → Kafka
 //! ```
 
+mod assembly;
 mod committer;
+mod data_consumer;
+mod delivery;
 mod failure;
 mod gate;
 mod group;
@@ -15,12 +18,14 @@ mod memory;
 mod messages;
 mod poller;
 mod reading;
-mod settling;
+mod replay;
+mod signals;
 mod stop;
 mod supervisor;
 mod threads;
 mod watch;
 mod writer;
 
+pub use data_consumer::DataConsumer;
 pub use failure::Failure;
-pub use supervisor::DataConsumer;
+pub use replay::{ReplayRequest, ReplayTally, replay};

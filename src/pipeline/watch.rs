@@ -22,7 +22,8 @@ pub struct Attempts {
     pub first_delay: Duration,
 }
 
-/// Asks for the topic until a broker answers. `None` when the stop came first.
+/// Asks for the topic until a broker answers; does `meanwhile` after each failure. `None` when the stop
+/// came first.
 ///
 /// # Errors
 /// When the attempts are used up.
@@ -30,6 +31,7 @@ pub fn reach_kafka(
     consumer: &KafkaConsumer,
     attempts: Attempts,
     stop: &StopSignal,
+    meanwhile: impl Fn(),
 ) -> Result<Option<TopicState>, Failure> {
     let mut delays = delays(attempts.first_delay);
     let mut attempt = 1;
@@ -38,6 +40,7 @@ pub fn reach_kafka(
             Ok(state) => return Ok(Some(state)),
             Err(error) => error,
         };
+        meanwhile();
         if attempt >= attempts.count {
             return Err(Failure::KafkaUnreachable(format!(
                 "{error} ({attempt} attempts)"
@@ -71,7 +74,7 @@ impl KafkaWatch {
             let Some(consumer) = self.consumer.upgrade() else {
                 break;
             };
-            if reach_kafka(&consumer, self.attempts, &self.stop)?.is_some() {
+            if reach_kafka(&consumer, self.attempts, &self.stop, || {})?.is_some() {
                 info!("Kafka can be reached again");
             }
         }

@@ -186,7 +186,7 @@ impl<'a> Settling<'a> {
                     if let InsertOutcome::Failed(failure) = &outcome
                         && failure.judgement == Judgement::Server
                     {
-                        debug!(code:? = failure.code; "an insert failed: {}", failure.message);
+                        debug!(code = failure.code; "an insert failed: {}", failure.message);
                         self.give_up_if_stopping()?;
                     }
                     plan.inserted(outcome);
@@ -201,7 +201,7 @@ impl<'a> Settling<'a> {
                     context.metrics.increment_mongodb_retries();
                     let delay = delays.next_backoff().unwrap_or(LONGEST_BACKOFF);
                     warn!(attempt = plan.attempts(), records = plan.pending().len(),
-                        millis:? = delay.as_millis(); "MongoDB failed, the batch is tried again");
+                        millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
                     self.wait(delay, &mut plan)?;
                     plan.backed_off();
                 }
@@ -448,11 +448,12 @@ impl<'a> Settling<'a> {
         let Some(suppressed) = self.context.rejection_log.admit(Instant::now()) else {
             return;
         };
+        let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
         warn!(
-            topic = self.context.origin.topic, partition = record.id.partition.0,
-            offset = record.id.offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
-            field = rejection.field.as_deref().unwrap_or(""), code = rejection.code.unwrap_or(0), suppressed;
+            topic = self.context.origin.topic, partition = partition.0,
+            offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
+            field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"
         );
     }

@@ -6,6 +6,8 @@ mod crashes;
 mod faults;
 mod harness;
 mod metrics;
+mod operator_audit;
+mod operator_dead_letters;
 mod positions;
 mod rebalancing;
 mod refusals;

@@ -28,9 +28,9 @@ fn the_specified_metrics_are_there_and_tell_the_truth() {
     producer.send_now(Message::refused("{", "invalid_json"));
     let mut worker = world.worker().start();
     worker.wait_until("all is settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 101.0
+        metrics.sum("consumer_messages_processed_total") == 101
             && metrics.count("consumer_lag") == 2
-            && metrics.sum("consumer_offset_commit_time_seconds_count") >= 1.0
+            && metrics.sum("consumer_offset_commit_time_seconds_count") >= 1
     });
     world.wait_committed_to_end(SHORT);
     let answer = worker.request("GET", "/metrics");
@@ -58,39 +58,40 @@ fn the_specified_metrics_are_there_and_tell_the_truth() {
             "{name} has buckets"
         );
         assert!(
-            metrics.get(&format!("{name}_count"), &[]).unwrap() >= 1.0,
+            metrics.get(&format!("{name}_count"), &[]).unwrap() >= 1,
             "{name} was observed"
         );
     }
     for target in ["kafka", "mongodb"] {
         let connected = metrics.get("consumer_active_connections", &[("target", target)]);
-        assert_eq!(connected, Some(1.0), "{target}");
+        assert_eq!(connected, Some(1), "{target}");
     }
     assert_eq!(
         metrics.sum("consumer_processing_time_seconds_count"),
-        101.0,
+        101,
         "each message once"
     );
-    assert_eq!(metrics.sum("consumer_batch_size_sum"), 101.0);
+    assert_eq!(metrics.sum("consumer_batch_size_sum"), 101);
     let invalid = [("reason", "invalid_json")];
     assert_eq!(
         metrics.get("consumer_processing_errors_total", &invalid),
-        Some(1.0)
+        Some(1)
     );
-    assert_eq!(metrics.sum("consumer_processing_errors_total"), 1.0);
+    assert_eq!(metrics.sum("consumer_processing_errors_total"), 1);
     for partition in ["0", "1"] {
         let labels = [("topic", world.topic.as_str()), ("partition", partition)];
-        assert_eq!(metrics.get("consumer_lag", &labels), Some(0.0));
+        assert_eq!(metrics.get("consumer_lag", &labels), Some(0));
         let committed = world.committed()[&partition.parse().unwrap()].unwrap();
         assert_eq!(
             metrics.get("consumer_committed_offset", &labels),
-            Some(committed as f64)
+            Some(committed)
         );
     }
-    assert_eq!(metrics.sum("consumer_in_flight_messages"), 0.0);
-    assert_eq!(metrics.sum("consumer_in_flight_bytes"), 0.0);
-    assert_eq!(metrics.sum("consumer_oldest_in_flight_seconds"), 0.0);
-    assert!(metrics.sum("process_resident_memory_bytes") > 0.0);
+    assert_eq!(metrics.sum("consumer_in_flight_messages"), 0);
+    assert_eq!(metrics.sum("consumer_in_flight_bytes"), 0);
+    let oldest = metrics.float("consumer_oldest_in_flight_seconds").unwrap();
+    assert!(oldest.abs() < f64::EPSILON, "nothing is {oldest} s old");
+    assert!(metrics.sum("process_resident_memory_bytes") > 0);
     worker.stop();
     world.check();
 }
@@ -146,10 +147,7 @@ fn hundreds_of_stalled_clients_hinder_neither_the_work_nor_the_answers() {
     producer.fill(0..5000, 2);
     world.wait_committed_to_end(SHORT);
     assert_eq!(worker.get("/health").0, 200);
-    assert_eq!(
-        worker.metrics().sum("consumer_messages_stored_total"),
-        5000.0
-    );
+    assert_eq!(worker.metrics().sum("consumer_messages_stored_total"), 5000);
     drop(clients);
     assert!(worker.is_ready());
     worker.stop();

@@ -8,23 +8,23 @@ const PARTITIONS: i32 = 6;
 fn join_and_leave(world: &World, setup: &WorkerSetup) {
     let load = Background::start(world, 0, 2000, PARTITIONS);
     let mut first = setup.start();
-    wait_for_partitions(&mut first, 6.0);
-    let mut replayed = 0.0;
+    wait_for_partitions(&mut first, 6);
+    let mut replayed = 0;
     for round in 1..=3 {
         let mut second = setup.start();
-        wait_for_partitions(&mut second, 3.0);
-        wait_for_partitions(&mut first, 3.0);
+        wait_for_partitions(&mut second, 3);
+        wait_for_partitions(&mut first, 3);
         let metrics = second.wait_until("the second does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500.0
+            metrics.sum("consumer_messages_stored_total") >= 500
         });
         replayed += metrics.sum("consumer_messages_replayed_total");
         second.stop();
         second.assert_no_errors();
-        wait_for_partitions(&mut first, 6.0);
+        wait_for_partitions(&mut first, 6);
         let stored = first.metrics().sum("consumer_messages_stored_total");
         let what = format!("the first goes on after round {round}");
         first.wait_until(&what, MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= stored + 500.0
+            metrics.sum("consumer_messages_stored_total") >= stored + 500
         });
     }
     let sent = load.stop();
@@ -33,11 +33,11 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
     first.stop();
     first.assert_no_errors();
     let report = world.check();
-    assert_eq!(report.stored as u64, sent);
-    assert_eq!(replayed, 0.0, "what is handed over is committed");
+    assert_eq!(report.stored, sent);
+    assert_eq!(replayed, 0, "what is handed over is committed");
 }
 
-fn wait_for_partitions(worker: &mut Worker, count: f64) {
+fn wait_for_partitions(worker: &mut Worker, count: i64) {
     let what = format!("it has {count} partitions");
     worker.wait_until(&what, MINUTE, |metrics| {
         metrics.sum("consumer_assigned_partitions") == count
@@ -84,19 +84,19 @@ fn a_static_member_comes_back_to_its_partitions() {
         .clone()
         .consumer_property("group.instance.id", "stays")
         .start();
-    wait_for_partitions(&mut stays, 6.0);
+    wait_for_partitions(&mut stays, 6);
     let restarted = setup.consumer_property("group.instance.id", "restarted");
     let mut worker = restarted.start();
-    wait_for_partitions(&mut worker, 3.0);
-    wait_for_partitions(&mut stays, 3.0);
+    wait_for_partitions(&mut worker, 3);
+    wait_for_partitions(&mut stays, 3);
     let before = stays.metrics().sum("consumer_rebalances_total");
     for _ in 0..2 {
         worker.stop();
         worker.assert_no_errors();
         worker = restarted.start();
-        wait_for_partitions(&mut worker, 3.0);
+        wait_for_partitions(&mut worker, 3);
         worker.wait_until("it does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500.0
+            metrics.sum("consumer_messages_stored_total") >= 500
         });
     }
     let sent = load.stop();
@@ -107,7 +107,7 @@ fn a_static_member_comes_back_to_its_partitions() {
         worker.stop();
         worker.assert_no_errors();
     }
-    assert_eq!(world.check().stored as u64, sent);
+    assert_eq!(world.check().stored, sent);
 }
 
 #[test]
@@ -115,13 +115,13 @@ fn partitions_that_are_added_later_are_read_from_their_beginning() {
     let world = World::new(1);
     let load = Background::start(&world, 0, 200, 1);
     let mut worker = world.worker().start();
-    wait_for_partitions(&mut worker, 1.0);
+    wait_for_partitions(&mut worker, 1);
     world.admin.add_partitions(&world.topic, 4);
     let more = Background::start(&world, 1_000_000, 200, 4);
-    wait_for_partitions(&mut worker, 4.0);
+    wait_for_partitions(&mut worker, 4);
     let sent = load.stop() + more.stop();
     world.wait_committed_to_end(MINUTE);
     worker.stop();
     worker.assert_no_errors();
-    assert_eq!(world.check().stored as u64, sent);
+    assert_eq!(world.check().stored, sent);
 }

@@ -1,12 +1,10 @@
 //! Servers that can't be reached or won't have us: which end the process finds.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
-use bson::doc;
 use mongodb::options::TimeseriesOptions;
 
-use crate::harness::{MINUTE, Producer, Servers, World};
+use crate::harness::{Producer, Servers, World};
 
 #[test]
 fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
@@ -107,25 +105,6 @@ fn a_wrong_password_exits_with_4_and_dead_letters_nothing() {
     let finished = world.worker().set("mongodb.uri", uri).run();
     assert_eq!(finished.code, Some(4), "{}", finished.errors);
     assert_eq!(world.dead_letters().len(), 0);
-}
-
-#[test]
-fn a_right_that_is_taken_away_while_running_exits_with_4_and_loses_nothing() {
-    let world = World::new(1);
-    let producer = Producer::new(&world);
-    producer.fill(0..10, 1);
-    let mut worker = world.worker().start();
-    world.wait_committed_to_end(MINUTE);
-    let refuse = doc! { "failCommands": ["insert"], "errorCode": 13 };
-    let fail_point = world.fail_point("alwaysOn", refuse);
-    producer.fill(10..20, 1);
-    assert_eq!(worker.wait_exit(Duration::from_secs(40)).code(), Some(4));
-    assert_eq!(world.committed()[&0], Some(10));
-    drop(fail_point);
-    let mut worker = world.worker().start();
-    world.wait_committed_to_end(MINUTE);
-    worker.stop();
-    assert_eq!(world.check().stored, 20);
 }
 
 #[test]

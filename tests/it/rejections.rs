@@ -69,32 +69,30 @@ fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let refused = refused();
-    let count = refused.len();
-    let mut number = 0;
-    for message in refused {
+    let count = i64::try_from(refused.len()).unwrap();
+    for (number, message) in (0..).zip(refused) {
         producer.send(message.partition(0));
         producer.send(producer.numbered(number, 1, 0));
-        number += 1;
     }
     producer.flush();
     let mut worker = world.worker().start();
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 2.0 * count as f64
+        metrics.sum("consumer_messages_processed_total") == 2 * count
     });
     world.wait_committed_to_end(SHORT);
-    let reasons = |metric: &str| metrics.sum(metric) as usize;
-    assert_eq!(reasons("consumer_dead_letters_total"), count);
-    assert_eq!(reasons("consumer_processing_errors_total"), count);
+    assert_eq!(metrics.sum("consumer_dead_letters_total"), count);
+    assert_eq!(metrics.sum("consumer_processing_errors_total"), count);
     let by_number = metrics.get(
         "consumer_processing_errors_total",
         &[("reason", "unsupported_number")],
     );
-    assert_eq!(by_number, Some(4.0));
+    assert_eq!(by_number, Some(4));
     worker.stop();
     worker.assert_no_errors();
     let report = world.check();
     assert_eq!((report.stored, report.dead_lettered), (count, count));
-    assert_eq!(world.dead_letters().len(), count, "each once");
+    let letters = i64::try_from(world.dead_letters().len()).unwrap();
+    assert_eq!(letters, count, "each once");
 }
 
 #[test]
@@ -240,4 +238,33 @@ fn a_rejection_is_logged_without_the_payload() {
     for line in worker.log() {
         assert!(!line.raw.contains("private"), "{}", line.raw);
     }
+}
+
+/// 500 bytes that no codec shortens, others for each number.
+fn noise(number: u32) -> Vec<u8> {
+    let mut state = number;
+    let noise = std::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0] | 0x80
+    });
+    noise.take(500).collect()
+}
+
+#[test]
+fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
+    let world = World::new(1);
+    let small = [("max.message.bytes", "20000")];
+    world
+        .admin
+        .create_topic(&world.dead_letter_topic, 1, &small);
+    let producer = Producer::new(&world);
+    for number in 0..2000 {
+        producer.send(Message::refused(noise(number), "invalid_json"));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 2000);
 }

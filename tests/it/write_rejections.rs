@@ -108,10 +108,10 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     worker.assert_no_errors();
     world.check();
     assert_eq!(world.stored().count(), 2);
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 2.0);
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 2);
     assert_eq!(
         metrics.get("consumer_dead_letters_total", &[("reason", "id_conflict")]),
-        Some(6.0)
+        Some(6)
     );
 }
 

@@ -49,12 +49,12 @@ impl Background {
     }
 
     /// How many were sent until now.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    pub fn sent(&self) -> i64 {
+        i64::try_from(self.sent.load(Ordering::Relaxed)).unwrap()
     }
 
     /// Ends the load; how many messages it was, all acknowledged.
-    pub fn stop(mut self) -> u64 {
+    pub fn stop(mut self) -> i64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
         self.sent()

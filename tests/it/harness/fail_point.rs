@@ -42,11 +42,6 @@ impl FailPoint {
         );
     }
 
-    /// No fault any more, while the turn is kept.
-    pub fn off(&self) {
-        self.configure(doc! { "configureFailPoint": "failCommand", "mode": "off" });
-    }
-
     fn configure(&self, command: Document) {
         self.client
             .database("admin")

@@ -24,13 +24,13 @@ pub struct Ledger {
     entries: Mutex<Vec<Entry>>,
 }
 
-/// Where the records ended, once all is as it must be.
+/// Where the records ended, once all is as it must be. Counts are of the type of offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
-    pub stored: usize,
-    pub dead_lettered: usize,
+    pub stored: i64,
+    pub dead_lettered: i64,
     /// Counted in both of the above: allowed where an outage left the answer to a write open.
-    pub both: usize,
+    pub both: i64,
 }
 
 /// The most faults that a failed check shows.
@@ -41,8 +41,8 @@ impl Ledger {
         self.entries.lock().unwrap().push(entry);
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.lock().unwrap().len()
+    pub fn len(&self) -> i64 {
+        i64::try_from(self.entries.lock().unwrap().len()).unwrap()
     }
 
     /// A copy of all entries.
@@ -147,7 +147,7 @@ fn check_one(
                 (true, true) => report.both += 1,
                 _ => {}
             }
-            report.dead_lettered += usize::from(!reasons.is_empty());
+            report.dead_lettered += i64::from(!reasons.is_empty());
         }
         Fate::DeadLettered(reason) | Fate::Conflict(reason) => {
             if reasons.is_empty() || reasons.iter().any(|found| *found != reason) {

@@ -20,14 +20,20 @@ impl Metrics {
         &self.samples
     }
 
-    /// The sum over all labels of a counter or gauge; 0 if there is no sample.
-    pub fn sum(&self, name: &str) -> f64 {
-        self.find(name, &[]).sum()
+    /// The sum over all labels of a counter or gauge of whole numbers, or of a histogram's `…_count`
+    /// and `…_sum`; 0 if there is no sample.
+    pub fn sum(&self, name: &str) -> i64 {
+        whole(self.find(name, &[]).sum())
     }
 
-    /// A counter or gauge, or a histogram's `…_count` and `…_sum`, with these labels among its own.
-    pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        self.find(name, labels).next()
+    /// The one with these labels among its own.
+    pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<i64> {
+        self.find(name, labels).next().map(whole)
+    }
+
+    /// A gauge of any number.
+    pub fn float(&self, name: &str) -> Option<f64> {
+        self.find(name, &[]).next()
     }
 
     /// How many samples a name has.
@@ -49,6 +55,11 @@ impl Metrics {
                 Value::Histogram(_) | Value::Summary(_) => None,
             })
     }
+}
+
+/// Prometheus has floating-point numbers only.
+fn whole(value: f64) -> i64 {
+    format!("{value:.0}").parse().unwrap()
 }
 
 impl fmt::Display for Metrics {

@@ -24,8 +24,6 @@ pub use admin::Admin;
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;
-pub use fail_point::FailPoint;
-pub use ledger::{Ledger, Report};
 pub use log::LogLine;
 pub use metrics::Metrics;
 pub use own_servers::{Only, OwnServers};

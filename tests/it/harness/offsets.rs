@@ -6,6 +6,8 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::waiting;
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a partition holds.
@@ -27,6 +29,8 @@ impl Observer {
             .set("bootstrap.servers", kafka)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
+            // The end of the log, not that of the last transaction that is through.
+            .set("isolation.level", "read_uncommitted")
             .create()
             .unwrap();
         Self { consumer }
@@ -37,13 +41,16 @@ impl Observer {
         ends_of(&self.consumer, topic)
     }
 
-    /// The group's committed offset of each partition.
+    /// The group's committed offset of each partition; the group's coordinator may still be about to
+    /// find its place.
     pub fn committed(&self, topic: &str) -> BTreeMap<i32, Option<i64>> {
         let mut list = TopicPartitionList::new();
         for partition in partitions_of(&self.consumer, topic) {
             list.add_partition(topic, partition);
         }
-        let committed = self.consumer.committed_offsets(list, TIMEOUT).unwrap();
+        let committed = waiting::until("the coordinator answers", TIMEOUT, || {
+            self.consumer.committed_offsets(list.clone(), TIMEOUT).ok()
+        });
         committed
             .elements()
             .iter()
@@ -78,7 +85,12 @@ fn partitions_of(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
         .topics()
         .iter()
         .filter(|found| found.name() == topic)
-        .flat_map(|found| found.partitions().iter().map(|partition| partition.id()))
+        .flat_map(|found| {
+            found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id)
+        })
         .collect()
 }
 

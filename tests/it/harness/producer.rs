@@ -65,6 +65,10 @@ impl Producer {
     }
 
     /// Queues one record; [`flush`](Self::flush) waits for all of them.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "most messages are made for their sending"
+    )]
     pub fn send(&self, message: Message) {
         let value = message.content.value();
         let headers = message

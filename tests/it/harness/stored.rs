@@ -17,8 +17,9 @@ impl Stored {
         }
     }
 
-    pub fn count(&self) -> u64 {
-        self.collection.count_documents(doc! {}).run().unwrap()
+    pub fn count(&self) -> i64 {
+        let count = self.collection.count_documents(doc! {}).run().unwrap();
+        i64::try_from(count).unwrap()
     }
 
     /// All documents by `_id`.

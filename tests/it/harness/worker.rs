@@ -52,6 +52,10 @@ impl WorkerSetup {
     }
 
     /// Any environment variable.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a value is a number as often as a text"
+    )]
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.insert(name.to_owned(), value.to_string());
@@ -145,15 +149,14 @@ impl WorkerSetup {
     }
 
     fn free_files(&self) -> (PathBuf, PathBuf) {
-        (1..)
-            .map(|number| {
-                (
-                    self.directory.join(format!("worker-{number}.log")),
-                    self.directory.join(format!("worker-{number}.out")),
-                )
-            })
-            .find(|(log, _)| !log.exists())
-            .unwrap()
+        let mut number = 1;
+        loop {
+            let log = self.directory.join(format!("worker-{number}.log"));
+            if !log.exists() {
+                return (log.clone(), log.with_extension("out"));
+            }
+            number += 1;
+        }
     }
 }
 

@@ -48,7 +48,8 @@ impl DeliveryEvents for DeliveryReports {
     }
 }
 
-fn weight_of(ticket: &Ticket) -> Weight {
+/// What a dead letter's record weighs.
+pub fn weight_of(ticket: &Ticket) -> Weight {
     Weight {
         messages: 1,
         bytes: ticket.bytes,

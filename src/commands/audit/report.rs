@@ -1,0 +1,259 @@
+//! What an audit found.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::commands::output::{Counts as Lines, printable};
+use crate::core::partition::{Offset, Partition};
+
+/// The most characters of a `message_id` that are printed.
+const ID_CHARACTERS: usize = 100;
+
+/// Where one message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Stored,
+    DeadLettered {
+        reason: String,
+        value_omitted: bool,
+    },
+    /// Stored, and in the dead letter topic: after a replay, or where a crash repeated one of them.
+    Both,
+    /// In neither place yet; the group hasn't come past it.
+    Pending,
+    /// In neither place.
+    Missing,
+    /// Another document is under its `_id`, and it is not dead-lettered.
+    Altered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProblemKind {
+    Missing,
+    Altered,
+}
+
+/// One message that is missing or altered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub kind: ProblemKind,
+    pub partition: Partition,
+    pub offset: Offset,
+    pub message_id: Option<String>,
+    pub cause: String,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub stored: u64,
+    pub dead_lettered: BTreeMap<String, u64>,
+    /// Of the dead-lettered ones.
+    pub without_value: u64,
+    pub both: u64,
+    pub pending: u64,
+    pub missing: u64,
+    pub altered: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Report {
+    topic: String,
+    limit: usize,
+    counts: Counts,
+    problems: Vec<Problem>,
+}
+
+impl Counts {
+    pub(super) fn checked(&self) -> u64 {
+        let dead_lettered: u64 = self.dead_lettered.values().sum();
+        self.stored + dead_lettered + self.both + self.pending + self.missing + self.altered
+    }
+}
+
+impl Report {
+    pub(super) fn new(topic: &str, limit: usize) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            limit,
+            counts: Counts::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whether nothing is missing or altered.
+    pub(super) fn is_good(&self) -> bool {
+        self.counts.missing == 0 && self.counts.altered == 0
+    }
+
+    /// Counts a verdict; `problem` describes the message, if it is to be named.
+    pub(super) fn note(&mut self, verdict: Verdict, problem: impl FnOnce(ProblemKind) -> Problem) {
+        let counts = &mut self.counts;
+        let kind = match verdict {
+            Verdict::Stored => return counts.stored += 1,
+            Verdict::DeadLettered {
+                reason,
+                value_omitted,
+            } => {
+                counts.without_value += u64::from(value_omitted);
+                return *counts.dead_lettered.entry(reason).or_default() += 1;
+            }
+            Verdict::Both => return counts.both += 1,
+            Verdict::Pending => return counts.pending += 1,
+            Verdict::Missing => {
+                counts.missing += 1;
+                ProblemKind::Missing
+            }
+            Verdict::Altered => {
+                counts.altered += 1;
+                ProblemKind::Altered
+            }
+        };
+        if self.problems.len() < self.limit {
+            self.problems.push(problem(kind));
+        }
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let counts = &self.counts;
+        let mut lines = Lines::default();
+        lines.row(
+            &format!("messages of `{}` checked", self.topic),
+            counts.checked(),
+        );
+        lines.row("  stored", counts.stored);
+        let dead_lettered: u64 = counts.dead_lettered.values().sum();
+        lines.row("  dead-lettered", dead_lettered);
+        for (reason, count) in &counts.dead_lettered {
+            lines.row(&format!("    {}", printable(reason.as_bytes(), 30)), *count);
+        }
+        if counts.without_value > 0 {
+            lines.row("    of these, without their value", counts.without_value);
+        }
+        lines.row("  stored, and dead-lettered too", counts.both);
+        lines.row("  pending: not processed yet", counts.pending);
+        lines.row("  missing", counts.missing);
+        lines.row("  altered", counts.altered);
+        for problem in &self.problems {
+            lines.line(&problem.to_text());
+        }
+        let bad = counts.missing + counts.altered;
+        let unnamed = bad - u64::try_from(self.problems.len()).unwrap_or(bad).min(bad);
+        if unnamed > 0 {
+            lines.line(&format!(
+                "… and {unnamed} more; `--limit-report N` names more of them"
+            ));
+        }
+        lines.line(if self.is_good() {
+            "nothing is missing, nothing is altered"
+        } else {
+            "NOT all is where it must be"
+        });
+        lines.into_text()
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        let counts = &self.counts;
+        let problems = self.problems.iter().map(Problem::to_json);
+        let report = json!({
+            "topic": self.topic,
+            "ok": self.is_good(),
+            "checked": counts.checked(),
+            "stored": counts.stored,
+            "dead_lettered": counts.dead_lettered.values().sum::<u64>(),
+            "dead_lettered_by_reason": counts.dead_lettered,
+            "dead_lettered_without_value": counts.without_value,
+            "both": counts.both,
+            "pending": counts.pending,
+            "missing": counts.missing,
+            "altered": counts.altered,
+            "problems": problems.collect::<Vec<_>>(),
+        });
+        format!("{report}\n")
+    }
+}
+
+impl ProblemKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Altered => "altered",
+        }
+    }
+}
+
+impl Problem {
+    fn to_text(&self) -> String {
+        let id = self.message_id.as_ref().map_or_else(
+            || "none".to_owned(),
+            |id| format!("`{}`", printable(id.as_bytes(), ID_CHARACTERS)),
+        );
+        format!(
+            "{}: partition {}, offset {}, message_id {id}: {}",
+            self.kind.as_str(),
+            self.partition,
+            self.offset,
+            self.cause
+        )
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "kind": self.kind.as_str(),
+            "partition": self.partition.0,
+            "offset": self.offset.0,
+            "message_id": self.message_id,
+            "cause": self.cause,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(kind: ProblemKind) -> Problem {
+        Problem {
+            kind,
+            partition: Partition(1),
+            offset: Offset(7),
+            message_id: Some("a\u{1b}b".to_owned()),
+            cause: "is neither stored nor dead-lettered".to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_message_is_counted_once_and_the_first_problems_are_named() {
+        let mut report = Report::new("data-topic", 1);
+        for verdict in [
+            Verdict::Stored,
+            Verdict::Both,
+            Verdict::Pending,
+            Verdict::DeadLettered {
+                reason: "invalid_json".to_owned(),
+                value_omitted: true,
+            },
+        ] {
+            report.note(verdict, problem);
+        }
+        assert!(report.is_good());
+        report.note(Verdict::Missing, problem);
+        report.note(Verdict::Altered, problem);
+        assert!(!report.is_good());
+        assert_eq!(report.counts().checked(), 6);
+        let text = report.to_text();
+        assert!(
+            text.contains("missing: partition 1, offset 7, message_id `a\\u{1b}b`"),
+            "{text}"
+        );
+        assert!(text.contains("and 1 more"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(json["dead_lettered_by_reason"]["invalid_json"], 1);
+        assert_eq!(json["dead_lettered_without_value"], 1);
+        assert_eq!(json["problems"].as_array().unwrap().len(), 1);
+    }
+}

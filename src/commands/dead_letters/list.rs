@@ -1,0 +1,301 @@
+//! `dead-letters list`: how many there are, by reason, topic and partition.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::cli::ListDeadLetters;
+use crate::commands::output::{self, Progress, printable};
+use crate::commands::{reader_of, unreachable_kafka};
+use crate::config::Config;
+use crate::core::dead_letter::Provenance;
+use crate::core::partition::Partition;
+use crate::core::rejection::Reason;
+use crate::kafka::{Next, Ranges, TopicReader};
+use crate::pipeline::Failure;
+
+/// How often the progress is looked at while nothing comes.
+const SLICE: Duration = Duration::from_millis(200);
+/// A record is written a little after it failed, and a broker's clock may differ.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
+/// The most characters of a foreign reason or topic that are printed.
+const NAME_CHARACTERS: usize = 60;
+
+pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), Failure> {
+    let filter = Filter::new(arguments, Timestamp::now());
+    let topic = &config.kafka.dead_letter_topic;
+    let mut reader = reader_of(config, topic)?;
+    let ranges = ranges(&reader, topic, filter.since)?;
+    let all: u64 = ranges
+        .values()
+        .map(|range| range.end.since(range.start))
+        .sum();
+    reader.read(&ranges).map_err(unreachable_kafka)?;
+    let mut groups = Groups::default();
+    let mut progress = Progress::new();
+    let mut read: u64 = 0;
+    loop {
+        progress.show(|| format!("read {read} of {all} dead letters"));
+        match reader.next(SLICE).map_err(unreachable_kafka)? {
+            Next::Record(letter) => {
+                read += 1;
+                let provenance = letter.provenance();
+                let failed_at = provenance.failed_at.or(letter.timestamp().instant());
+                if filter.admits(&provenance, failed_at) {
+                    groups.add(&provenance, failed_at);
+                }
+            }
+            Next::Nothing => {}
+            Next::End => break,
+        }
+    }
+    drop(progress);
+    let text = if arguments.json {
+        groups.to_json(topic)
+    } else {
+        groups.to_text()
+    };
+    output::print(text.as_bytes())
+}
+
+fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result<Ranges, Failure> {
+    let Some(bounds) = reader.bounds().map_err(unreachable_kafka)? else {
+        output::tell(&format!("there is no dead letter topic `{topic}` yet"));
+        return Ok(Ranges::new());
+    };
+    let starts = match since {
+        None => None,
+        Some(since) => {
+            let partitions: Vec<Partition> = bounds.keys().copied().collect();
+            let from = since.checked_sub(CLOCKS).unwrap_or(Timestamp::MIN);
+            let found = reader.offsets_at(&partitions, from.as_millisecond());
+            Some(found.map_err(unreachable_kafka)?)
+        }
+    };
+    let ranges = bounds.into_iter().map(|(partition, bounds)| {
+        let start = match &starts {
+            None => bounds.earliest,
+            // Where there is no such record, there is none to count.
+            Some(starts) => starts.get(&partition).copied().unwrap_or(bounds.latest),
+        };
+        (partition, start..bounds.latest)
+    });
+    Ok(ranges.collect())
+}
+
+/// What is asked for.
+struct Filter<'a> {
+    reason: Option<&'static str>,
+    topic: Option<&'a str>,
+    partition: Option<Partition>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(arguments: &'a ListDeadLetters, now: Timestamp) -> Self {
+        Self {
+            reason: arguments.reason.map(Reason::as_str),
+            topic: arguments.topic.as_deref(),
+            partition: arguments.partition.map(Partition),
+            since: arguments.since.map(|moment| moment.at(now)),
+            until: arguments.until.map(|moment| moment.at(now)),
+        }
+    }
+
+    fn admits(&self, letter: &Provenance<'_>, failed_at: Option<Timestamp>) -> bool {
+        self.reason
+            .is_none_or(|reason| letter.reason == Some(reason))
+            && self.topic.is_none_or(|topic| letter.topic == Some(topic))
+            && self
+                .partition
+                .is_none_or(|partition| letter.partition == Some(partition))
+            && self
+                .since
+                .is_none_or(|since| failed_at.is_some_and(|at| at >= since))
+            && self
+                .until
+                .is_none_or(|until| failed_at.is_some_and(|at| at < until))
+    }
+}
+
+/// Foreign records have none of these.
+type Key = (Option<String>, Option<String>, Option<Partition>);
+
+#[derive(Default)]
+struct Groups(BTreeMap<Key, Group>);
+
+#[derive(Default)]
+struct Group {
+    count: u64,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Groups {
+    fn add(&mut self, letter: &Provenance<'_>, failed_at: Option<Timestamp>) {
+        let key = (
+            letter.reason.map(str::to_owned),
+            letter.topic.map(str::to_owned),
+            letter.partition,
+        );
+        let group = self.0.entry(key).or_default();
+        group.count += 1;
+        let Some(at) = failed_at else {
+            return;
+        };
+        group.first = Some(group.first.map_or(at, |first| first.min(at)));
+        group.last = Some(group.last.map_or(at, |last| last.max(at)));
+    }
+
+    fn total(&self) -> u64 {
+        self.0.values().map(|group| group.count).sum()
+    }
+
+    fn to_text(&self) -> String {
+        let headings = [
+            "reason",
+            "topic",
+            "partition",
+            "count",
+            "first failed",
+            "last failed",
+        ];
+        let mut rows = vec![headings.map(str::to_owned)];
+        rows.extend(self.0.iter().map(|((reason, topic, partition), group)| {
+            [
+                name(reason.as_deref()),
+                name(topic.as_deref()),
+                partition.map_or_else(nothing, |partition| partition.to_string()),
+                group.count.to_string(),
+                group.first.map_or_else(nothing, seconds),
+                group.last.map_or_else(nothing, seconds),
+            ]
+        }));
+        let widths: Vec<usize> = (0..headings.len())
+            .map(|column| {
+                let width = |row: &[String; 6]| row[column].chars().count();
+                rows.iter().map(width).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in &rows {
+            let mut line = String::new();
+            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                // Numbers end below each other.
+                let _ = match column {
+                    2 | 3 => write!(line, "{cell:>width$}  "),
+                    _ => write!(line, "{cell:<width$}  "),
+                };
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{} dead letters", self.total());
+        text
+    }
+
+    fn to_json(&self, topic: &str) -> String {
+        let groups = self.0.iter().map(|((reason, topic, partition), group)| {
+            json!({
+                "reason": reason,
+                "topic": topic,
+                "partition": partition.map(|partition| partition.0),
+                "count": group.count,
+                "first_failed_at": group.first.map(millis),
+                "last_failed_at": group.last.map(millis),
+            })
+        });
+        let groups: Vec<_> = groups.collect();
+        let list = json!({
+            "dead_letter_topic": topic,
+            "count": self.total(),
+            "groups": groups,
+        });
+        format!("{list}\n")
+    }
+}
+
+fn name(text: Option<&str>) -> String {
+    text.map_or_else(nothing, |text| printable(text.as_bytes(), NAME_CHARACTERS))
+}
+
+fn nothing() -> String {
+    "-".to_owned()
+}
+
+fn seconds(timestamp: Timestamp) -> String {
+    format!("{timestamp:.0}")
+}
+
+fn millis(timestamp: Timestamp) -> String {
+    format!("{timestamp:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter<'a>(reason: &'a str, topic: &'a str, partition: i32) -> Provenance<'a> {
+        Provenance {
+            reason: Some(reason),
+            topic: Some(topic),
+            partition: Some(Partition(partition)),
+            ..Provenance::of(std::iter::empty())
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_counted_in_groups_with_their_times() {
+        let at = |second: i64| Timestamp::from_second(second).ok();
+        let mut groups = Groups::default();
+        groups.add(&letter("invalid_json", "data-topic", 10), at(7));
+        groups.add(&letter("invalid_json", "data-topic", 10), at(5));
+        groups.add(&letter("id_conflict", "data-topic", 2), at(6));
+        groups.add(&Provenance::of(std::iter::empty()), None);
+        let expected = "\
+reason        topic       partition  count  first failed          last failed
+-             -                   -      1  -                     -
+id_conflict   data-topic          2      1  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z
+invalid_json  data-topic         10      2  1970-01-01T00:00:05Z  1970-01-01T00:00:07Z
+4 dead letters
+";
+        assert_eq!(groups.to_text(), expected);
+        let json: serde_json::Value = serde_json::from_str(&groups.to_json("d")).unwrap();
+        assert_eq!(json["count"], 4);
+        assert_eq!(
+            json["groups"][2]["last_failed_at"],
+            "1970-01-01T00:00:07.000Z"
+        );
+    }
+
+    #[test]
+    fn a_filter_admits_what_has_all_that_is_asked_for() {
+        let at = |second: i64| Timestamp::from_second(second).ok();
+        let filter = Filter {
+            reason: Some("invalid_json"),
+            topic: Some("data-topic"),
+            partition: Some(Partition(1)),
+            since: at(10),
+            until: at(20),
+        };
+        let right = letter("invalid_json", "data-topic", 1);
+        assert!(filter.admits(&right, at(10)));
+        for (letter, failed_at) in [
+            (letter("id_conflict", "data-topic", 1), at(10)),
+            (letter("invalid_json", "other", 1), at(10)),
+            (letter("invalid_json", "data-topic", 2), at(10)),
+            (right, at(9)),
+            (right, at(20)),
+            (right, None),
+        ] {
+            assert!(
+                !filter.admits(&letter, failed_at),
+                "{letter:?}, {failed_at:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! `dead-letters`: looking at the dead letter topic, and bringing home what is in it.
+
+mod list;
+mod replay;
+mod show;
+
+use crate::cli::DeadLetters;
+use crate::config::Config;
+use crate::pipeline::Failure;
+
+pub(super) fn execute(config: &Config, command: DeadLetters) -> Result<(), Failure> {
+    match command {
+        DeadLetters::List(arguments) => list::list(config, &arguments),
+        DeadLetters::Show(arguments) => show::show(config, &arguments),
+        DeadLetters::Replay(arguments) => replay::replay(config, arguments),
+    }
+}

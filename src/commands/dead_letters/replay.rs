@@ -1,0 +1,111 @@
+//! `dead-letters replay`: what is asked of it, and what it says.
+
+use jiff::Timestamp;
+
+use crate::cli::ReplayDeadLetters;
+use crate::commands::output::{self, Counts, Progress};
+use crate::commands::{reader_of, unreachable_kafka};
+use crate::config::Config;
+use crate::core::dead_letter::Selection;
+use crate::pipeline::{Failure, ReplayRequest, ReplayTally, replay as replay_dead_letters};
+
+pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<(), Failure> {
+    if let Some(to) = &arguments.to {
+        check_target(config, to)?;
+    }
+    let since = arguments.since.map(|moment| moment.at(Timestamp::now()));
+    let request = ReplayRequest {
+        selection: Selection {
+            topic: config.kafka.topic.clone(),
+            reason: arguments.reason,
+            since,
+            max_replays: arguments.max_replays,
+        },
+        limit: arguments.limit,
+        from_beginning: arguments.from_beginning,
+        to: arguments.to,
+        dry_run: arguments.dry_run,
+    };
+    let mut progress = Progress::new();
+    let (tally, result) = replay_dead_letters(config, &request, &mut |tally| {
+        progress.show(|| line(&request, tally));
+    });
+    drop(progress);
+    output::print(summary(&request, &tally).as_bytes())?;
+    result
+}
+
+/// A topic that is missing would be noticed only after the first record has been tried for long.
+fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
+    if to == config.kafka.dead_letter_topic {
+        return Err(Failure::Setting(format!(
+            "`--to {to}` is the dead letter topic itself: name another one"
+        )));
+    }
+    let reader = reader_of(config, to)?;
+    match reader.bounds().map_err(unreachable_kafka)? {
+        Some(_) => Ok(()),
+        None => Err(Failure::Setting(format!(
+            "`--to {to}`: there is no such topic: create it first"
+        ))),
+    }
+}
+
+fn line(request: &ReplayRequest, tally: &ReplayTally) -> String {
+    let read = format!("read {} of {} dead letters", tally.read, tally.to_read);
+    if request.dry_run {
+        format!("{read}, {} to be replayed", tally.taken)
+    } else {
+        format!("{read}, replayed {} of {}", tally.settled(), tally.taken)
+    }
+}
+
+fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
+    let mut counts = Counts::default();
+    let reason = request.selection.reason;
+    if request.dry_run {
+        counts.row(&format!("{reason}: to be replayed"), tally.taken);
+    } else {
+        counts.row(&format!("{reason}: taken"), tally.taken);
+        if let Some(to) = &request.to {
+            counts.row(&format!("  published to `{to}`"), tally.published);
+        } else {
+            counts.row("  stored in MongoDB", tally.stored);
+            counts.row("  already there, the same", tally.already_there);
+            let again: u64 = tally.dead_lettered.values().sum();
+            counts.row("  dead-lettered again", again);
+            for (reason, count) in &tally.dead_lettered {
+                counts.row(&format!("    {reason}"), *count);
+            }
+        }
+        let open = tally.taken.saturating_sub(tally.settled());
+        if open > 0 {
+            counts.row("  not settled: left for the next run", open);
+        }
+    }
+    let max_replays = request.selection.max_replays;
+    counts.row(
+        &format!("left: replayed {max_replays} times or more"),
+        tally.replayed_enough,
+    );
+    for (name, count) in [
+        ("left: without their value", tally.without_value),
+        ("left: older than --since", tally.older),
+        ("left: of other topics", tally.other_topics),
+    ] {
+        if count > 0 {
+            counts.row(name, count);
+        }
+    }
+    counts.row("left: other reasons", tally.other_reasons);
+    if tally.is_limited {
+        counts.line("the limit was reached: there are more");
+    }
+    if tally.is_interrupted {
+        counts.line("interrupted: the same command goes on where this one stopped");
+    }
+    if tally.replayed_enough + tally.older > 0 && !request.dry_run {
+        counts.line("what was left is passed over: `--from-beginning` takes it up again");
+    }
+    counts.into_text()
+}

@@ -1,0 +1,113 @@
+//! `dead-letters show`: one dead letter, whole or in a preview.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cli::ShowDeadLetter;
+use crate::commands::output::{self, printable};
+use crate::commands::{reader_of, unreachable_kafka};
+use crate::config::Config;
+use crate::core::partition::{Offset, Partition};
+use crate::core::record::Timestamp;
+use crate::kafka::{Next, Ranges, Taken};
+use crate::pipeline::Failure;
+
+const SLICE: Duration = Duration::from_secs(1);
+/// The most characters of each that are shown.
+const HEADER_CHARACTERS: usize = 1000;
+const KEY_CHARACTERS: usize = 1000;
+const VALUE_CHARACTERS: usize = 4000;
+
+pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Failure> {
+    let topic = &config.kafka.dead_letter_topic;
+    let partition = Partition(arguments.partition);
+    let offset = Offset(arguments.offset);
+    let mut reader = reader_of(config, topic)?;
+    let bounds = reader.bounds().map_err(unreachable_kafka)?;
+    let bounds = bounds
+        .ok_or_else(|| Failure::Running(format!("there is no dead letter topic `{topic}`")))?;
+    let bounds = bounds.get(&partition).ok_or_else(|| {
+        Failure::Running(format!(
+            "the dead letter topic has no partition {partition}"
+        ))
+    })?;
+    if !(bounds.earliest..bounds.latest).contains(&offset) {
+        return Err(Failure::Running(format!(
+            "partition {partition} of `{topic}` has no offset {offset}: what is left begins at {}, \
+             and ends before {}",
+            bounds.earliest, bounds.latest
+        )));
+    }
+    let range = Ranges::from([(partition, offset..offset.next())]);
+    reader.read(&range).map_err(unreachable_kafka)?;
+    loop {
+        match reader.next(SLICE).map_err(unreachable_kafka)? {
+            Next::Record(letter) => {
+                return if arguments.raw {
+                    output::print(letter.value().unwrap_or_default())
+                } else {
+                    output::print(text(topic, &letter).as_bytes())
+                };
+            }
+            Next::Nothing => {}
+            Next::End => {
+                return Err(Failure::Running(format!(
+                    "there is no record at offset {offset} of partition {partition} of `{topic}`"
+                )));
+            }
+        }
+    }
+}
+
+fn text(topic: &str, letter: &Taken<'_>) -> String {
+    let mut text = format!(
+        "{topic}, partition {}, offset {}",
+        letter.partition(),
+        letter.offset()
+    );
+    if let Some(written_at) = letter.timestamp().instant() {
+        let _ = write!(text, ", written {written_at:.3}");
+    }
+    text.push_str("\n\nheaders\n");
+    let headers: Vec<(String, String)> = letter.each_header().map(shown).collect();
+    if headers.is_empty() {
+        text.push_str("  none\n");
+    }
+    let width = headers
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (name, value) in &headers {
+        let _ = writeln!(text, "  {name:<width$}  {value}");
+    }
+    if let Timestamp::CreateTime(_) | Timestamp::LogAppendTime(_) = letter.provenance().timestamp
+        && let Some(original) = letter.provenance().timestamp.instant()
+    {
+        let _ = writeln!(text, "\nthe original is of {original:.3}");
+    }
+    let _ = writeln!(text, "\nkey    {}", bytes(letter.key(), KEY_CHARACTERS));
+    let _ = writeln!(text, "value  {}", bytes(letter.value(), VALUE_CHARACTERS));
+    text
+}
+
+fn shown(header: Option<(&str, Option<&[u8]>)>) -> (String, String) {
+    match header {
+        Some((name, value)) => (
+            printable(name.as_bytes(), HEADER_CHARACTERS),
+            bytes(value, HEADER_CHARACTERS),
+        ),
+        None => (
+            "(a name that isn't UTF-8)".to_owned(),
+            "(not readable)".to_owned(),
+        ),
+    }
+}
+
+fn bytes(bytes: Option<&[u8]>, characters: usize) -> String {
+    match bytes {
+        None => "(none)".to_owned(),
+        Some([]) => "(empty)".to_owned(),
+        Some(bytes) => printable(bytes, characters),
+    }
+}

@@ -1,0 +1,373 @@
+//! `dead-letters` against real servers: bringing home what an outage or a fault has sent away.
+
+use std::fmt::Write as _;
+
+use bson::doc;
+
+use crate::harness::{
+    Fate, Finished, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
+    WorkerSetup, World,
+};
+use crate::operator_audit::audit;
+
+const UNAVAILABLE: &str = "mongodb_unavailable";
+
+fn command(world: &World, arguments: &str) -> WorkerSetup {
+    let command = world.worker().argument("dead-letters");
+    arguments.split(' ').fold(command, WorkerSetup::argument)
+}
+
+#[track_caller]
+fn replay(world: &World, arguments: &str) -> Finished {
+    let finished = command(world, &format!("replay {arguments}")).run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    finished
+}
+
+/// The count behind a name in the summary.
+#[track_caller]
+fn count(finished: &Finished, name: &str) -> i64 {
+    let line = finished
+        .output
+        .lines()
+        .find(|line| line.trim_start().starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("no `{name}` in {}", finished.output));
+    line.split_whitespace().last().unwrap().parse().unwrap()
+}
+
+/// A world whose first messages were redirected, and whose MongoDB is back.
+fn after_an_outage(partitions: i32, messages: u64) -> World {
+    let world = World::new(partitions);
+    // One partition: the order in which they are replayed is known.
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let producer = Producer::new(&world);
+    producer.fill(0..messages, partitions);
+    let fail_point = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert", "ping"], "errorCode": 91 },
+    );
+    let mut worker = world.worker().set("consumer.max_retries", 1).start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    drop(fail_point);
+    assert_eq!(world.stored().count(), 0);
+    world
+}
+
+#[test]
+fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
+    let own = OwnServers::start("operator-outage", Only::Mongodb);
+    let world = World::on(own.servers(), 6);
+    let producer = Producer::new(&world);
+    producer.fill(0..1000, 6);
+    let setup = world
+        .worker()
+        .set("consumer.max_retries", 2)
+        .set("consumer.retry_backoff_ms", 10)
+        .set("mongodb.reconnect_interval_ms", 500);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+
+    own.signal("mongodb", Signal::Kill);
+    producer.fill(1000..21_000, 6);
+    producer.send_now(Message::refused("{", "invalid_json"));
+    world.wait_committed_to_end(MINUTE);
+    let list = command(&world, "list --json --reason mongodb_unavailable").run();
+    assert_eq!(list.code, Some(0), "{}", list.errors);
+    let list: serde_json::Value = serde_json::from_str(&list.output).unwrap();
+    assert_eq!(list["count"], 20_000);
+    assert_eq!(list["groups"].as_array().unwrap().len(), 6);
+
+    let too_early = command(&world, "replay --reason mongodb_unavailable").run();
+    assert_eq!(too_early.code, Some(1));
+    assert!(
+        too_early.errors.contains("MongoDB is unavailable"),
+        "{}",
+        too_early.errors
+    );
+
+    own.restart();
+    worker.wait_for_log("MongoDB is available again", MINUTE);
+    let counted = replay(&world, "--reason mongodb_unavailable --dry-run");
+    assert_eq!(
+        count(&counted, "mongodb_unavailable: to be replayed"),
+        20_000
+    );
+    // Beside the running worker.
+    producer.fill(21_000..22_000, 6);
+    let finished = replay(&world, "--reason mongodb_unavailable");
+    assert_eq!(count(&finished, "stored in MongoDB"), 20_000);
+    assert_eq!(count(&finished, "left: other reasons"), 1);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+
+    let (audited, report) = audit(&world, &[]);
+    assert_eq!(audited.code, Some(0), "{}", audited.errors);
+    assert_eq!(report["stored"], 2000);
+    assert_eq!(report["both"], 20_000);
+    assert_eq!(report["dead_lettered"], 1);
+    let checked = world.check_allowing(&[UNAVAILABLE]);
+    assert_eq!((checked.stored, checked.both), (22_000, 20_000));
+
+    let again = replay(&world, "--reason mongodb_unavailable");
+    assert_eq!(
+        count(&again, "mongodb_unavailable: taken"),
+        0,
+        "it goes on where it was"
+    );
+    let again = replay(&world, "--reason mongodb_unavailable --from-beginning");
+    assert_eq!(count(&again, "already there"), 20_000);
+}
+
+#[test]
+fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
+    const COUNT: i64 = 20_000;
+    let world = after_an_outage(3, 20_000);
+    let slowly = command(&world, "replay --reason mongodb_unavailable")
+        .set("consumer.batch_size", 5)
+        .set("consumer.writer_threads", 2);
+    let stored = || world.stored().count();
+    let wait_for_more = |replay: &mut Worker, than: i64| {
+        replay.wait_for("some is stored", MINUTE, |_| {
+            (stored() > than).then_some(())
+        });
+    };
+    let mut killed = slowly.start();
+    wait_for_more(&mut killed, 2000);
+    killed.kill();
+    let after_kill = stored();
+    assert!(after_kill < COUNT, "there is something left");
+
+    let mut interrupted = slowly.start();
+    wait_for_more(&mut interrupted, after_kill);
+    interrupted.stop();
+    let after_stop = stored();
+    assert!(after_stop < COUNT, "there is something left");
+
+    let finished = replay(&world, "--reason mongodb_unavailable");
+    assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);
+    // What the killed one had stored ahead of the interrupted one: two batches at most.
+    assert!(count(&finished, "already there") <= 10);
+    assert_eq!(audit(&world, &[]).0.code, Some(0));
+    let report = world.check_allowing(&[UNAVAILABLE]);
+    assert_eq!((report.stored, report.both), (COUNT, COUNT));
+}
+
+#[test]
+fn an_outage_stops_a_replay_and_sends_nothing_back() {
+    let world = after_an_outage(1, 100);
+    let fail_point = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert"], "errorCode": 91 },
+    );
+    let finished = command(&world, "replay --reason mongodb_unavailable")
+        .set("consumer.max_retries", 2)
+        .set("consumer.retry_backoff_ms", 10)
+        .run();
+    assert_eq!(finished.code, Some(1));
+    assert!(
+        finished.errors.contains("MongoDB is unavailable"),
+        "{}",
+        finished.errors
+    );
+    assert_eq!(count(&finished, "not settled"), 100);
+    assert_eq!(world.dead_letters().len(), 100);
+    let refuse = doc! { "failCommands": ["insert"], "errorCode": 13 };
+    fail_point.set(&world.app_name, "alwaysOn", refuse);
+    let refused = command(&world, "replay --reason mongodb_unavailable").run();
+    assert_eq!(refused.code, Some(4), "{}", refused.errors);
+    drop(fail_point);
+    let finished = replay(&world, "--reason mongodb_unavailable");
+    assert_eq!(count(&finished, "stored in MongoDB"), 100);
+    world.check_allowing(&[UNAVAILABLE]);
+}
+
+#[test]
+fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
+    let world = World::new(2);
+    let validator = doc! { "name": { "$ne": "refused" } };
+    let database = world.mongodb();
+    database
+        .create_collection("messages")
+        .validator(validator)
+        .run()
+        .unwrap();
+    let value =
+        r#"{"message_id":"a","name":"refused","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#;
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 2);
+    producer.send_now(
+        Message::stored(value)
+            .fate(Fate::DeadLettered("write_rejected"))
+            .partition(1)
+            .key("the key")
+            .header("trace", Some(b"1"))
+            .header("trace", None)
+            .timestamp(1_700_000_000_123),
+    );
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let first = world.dead_letters().remove(0);
+    for replays in 1..=2 {
+        let finished = replay(&world, "--reason write_rejected --max-replays 2");
+        assert_eq!(count(&finished, "dead-lettered again"), 1);
+        let letters = world.dead_letters();
+        assert_eq!(letters.len(), 1 + replays);
+        let newest = letters
+            .iter()
+            .find(|letter| letter.header("dlq.replay_count") == replays.to_string())
+            .unwrap();
+        assert_eq!((&newest.key, &newest.value), (&first.key, &first.value));
+        assert_eq!(newest.original_headers(), first.original_headers());
+        for name in [
+            "dlq.topic",
+            "dlq.partition",
+            "dlq.offset",
+            "dlq.timestamp",
+            "dlq.timestamp_type",
+            "dlq.error_code",
+            "dlq.consumer_group",
+        ] {
+            assert_eq!(newest.header(name), first.header(name), "{name}");
+        }
+    }
+    let finished = replay(&world, "--reason write_rejected --max-replays 2");
+    assert_eq!(count(&finished, "write_rejected: taken"), 0);
+    assert_eq!(count(&finished, "left: replayed 2 times or more"), 1);
+    assert_eq!(
+        audit(&world, &[]).1["dead_lettered_by_reason"]["write_rejected"],
+        1
+    );
+
+    // The cause is removed: now it can come home.
+    let unlock = doc! { "collMod": "messages", "validator": {} };
+    database.run_command(unlock).run().unwrap();
+    let finished = replay(&world, "--reason write_rejected --from-beginning");
+    assert_eq!(count(&finished, "stored in MongoDB"), 1);
+    assert_eq!(count(&finished, "already there"), 2);
+    world.ledger.change_fate(
+        |entry| entry.content.message_id().as_deref() == Some("a"),
+        Fate::Stored,
+    );
+    world.check_allowing(&["write_rejected"]);
+}
+
+#[test]
+fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
+    let world = after_an_outage(1, 30);
+    let producer = Producer::new(&world);
+    producer.send_now(Message::refused("{", "invalid_json"));
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    for stored in [20, 30] {
+        let finished = replay(&world, "--reason mongodb_unavailable --limit 20");
+        assert_eq!(
+            finished.output.contains("the limit was reached"),
+            stored < 30
+        );
+        assert_eq!(world.stored().count(), stored);
+    }
+    let finished = replay(&world, "--reason invalid_json");
+    assert_eq!(count(&finished, "dead-lettered again"), 1);
+    assert_eq!(count(&finished, "left: other reasons"), 30);
+}
+
+#[test]
+fn dead_letters_can_be_published_again() {
+    let world = after_an_outage(1, 50);
+    let missing = command(&world, "replay --reason mongodb_unavailable --to nowhere").run();
+    assert_eq!(missing.code, Some(2), "{}", missing.errors);
+    let itself = format!(
+        "replay --reason mongodb_unavailable --to {}",
+        world.dead_letter_topic
+    );
+    assert_eq!(command(&world, &itself).run().code, Some(2));
+
+    let finished = replay(
+        &world,
+        &format!("--reason mongodb_unavailable --to {}", world.topic),
+    );
+    assert_eq!(count(&finished, "published to"), 50);
+    assert_eq!(world.bounds()[&0].end, 100);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let report = world.check_allowing(&[UNAVAILABLE]);
+    assert_eq!((report.stored, report.both), (50, 50));
+    let again = replay(
+        &world,
+        &format!("--reason mongodb_unavailable --to {}", world.topic),
+    );
+    assert_eq!(count(&again, "mongodb_unavailable: taken"), 0);
+}
+
+#[test]
+fn a_dead_letter_without_its_value_is_left() {
+    let world = World::new(1);
+    let small = [("max.message.bytes", "2000")];
+    world
+        .admin
+        .create_topic(&world.dead_letter_topic, 1, &small);
+    let mut large = String::from("not JSON: ");
+    for number in 0..2000 {
+        // No compression is to make it fit.
+        let _ = write!(large, "{:x}", number * 7_919_777 % 1_000_003);
+    }
+    Producer::new(&world).send_now(Message::refused(large, "invalid_json"));
+    let mut worker = world
+        .worker()
+        .set("kafka.dead_letter_oversize", "omit_value")
+        .start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let finished = replay(&world, "--reason invalid_json");
+    assert_eq!(count(&finished, "left: without their value"), 1);
+    assert_eq!(world.dead_letters().len(), 1);
+    let (audited, report) = audit(&world, &[]);
+    assert_eq!(audited.code, Some(0));
+    assert_eq!(report["dead_lettered_without_value"], 1);
+}
+
+#[test]
+fn a_dead_letter_can_be_looked_at() {
+    let world = World::new(1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let value = b"\xff\x00 not JSON \x1b[2J";
+    Producer::new(&world).send_now(
+        Message::refused(value, "invalid_json")
+            .key("the key")
+            .header("trace", Some(b"\x01\xfe"))
+            .header("nothing", None),
+    );
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    assert_eq!(world.dead_letters().len(), 1);
+    let shown = command(&world, "show 0 0").run();
+    assert_eq!(shown.code, Some(0), "{}", shown.errors);
+    for words in [
+        "dlq.reason",
+        "invalid_json",
+        "\\u{1}\\xfe",
+        "(none)",
+        "key    the key",
+        "value  \\xff\\u{0} not JSON \\u{1b}[2J",
+    ] {
+        assert!(shown.output.contains(words), "{words}: {}", shown.output);
+    }
+    let raw = command(&world, "show 0 0 --raw").run();
+    assert_eq!(
+        raw.output.as_bytes(),
+        String::from_utf8_lossy(value).as_bytes()
+    );
+    for (arguments, words) in [
+        ("show 0 1", "has no offset 1"),
+        ("show 9 0", "no partition 9"),
+    ] {
+        let finished = command(&world, arguments).run();
+        assert_eq!(finished.code, Some(1));
+        assert!(finished.errors.contains(words), "{}", finished.errors);
+    }
+}
