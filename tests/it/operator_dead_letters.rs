@@ -15,7 +15,7 @@ const UNAVAILABLE: &str = "mongodb_unavailable";
 fn command(world: &World, arguments: &str) -> WorkerSetup {
     arguments.split(' ').fold(
         world.worker().argument("dead-letters"),
-        |setup, argument| setup.argument(argument),
+        WorkerSetup::argument,
     )
 }
 
