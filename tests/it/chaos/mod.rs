@@ -53,6 +53,7 @@ impl Run {
         let redirects = draw::redirects(self.seed);
         let servers = ChaosServers::start();
         let world = World::on(servers.addresses(), PARTITIONS);
+        world.admin.create_topic(&world.dead_letter_topic, 3, &[]);
         let mut stage = Stage {
             crew: Crew::start(setup(&world, redirects), self.workers),
             world,

@@ -98,9 +98,10 @@ pub(super) fn ends_of(consumer: &BaseConsumer, topic: &str) -> BTreeMap<i32, Bou
     partitions_of(consumer, topic)
         .into_iter()
         .map(|partition| {
-            let (earliest, end) = consumer
-                .fetch_watermarks(topic, partition, TIMEOUT)
-                .unwrap();
+            // A topic that was just made may have no leader yet.
+            let (earliest, end) = waiting::until("the partition's leader answers", TIMEOUT, || {
+                consumer.fetch_watermarks(topic, partition, TIMEOUT).ok()
+            });
             (partition, Bounds { earliest, end })
         })
         .collect()
