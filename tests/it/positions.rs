@@ -86,21 +86,41 @@ fn a_missing_topic_is_waited_for() {
 }
 
 #[test]
+fn a_standby_is_ready() {
+    let world = World::new(1);
+    let mut first = world.worker().start();
+    first.wait_ready();
+    let mut standby = world.worker().start();
+    standby.wait_ready();
+    assert_eq!(standby.metrics().sum("consumer_assigned_partitions"), 0);
+    let (_, body) = standby.get("/ready");
+    let ready: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(ready["assigned_partitions"], serde_json::json!([]));
+    // It takes over when it is needed.
+    first.stop();
+    Producer::new(&world).fill(0..10, 1);
+    world.wait_committed_to_end(MINUTE);
+    standby.stop();
+    standby.assert_no_errors();
+    assert_eq!(world.check().stored, 10);
+}
+
+#[test]
 fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
     let world = World::bare(Servers::of_the_run());
-    let mut workers = [world.worker().start(), world.worker().start()];
-    for worker in &mut workers {
-        worker.wait_for_log("missing", SHORT);
-    }
+    let [mut first, mut standby] = [world.worker().start(), world.worker().start()];
+    first.wait_for_log("missing", SHORT);
+    standby.wait_for_log("missing", SHORT);
+    // Frozen, so that the other one has the only partition before it can join.
+    standby.signal(Signal::Stop);
     world.admin.create_topic(&world.topic, 1, &[]);
-    Producer::new(&world).fill(0..10, 1);
-    world.wait_committed_to_end(SHORT);
-    for worker in &mut workers {
-        worker.wait_ready();
+    first.wait_ready();
+    standby.signal(Signal::Cont);
+    standby.wait_ready();
+    for worker in [&mut first, &mut standby] {
         worker.stop();
         worker.assert_no_errors();
     }
-    world.check();
 }
 
 #[test]

@@ -40,17 +40,17 @@ fn a_broker_that_comes_back_is_waited_for() {
     let world = broker.world();
     let mut worker = world.worker().set("consumer.max_retries", 6).start();
     let load = Background::start(&world, 0, 200, PARTITIONS);
-    wait_for_more_stored(&mut worker, 400.0);
+    wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);
     worker.wait_for_log("Kafka could not be reached, trying again", OUTAGE);
     worker.wait_until("it shows that Kafka is away", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(0.0)
+        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(0)
     });
     assert_eq!(worker.get("/health").0, 200);
     broker.servers.restart();
-    wait_for_more_stored(&mut worker, 1000.0);
+    wait_for_more_stored(&mut worker, 1000);
     worker.wait_until("it shows that Kafka is back", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(1.0)
+        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(1)
     });
     worker.wait_ready();
     load.stop();
@@ -70,7 +70,7 @@ fn a_broker_that_stays_away_ends_the_process_with_3() {
         .set("consumer.retry_backoff_ms", 100);
     let mut worker = setup.start();
     let load = Background::start(&world, 0, 200, PARTITIONS);
-    wait_for_more_stored(&mut worker, 400.0);
+    wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);
     assert_eq!(worker.wait_exit(OUTAGE).code(), Some(3));
     worker.logged("stopped: Kafka could not be reached");
@@ -97,9 +97,9 @@ fn a_stop_ends_in_time_although_the_broker_is_frozen() {
         .set("consumer.offset_commit_interval_ms", 3_600_000);
     let mut worker = setup.start();
     Producer::new(&world).fill(0..1000, PARTITIONS);
-    wait_for_more_stored(&mut worker, 0.0);
+    wait_for_more_stored(&mut worker, 0);
     worker.wait_until("all is stored", SHORT, |metrics| {
-        super::stored(metrics) == 1000.0
+        super::stored(metrics) == 1000
     });
     broker.signal(Signal::Stop);
     worker.signal(Signal::Term);
@@ -109,7 +109,7 @@ fn a_stop_ends_in_time_although_the_broker_is_frozen() {
     broker.signal(Signal::Cont);
     let mut worker = setup.start();
     worker.wait_until("it has the partitions", MINUTE, |metrics| {
-        metrics.sum("consumer_assigned_partitions") == f64::from(PARTITIONS)
+        metrics.sum("consumer_assigned_partitions") == i64::from(PARTITIONS)
     });
     worker.stop();
     world.wait_committed_to_end(MINUTE);

@@ -147,7 +147,7 @@ fn a_group_that_may_not_commit_stops_the_worker() {
     let mut worker = world.worker().start();
     let producer = Producer::new(&world);
     producer.fill(0..PER_ROUND, PARTITIONS);
-    worker.wait_until("it works", SHORT, |metrics| settled(metrics) == 100.0);
+    worker.wait_until("it works", SHORT, |metrics| settled(metrics) == 100);
     cluster.request_errors(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 20],

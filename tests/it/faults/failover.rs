@@ -23,15 +23,15 @@ fn a_primary_that_is_killed_costs_nothing_under_majority() {
         .set("consumer.max_retries", 6)
         .start();
     let load = Background::start(&world, 0, 200, 2);
-    wait_for_more_stored(&mut worker, 400.0);
+    wait_for_more_stored(&mut worker, 400);
     assert!(!worker.has_logged(WARNING));
     for _ in 0..2 {
         let primary = primary(&world.servers);
         members.signal(&primary, Signal::Kill);
         // One member less is a majority still.
-        wait_for_more_stored(&mut worker, 1000.0);
+        wait_for_more_stored(&mut worker, 1000);
         members.restart();
-        wait_for_more_stored(&mut worker, 200.0);
+        wait_for_more_stored(&mut worker, 200);
     }
     load.stop();
     world.wait_committed_to_end(MINUTE);

@@ -42,7 +42,7 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
     producer.flush();
     let mut worker = setup.start();
     let metrics = worker.wait_until("all is settled", SHORT, |metrics| {
-        super::settled(metrics) == 100.0
+        super::settled(metrics) == 100
     });
     world.wait_committed_to_end(SHORT);
     worker.stop();
@@ -51,10 +51,10 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
         "consumer_messages_stored_total",
         "consumer_messages_replayed_total",
     ] {
-        assert_eq!(metrics.sum(name), 25.0, "{name}");
+        assert_eq!(metrics.sum(name), 25, "{name}");
     }
     for reason in ["write_rejected", "id_conflict"] {
-        assert_eq!(super::dead_lettered(&metrics, reason), 25.0, "{reason}");
+        assert_eq!(super::dead_lettered(&metrics, reason), 25, "{reason}");
     }
     world.check();
 }

@@ -34,18 +34,18 @@ fn quick_to_notice(world: &World) -> WorkerSetup {
 }
 
 fn is_available(metrics: &Metrics) -> bool {
-    metrics.sum("consumer_mongodb_available") == 1.0
+    metrics.sum("consumer_mongodb_available") == 1
 }
 
-fn settled(metrics: &Metrics) -> f64 {
+fn settled(metrics: &Metrics) -> i64 {
     metrics.sum("consumer_messages_processed_total")
 }
 
-fn stored(metrics: &Metrics) -> f64 {
+fn stored(metrics: &Metrics) -> i64 {
     metrics.sum("consumer_messages_stored_total")
 }
 
-fn dead_lettered(metrics: &Metrics, reason: &str) -> f64 {
+fn dead_lettered(metrics: &Metrics, reason: &str) -> i64 {
     metrics
         .get("consumer_dead_letters_total", &[("reason", reason)])
         .unwrap_or_default()
@@ -53,7 +53,7 @@ fn dead_lettered(metrics: &Metrics, reason: &str) -> f64 {
 
 /// Waits until so many messages more are stored than now.
 #[track_caller]
-fn wait_for_more_stored(worker: &mut Worker, more: f64) -> Metrics {
+fn wait_for_more_stored(worker: &mut Worker, more: i64) -> Metrics {
     let before = stored(&worker.metrics());
     worker.wait_until("more is stored", OUTAGE, |metrics| {
         stored(metrics) >= before + more

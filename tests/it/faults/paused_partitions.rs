@@ -30,17 +30,17 @@ fn comes_back(assignor: &str) {
     );
     let mut first = setup.start();
     first.wait_until("pressure makes it pause", MINUTE, |metrics| {
-        has_partitions(metrics, 2.0) && metrics.sum("consumer_paused") == 1.0
+        has_partitions(metrics, 2) && metrics.sum("consumer_paused") == 1
     });
     let mut second = setup.start();
     second.wait_until("the other one has its share", MINUTE, |metrics| {
-        has_partitions(metrics, 1.0)
+        has_partitions(metrics, 1)
     });
     first.wait_until("one partition has left", MINUTE, |metrics| {
-        has_partitions(metrics, 1.0)
+        has_partitions(metrics, 1)
     });
     second.stop();
-    first.wait_until("it is back", MINUTE, |metrics| has_partitions(metrics, 2.0));
+    first.wait_until("it is back", MINUTE, |metrics| has_partitions(metrics, 2));
     drop(slow);
     world.wait_committed_to_end(MINUTE);
     first.stop();
@@ -49,6 +49,6 @@ fn comes_back(assignor: &str) {
     assert_eq!(world.check().stored, 600);
 }
 
-fn has_partitions(metrics: &Metrics, count: f64) -> bool {
+fn has_partitions(metrics: &Metrics, count: i64) -> bool {
     metrics.sum("consumer_assigned_partitions") == count
 }

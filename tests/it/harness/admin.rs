@@ -6,7 +6,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -37,6 +40,17 @@ impl Admin {
     pub fn add_partitions(&self, topic: &str, partitions: usize) {
         let new = NewPartitions::new(topic, partitions);
         let results = block_on(self.client.create_partitions([&new], &options())).unwrap();
+        for result in results {
+            result.unwrap();
+        }
+    }
+
+    pub fn alter_topic(&self, topic: &str, settings: &[(&str, &str)]) {
+        let altered = settings.iter().fold(
+            AlterConfig::new(ResourceSpecifier::Topic(topic)),
+            |altered, (name, value)| altered.set(name, value),
+        );
+        let results = block_on(self.client.alter_configs([&altered], &options())).unwrap();
         for result in results {
             result.unwrap();
         }

@@ -61,11 +61,6 @@ impl OwnServers {
         self.up(&[]);
     }
 
-    /// Stops all of it in order; [`restart`](Self::restart) brings it back.
-    pub fn down(&self) {
-        self.script(&["down"], &[]);
-    }
-
     fn up(&self, options: &[&str]) {
         let mut options = options.to_vec();
         if self.only == Only::ReplicaSet {

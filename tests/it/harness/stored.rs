@@ -49,10 +49,6 @@ impl Stored {
             .collect()
     }
 
-    pub fn find(&self, id: &str) -> Option<RawDocumentBuf> {
-        self.collection.find_one(doc! { "_id": id }).run().unwrap()
-    }
-
     /// The names of the indexes.
     pub fn indexes(&self) -> Vec<String> {
         self.collection.list_index_names().run().unwrap()
