@@ -104,6 +104,9 @@ pub struct WritePlan {
     retry: Open,
     /// Whether the server took, or judged by itself, any document of this batch.
     accepted: bool,
+    /// The single documents that were refused for an unknown reason have had, or have now, their second
+    /// chance.
+    is_confirming: bool,
     verdicts: Vec<(usize, Verdict)>,
 }
 
@@ -131,6 +134,7 @@ impl WritePlan {
             refused: Vec::new(),
             retry: Vec::new(),
             accepted: false,
+            is_confirming: false,
             verdicts: Vec::new(),
         };
         plan.begin_round(documents);
@@ -274,6 +278,7 @@ impl WritePlan {
         self.refused.clear();
         self.retry.clear();
         self.groups.clear();
+        self.is_confirming = false;
         if !documents.is_empty() {
             self.attempts += 1;
             self.groups.push(documents);
@@ -363,6 +368,9 @@ impl WritePlan {
             self.phase = Phase::Unavailable(failure);
             return;
         }
+        if self.confirm_unknown_refusals() {
+            return;
+        }
         for (index, failure) in mem::take(&mut self.refused) {
             self.verdicts.push((index, rejected(&failure)));
         }
@@ -395,6 +403,24 @@ impl WritePlan {
                 .retry
                 .iter()
                 .all(|(_, failure)| failure.code == self.retry[0].1.code)
+    }
+
+    /// A refusal for an unknown reason says something of a document only if the server takes others at
+    /// that time: a fault of the server that passed while its culprit was sought would single out whoever
+    /// came first. So each gets a second chance, alone, now that the server has taken others. Says whether
+    /// there is one to give.
+    fn confirm_unknown_refusals(&mut self) -> bool {
+        if !self.accepted || self.is_confirming {
+            return false;
+        }
+        self.is_confirming = true;
+        let (unknown, known): (Open, Open) = mem::take(&mut self.refused)
+            .into_iter()
+            .partition(|(_, failure)| failure.judgement == Judgement::Unknown);
+        self.refused = known;
+        self.groups
+            .extend(unknown.iter().rev().map(|(index, _)| vec![*index]));
+        !self.groups.is_empty()
     }
 
     /// Where every single document was refused, and alike, it is the server's doing.

@@ -1,5 +1,6 @@
 //! The worker against a real Kafka and a real MongoDB. Run by scripts/test, which starts both.
 
+mod chaos;
 mod configuration;
 mod crashes;
 mod faults;

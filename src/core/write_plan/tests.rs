@@ -188,6 +188,47 @@ fn an_unknown_refusal_of_one_record_is_about_it_once_the_attempts_are_used_up() 
     );
 }
 
+/// Answers inserts, as `refuses` says, by an unknown refusal of the whole or by storing everything.
+fn answer_unknown(plan: &mut WritePlan, mut refuses: impl FnMut(&[usize]) -> bool) {
+    loop {
+        match plan.step() {
+            Step::Insert(group) if refuses(&group) => {
+                plan.inserted(InsertOutcome::Failed(failure(Judgement::Unknown, 77777)));
+            }
+            Step::Insert(_) => plan.inserted(InsertOutcome::Answered(Vec::new())),
+            Step::BackOff => plan.backed_off(),
+            _ => break,
+        }
+    }
+}
+
+#[test]
+fn an_unknown_fault_that_passes_while_its_culprit_is_sought_singles_nobody_out() {
+    // Three attempts with all of them, and then halves of 4, 2 and 1.
+    for faults in 1..=6 {
+        let mut plan = plan(8);
+        let mut left = faults;
+        answer_unknown(&mut plan, |_| {
+            left -= 1;
+            left >= 0
+        });
+        assert_eq!(plan.step(), Step::Done);
+        let mut verdicts = plan.take_verdicts();
+        verdicts.sort_by_key(|(index, _)| *index);
+        assert_eq!(verdicts, stored(0..8), "{faults} faults");
+    }
+}
+
+#[test]
+fn an_unknown_refusal_of_commands_with_one_record_costs_that_one_alone() {
+    let mut plan = plan(8);
+    answer_unknown(&mut plan, |group| group.contains(&0));
+    assert_eq!(plan.step(), Step::Done);
+    for (index, verdict) in plan.take_verdicts() {
+        assert_eq!(matches!(verdict, Verdict::Rejected(_)), index == 0);
+    }
+}
+
 #[test]
 fn an_unknown_refusal_of_everything_is_the_servers_doing() {
     let mut plan = plan(1);

@@ -24,7 +24,10 @@ const OUTAGE: Duration = Duration::from_secs(120);
 
 /// A worker that finds out within seconds that MongoDB is away, and that it is back.
 fn quick_to_notice(world: &World) -> WorkerSetup {
-    let options = format!("appName={}&serverSelectionTimeoutMS=2000", world.app_name);
+    let options = format!(
+        "appName={}&serverSelectionTimeoutMS=2000&heartbeatFrequencyMS=500",
+        world.app_name
+    );
     world
         .worker()
         .set("mongodb.uri", world.servers.mongodb_with(&options))

@@ -20,6 +20,7 @@ mod waiting;
 mod worker;
 mod world;
 
+pub use admin::Admin;
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;

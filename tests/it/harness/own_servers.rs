@@ -46,6 +46,11 @@ impl OwnServers {
         servers
     }
 
+    /// Where they listen.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The process of `kafka`, `mongodb`, or of a replica set `mongodb-1` to `mongodb-3`.
     pub fn process(&self, server: &str) -> u32 {
         let output = self.script(&["pid", server], &[]);

@@ -361,7 +361,8 @@ impl Worker {
         self.wait_exit(SHORT);
     }
 
-    fn poll_exit(&mut self) -> Option<ExitStatus> {
+    /// How it ended, if it has.
+    pub fn poll_exit(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().unwrap();
         }

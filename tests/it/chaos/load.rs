@@ -1,0 +1,89 @@
+//! A steady stream of messages, some of them bad, some sent twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Message, Producer, World};
+
+const INTERVAL: Duration = Duration::from_millis(25);
+const PER_SECOND: u64 = 200;
+
+/// Stopped on drop.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    pub fn start(world: &World, partitions: i32) -> Self {
+        // A broker that is killed must not make the producer repeat what it has.
+        let producer = Producer::with(world, &[("enable.idempotence", "true")]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let sent = Arc::new(AtomicU64::new(0));
+        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
+        let thread = thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(move || {
+                let started = Instant::now();
+                let mut number = 0;
+                while !stopped.load(Ordering::Relaxed) {
+                    let due = started.elapsed().as_secs_f64() * 200.0;
+                    debug_assert_eq!(PER_SECOND, 200);
+                    while f64::from(u32::try_from(number).unwrap()) < due {
+                        send(&producer, number, partitions);
+                        number += 1;
+                    }
+                    counter.store(number, Ordering::Relaxed);
+                    thread::park_timeout(INTERVAL);
+                }
+                producer.flush();
+            })
+            .unwrap();
+        Self {
+            stop,
+            sent,
+            thread: Some(thread),
+        }
+    }
+
+    /// Ends the load, once Kafka has acknowledged all of it.
+    pub fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+fn send(producer: &Producer, number: u64, partitions: i32) {
+    producer.send(producer.numbered(number, partitions, 0));
+    let partition = i32::try_from(number % 6 % u64::try_from(partitions).unwrap()).unwrap();
+    match number % 100 {
+        17 => producer.send(
+            Message::refused(format!("no JSON {number}"), "invalid_json").partition(partition),
+        ),
+        53 => producer.send(
+            Message::refused(
+                format!(r#"{{"message_id":"bad-{number}"}}"#),
+                "missing_field",
+            )
+            .key(format!("key {number}"))
+            .partition(partition),
+        ),
+        // A message that its sender repeats.
+        71 if number > 1000 => producer.send(producer.numbered(number - 1000, partitions, 0)),
+        _ => {}
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A run that fails has its own panic to show.
+            let _ = thread.join();
+        }
+    }
+}

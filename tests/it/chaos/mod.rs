@@ -1,0 +1,206 @@
+//! Six workers, a steady load, and everything around them failing: at the end every message is in one
+//! of its two places, and at no moment was more committed than that.
+//!
+//! A run is given by its seed. `scripts/chaos` starts long ones; a short one is a test like the others.
+
+mod crew;
+mod draw;
+mod load;
+mod servers;
+mod timeline;
+
+use std::collections::{BTreeMap, HashSet};
+use std::env;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crew::Crew;
+use load::Load;
+use servers::ChaosServers;
+use timeline::Timeline;
+
+use crate::harness::{DeadLetter, WorkerSetup, World};
+
+const PARTITIONS: i32 = 6;
+const TICK: Duration = Duration::from_secs(5);
+/// After the last fault, all must be settled and committed within this time.
+const PROGRESS: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    seed: u64,
+    ticks: u64,
+    workers: usize,
+}
+
+#[test]
+fn a_short_run_of_chaos_loses_nothing() {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse().unwrap());
+    let run = Run {
+        seed: number("CHAOS_SEED").unwrap_or(SHORT_SEED),
+        ticks: number("CHAOS_SECONDS").map_or(SHORT_TICKS, |seconds: u64| seconds / TICK.as_secs()),
+        workers: number("CHAOS_WORKERS").map_or(6, |workers: u64| workers.try_into().unwrap()),
+    };
+    run.perform();
+}
+
+/// One in which mongod and the broker are killed, and most other kinds occur.
+const SHORT_SEED: u64 = 2625;
+const SHORT_TICKS: u64 = 14;
+
+impl Run {
+    fn perform(self) {
+        let redirects = draw::redirects(self.seed);
+        let servers = ChaosServers::start();
+        let world = World::on(servers.addresses(), PARTITIONS);
+        let mut stage = Stage {
+            crew: Crew::start(setup(&world, redirects), self.workers),
+            world,
+            servers,
+            committed: Vec::new(),
+            checked: BTreeMap::new(),
+            timeline: Timeline::new(self.seed),
+        };
+        stage
+            .timeline
+            .note(format!("{self:?}, redirects: {redirects}"));
+        let load = Load::start(&stage.world, PARTITIONS);
+        for tick in 0..self.ticks {
+            let until = Instant::now() + TICK;
+            stage.servers.look_after(tick, &mut stage.timeline);
+            stage.crew.look_after(tick, &mut stage.timeline);
+            // The group has the first tick to form.
+            if tick > 0 {
+                let draw = draw::draw(self.seed, tick, self.workers);
+                if let Some(fault) = draw.server {
+                    stage.servers.hit(fault, tick, &mut stage.timeline);
+                }
+                if let Some((worker, fault)) = draw.worker {
+                    stage.crew.hit(worker, fault, tick, &mut stage.timeline);
+                }
+            }
+            stage.sample();
+            wait_until(until);
+        }
+
+        stage.servers.look_after(u64::MAX, &mut stage.timeline);
+        stage.crew.recover(self.ticks, &mut stage.timeline);
+        let sent = load.stop();
+        stage.timeline.note(format!("{sent} messages were sent"));
+        stage.sample();
+        stage.world.wait_committed_to_end(PROGRESS);
+        stage.timeline.note("all is committed");
+        stage.sample();
+        stage.crew.stop(self.ticks + 20, &mut stage.timeline);
+
+        let mut allowed = Vec::new();
+        if redirects {
+            allowed.push("mongodb_unavailable");
+        }
+        if stage.timeline.explains_rejections() {
+            allowed.push("write_rejected");
+        }
+        let report = stage.world.check_allowing(&allowed);
+        stage.timeline.note(format!("{report:?}"));
+        eprintln!("seed {}: {report:?}", self.seed);
+    }
+}
+
+fn setup(world: &World, redirects: bool) -> WorkerSetup {
+    let options = format!(
+        "appName={}&serverSelectionTimeoutMS=2000&heartbeatFrequencyMS=500",
+        world.app_name
+    );
+    world
+        .worker()
+        .set("mongodb.uri", world.servers.mongodb_with(&options))
+        .set(
+            "mongodb.on_unavailable",
+            if redirects { "dead_letter" } else { "pause" },
+        )
+        .set("mongodb.reconnect_interval_ms", 500)
+        .set("consumer.batch_size", 50)
+        .set("consumer.writer_threads", 4)
+        .set("consumer.retry_backoff_ms", 100)
+        .set("consumer.offset_commit_interval_ms", 200)
+        .set("consumer.shutdown_timeout_ms", 10_000)
+        .consumer_property("session.timeout.ms", "6000")
+        .consumer_property("heartbeat.interval.ms", "500")
+        .consumer_property("max.poll.interval.ms", "15000")
+}
+
+type Offsets = BTreeMap<i32, Option<i64>>;
+
+struct Stage {
+    // In this order they end: the world is tidied up while its servers are there.
+    crew: Crew,
+    world: World,
+    servers: ChaosServers,
+    /// Seen, and not yet compared with what is settled.
+    committed: Vec<Offsets>,
+    /// Up to where each partition's records were found settled.
+    checked: BTreeMap<i32, i64>,
+    timeline: Timeline,
+}
+
+impl Stage {
+    /// Looks at what is committed first, and then whether all of that is settled: what is settled in
+    /// between excuses nothing that was committed too early.
+    fn sample(&mut self) {
+        if !self.servers.has_kafka() {
+            return;
+        }
+        let now = self.world.committed();
+        if let Some(before) = self.committed.last() {
+            for (partition, offset) in before {
+                assert!(
+                    now[partition] >= *offset,
+                    "committed backwards: {before:?}, then {now:?}"
+                );
+            }
+        }
+        self.committed.push(now);
+        if !self.servers.has_mongodb() {
+            return;
+        }
+        let stored = self.world.stored().ids();
+        let letters: HashSet<(i32, i64)> = self
+            .world
+            .dead_letters()
+            .iter()
+            .map(DeadLetter::source)
+            .collect();
+        let newest = self.committed.last().cloned().unwrap_or_default();
+        let entries = self.world.ledger.entries();
+        for entry in &entries {
+            let end = newest.get(&entry.partition).copied().flatten().unwrap_or(0);
+            let begin = self.checked.get(&entry.partition).copied().unwrap_or(0);
+            if !(begin..end).contains(&entry.offset) {
+                continue;
+            }
+            let id = entry.content.message_id();
+            assert!(
+                letters.contains(&(entry.partition, entry.offset))
+                    || id.is_some_and(|id| stored.contains(&id)),
+                "partition {} is committed up to {end}, but offset {} is nowhere",
+                entry.partition,
+                entry.offset
+            );
+        }
+        for (partition, offset) in &newest {
+            self.checked.insert(*partition, offset.unwrap_or(0));
+        }
+        self.committed = vec![newest];
+    }
+}
+
+fn wait_until(end: Instant) {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        // It may end early, and is begun again then.
+        thread::park_timeout(left);
+    }
+}

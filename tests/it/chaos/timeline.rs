@@ -1,0 +1,117 @@
+//! What happened when: printed when a run fails, and the judge's means to explain what workers did.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::draw::{How, InsertFault, ServerFaultKind};
+
+pub struct Timeline {
+    seed: u64,
+    started: Instant,
+    entries: Vec<(Duration, String)>,
+    faults: Vec<Fault>,
+}
+
+struct Fault {
+    kind: ServerFaultKind,
+    began: Timestamp,
+    ended: Option<Timestamp>,
+}
+
+/// How long after a fault a worker may still suffer from it: attempts and time-outs that began in it.
+const AFTERMATH: Duration = Duration::from_secs(45);
+
+impl Timeline {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            started: Instant::now(),
+            entries: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    pub fn note(&mut self, what: impl Into<String>) {
+        let entry = (self.started.elapsed(), what.into());
+        if std::env::var_os("CHAOS_VERBOSE").is_some() {
+            eprintln!("{}", line(&entry));
+        }
+        self.entries.push(entry);
+    }
+
+    pub fn fault_begins(&mut self, kind: ServerFaultKind) {
+        self.note(format!("{kind:?}"));
+        self.faults.push(Fault {
+            kind,
+            began: Timestamp::now(),
+            ended: None,
+        });
+    }
+
+    pub fn fault_ends(&mut self) {
+        if let Some(fault) = self.faults.last_mut() {
+            fault.ended = Some(Timestamp::now());
+            let kind = fault.kind;
+            self.note(format!("{kind:?} is over"));
+        }
+    }
+
+    /// Whether MongoDB gave cause to count as unavailable around this time.
+    pub fn explains_outage(&self, at: Timestamp) -> bool {
+        self.around(at)
+            .any(|kind| !matches!(kind, ServerFaultKind::BrokerKilled))
+    }
+
+    /// Whether the broker was away around this time.
+    pub fn explains_lost_broker(&self, at: Timestamp) -> bool {
+        self.around(at)
+            .any(|kind| matches!(kind, ServerFaultKind::BrokerKilled))
+    }
+
+    /// Whether MongoDB said around this time that we have no right to insert.
+    pub fn explains_refusal(&self, at: Timestamp) -> bool {
+        self.around(at)
+            .any(|kind| matches!(kind, ServerFaultKind::Inserts(InsertFault::Code(13), _)))
+    }
+
+    /// Whether MongoDB refused some inserts, and took others beside them, for a reason outside every
+    /// table: nobody can tell that from a fault of the messages.
+    pub fn explains_rejections(&self) -> bool {
+        self.faults.iter().any(|fault| {
+            matches!(
+                fault.kind,
+                ServerFaultKind::Inserts(InsertFault::Code(77777), How::Percent(_))
+            )
+        })
+    }
+
+    fn around(&self, at: Timestamp) -> impl Iterator<Item = ServerFaultKind> {
+        self.faults
+            .iter()
+            .filter(move |fault| {
+                let ended = fault.ended.unwrap_or(Timestamp::MAX);
+                // A log has milliseconds.
+                let began = fault.began - Duration::from_millis(1);
+                began <= at && ended.checked_add(AFTERMATH).is_ok_and(|end| at <= end)
+                    || fault.ended.is_none() && began <= at
+            })
+            .map(|fault| fault.kind)
+    }
+}
+
+impl Drop for Timeline {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- the run of seed {}:", self.seed);
+            for entry in &self.entries {
+                eprintln!("{}", line(entry));
+            }
+        }
+    }
+}
+
+fn line((at, what): &(Duration, String)) -> String {
+    format!("{:7.1} s  {what}", at.as_secs_f64())
+}
