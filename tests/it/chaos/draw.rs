@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// How many workers there are to begin with is given; these are the most that a draw can name.
+/// The most workers that a run has.
 pub const MOST_WORKERS: usize = 64;
 
 /// What one tick brings.
@@ -108,7 +108,7 @@ fn server_fault(random: &mut Random) -> ServerFaultKind {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014), begun anew for each tick.
+/// `SplitMix64` (Steele, Lea and Flood, 2014), begun anew for each tick.
 struct Random(u64);
 
 impl Random {

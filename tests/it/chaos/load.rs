@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Message, Producer, World};
 
+/// How often what is due is sent.
 const INTERVAL: Duration = Duration::from_millis(25);
-const PER_SECOND: u64 = 200;
+/// One message is due in each of these: 200 a second.
+const MILLIS_PER_MESSAGE: u128 = 5;
 
 /// Stopped on drop.
 pub struct Load {
@@ -30,9 +32,8 @@ impl Load {
                 let started = Instant::now();
                 let mut number = 0;
                 while !stopped.load(Ordering::Relaxed) {
-                    let due = started.elapsed().as_secs_f64() * 200.0;
-                    debug_assert_eq!(PER_SECOND, 200);
-                    while f64::from(u32::try_from(number).unwrap()) < due {
+                    let elapsed = started.elapsed().as_millis();
+                    while u128::from(number) * MILLIS_PER_MESSAGE < elapsed {
                         send(&producer, number, partitions);
                         number += 1;
                     }
@@ -59,7 +60,7 @@ impl Load {
 
 fn send(producer: &Producer, number: u64, partitions: i32) {
     producer.send(producer.numbered(number, partitions, 0));
-    let partition = i32::try_from(number % 6 % u64::try_from(partitions).unwrap()).unwrap();
+    let partition = i32::try_from(number % u64::try_from(partitions).unwrap()).unwrap();
     match number % 100 {
         17 => producer.send(
             Message::refused(format!("no JSON {number}"), "invalid_json").partition(partition),

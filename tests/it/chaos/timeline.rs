@@ -91,11 +91,10 @@ impl Timeline {
         self.faults
             .iter()
             .filter(move |fault| {
-                let ended = fault.ended.unwrap_or(Timestamp::MAX);
                 // A log has milliseconds.
                 let began = fault.began - Duration::from_millis(1);
-                began <= at && ended.checked_add(AFTERMATH).is_ok_and(|end| at <= end)
-                    || fault.ended.is_none() && began <= at
+                let is_over = fault.ended.is_some_and(|end| at > end + AFTERMATH);
+                began <= at && !is_over
             })
             .map(|fault| fault.kind)
     }

@@ -51,7 +51,7 @@ fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
         point.set(&world.app_name, doc! { "times": 2 }, fault);
         producer.fill(first..first + COUNT, 1);
         first += COUNT;
-        let total = f64::from(u32::try_from(first).unwrap());
+        let total = i64::from(u32::try_from(first).unwrap());
         worker.wait_until(&format!("all is settled after {name}"), SHORT, |metrics| {
             settled(metrics) == total
         });
@@ -88,12 +88,12 @@ fn redirects_while(fault: Document) {
     let point = world.fail_point("alwaysOn", fault);
     producer.fill(0..COUNT, 1);
     worker.wait_until("messages are redirected", MINUTE, |metrics| {
-        dead_lettered(metrics, REASON) == 50.0
+        dead_lettered(metrics, REASON) == 50
     });
     // One alone fares no worse than one in company.
     producer.send_now(producer.numbered(COUNT, 1, 0));
     worker.wait_until("a lone message is redirected", MINUTE, |metrics| {
-        dead_lettered(metrics, REASON) == 51.0
+        dead_lettered(metrics, REASON) == 51
     });
     drop(point);
     worker.wait_until("MongoDB counts as available again", SHORT, is_available);
@@ -140,14 +140,14 @@ fn a_failed_write_concern_settles_nothing() {
     worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
         !is_available(metrics)
     });
-    assert_eq!(world.stored().count(), COUNT, "they are there …");
-    assert_eq!(settled(&worker.metrics()), 0.0, "… but not safely");
+    assert_eq!(world.stored().count(), 50, "they are there …");
+    assert_eq!(settled(&worker.metrics()), 0, "… but not safely");
     assert_eq!(world.committed()[&0], Some(0));
     drop(point);
     world.wait_committed_to_end(SHORT);
     let metrics = worker.metrics();
     worker.stop();
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 50.0);
+    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 50);
     assert_eq!(world.check().stored, 50);
 }
 
@@ -184,10 +184,10 @@ fn a_read_back_that_fails_is_tried_again() {
     );
     producer.fill(0..COUNT, 1);
     worker.wait_until("the replays are settled", SHORT, |metrics| {
-        settled(metrics) == 100.0
+        settled(metrics) == 100
     });
     drop(point);
-    assert_eq!(stored(&worker.metrics()), 50.0);
+    assert_eq!(stored(&worker.metrics()), 50);
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().dead_lettered, 0);
@@ -209,7 +209,7 @@ fn an_unknown_error_that_ends_while_its_culprit_is_sought_singles_nobody_out() {
     assert_eq!(stored_and_dead(&world), (50, 0));
 }
 
-fn stored_and_dead(world: &World) -> (usize, usize) {
+fn stored_and_dead(world: &World) -> (i64, i64) {
     let report = world.check();
     (report.stored, report.dead_lettered)
 }
