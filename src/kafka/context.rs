@@ -37,7 +37,8 @@ pub struct Assigned {
 
 /// What the consumer tells the pipeline. All but `revoke` return at once.
 pub trait GroupEvents: Send + Sync {
-    /// Called before any record of these partitions is delivered.
+    /// Called before any record of these partitions is delivered; without any, the process stands by, or
+    /// keeps what it has.
     fn assigned(&self, assigned: &[Assigned]);
     /// Drains and commits these partitions; returns when that is done, or its time is up.
     fn revoke(&self, partitions: &[Partition]);
@@ -129,7 +130,10 @@ impl GroupContext {
         partitions: &[Partition],
         list: &mut TopicPartitionList,
     ) -> KafkaResult<()> {
-        if !partitions.is_empty() {
+        if partitions.is_empty() {
+            // A standby is told so, too.
+            self.events.assigned(&[]);
+        } else {
             let begun = self
                 .starts(consumer, partitions)
                 .and_then(|starts| self.begin(&starts, list));

@@ -52,9 +52,11 @@ impl RevokeBudget {
 
 impl GroupEvents for Group {
     fn assigned(&self, assigned: &[Assigned]) {
-        self.tell(ToCommitter::Assigned(assigned.to_vec()));
-        self.metrics.increment_rebalances(RebalanceEvent::Assign);
-        self.health.set_topic_exists(true);
+        if !assigned.is_empty() {
+            self.tell(ToCommitter::Assigned(assigned.to_vec()));
+            self.metrics.increment_rebalances(RebalanceEvent::Assign);
+            self.health.set_topic_exists(true);
+        }
         self.show_assignment(&self.assignment.partitions());
     }
 

@@ -22,7 +22,7 @@ use crate::core::assignment::Assignment;
 use crate::core::partition::{Epoch, Offset, Partition, RecordId};
 use crate::core::record::Batch;
 use crate::core::run::RecordRun;
-use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, Trouble};
+use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, TopicState, Trouble};
 use crate::observe::health::Health;
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
@@ -39,6 +39,10 @@ const PAUSE_AFTER: Duration = Duration::from_secs(3);
 const MOST_BEHIND: usize = 100;
 /// How often positions are told while there is nothing to take.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a missing topic is looked for.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest look for it.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest look for the earliest offset that is left.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,6 +73,8 @@ struct State {
     /// The last poll brought nothing.
     is_drained: bool,
     pressed_since: Option<Instant>,
+    /// When the topic was last looked for in vain; at first, when it may have been.
+    topic_missed: Option<Instant>,
     /// The last poll under pressure.
     served: Instant,
     is_paused: bool,
@@ -90,6 +96,7 @@ impl Poller {
             expected: Weight::default(),
             is_drained: false,
             pressed_since: None,
+            topic_missed: Some(now),
             served: now,
             is_paused: false,
             positions_told: now,
@@ -164,6 +171,7 @@ impl State {
             Polled::Nothing => {
                 self.is_drained = true;
                 self.tell_positions();
+                self.look_for_topic();
             }
             Polled::Trouble(trouble) => {
                 self.is_drained = true;
@@ -388,6 +396,22 @@ impl State {
         }
     }
 
+    /// A standby gets nothing assigned that would tell it that a missing topic is there now.
+    fn look_for_topic(&mut self) {
+        let now = Instant::now();
+        let is_due =
+            |missed: Instant| now.duration_since(missed) >= TOPIC_INTERVAL && self.hand.is_empty();
+        if !self.topic_missed.is_some_and(is_due) {
+            return;
+        }
+        let state = self.poller.consumer.topic_state(TOPIC_TIMEOUT);
+        let is_there = matches!(state, Ok(TopicState::Partitions(_)));
+        if is_there {
+            self.poller.health.set_topic_exists(true);
+        }
+        self.topic_missed = (!is_there).then_some(now);
+    }
+
     fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
         match trouble {
             Trouble::Fatal(error) => return Err(fatal(&error)),
@@ -397,6 +421,7 @@ impl State {
                 self.log_trouble("no broker can be reached");
             }
             Trouble::TopicMissing => {
+                self.topic_missed = Some(Instant::now());
                 self.poller.health.set_topic_exists(false);
                 let text = format!(
                     "the topic `{}` is missing: waiting for it",
