@@ -4,24 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::partition::{Epoch, Partition};
+use super::partition::{Epoch, Offset, Partition};
 
 /// The current assignment. The rebalance callback alone changes it; the writers drop the records of
 /// partitions that are gone, and a commit is filtered by it immediately before the call. It is shared
 /// under a lock because a message to those threads would come after the fact.
 #[derive(Debug, Default)]
 pub struct Assignment {
-    partitions: RwLock<BTreeMap<Partition, Epoch>>,
+    partitions: RwLock<BTreeMap<Partition, Ours>>,
     version: AtomicU64,
     epochs: AtomicU64,
 }
 
+/// A partition that is ours.
+#[derive(Debug, Clone, Copy)]
+struct Ours {
+    epoch: Epoch,
+    start: Offset,
+}
+
 impl Assignment {
-    /// Begins a new epoch of `partition`.
-    pub fn begin(&self, partition: Partition) -> Epoch {
+    /// Begins a new epoch of `partition`, to be read from `start`.
+    pub fn begin(&self, partition: Partition, start: Offset) -> Epoch {
         let epoch = Epoch(self.epochs.fetch_add(1, Ordering::Relaxed));
         self.write(|partitions| {
-            partitions.insert(partition, epoch);
+            partitions.insert(partition, Ours { epoch, start });
         });
         epoch
     }
@@ -34,7 +41,13 @@ impl Assignment {
 
     #[must_use]
     pub fn epoch(&self, partition: Partition) -> Option<Epoch> {
-        self.read(|partitions| partitions.get(&partition).copied())
+        self.read(|partitions| partitions.get(&partition).map(|ours| ours.epoch))
+    }
+
+    /// Where reading `partition` began.
+    #[must_use]
+    pub fn start(&self, partition: Partition) -> Option<Offset> {
+        self.read(|partitions| partitions.get(&partition).map(|ours| ours.start))
     }
 
     #[must_use]
@@ -53,7 +66,7 @@ impl Assignment {
         self.version.load(Ordering::Acquire)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<Partition, Epoch>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<Partition, Ours>) -> T) -> T {
         look(
             &self
                 .partitions
@@ -62,7 +75,7 @@ impl Assignment {
         )
     }
 
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<Partition, Epoch>)) {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<Partition, Ours>)) {
         change(
             &mut self
                 .partitions

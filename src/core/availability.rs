@@ -48,16 +48,6 @@ impl Availability {
         self.state == State::Closed
     }
 
-    /// `closed`, `open` or `probing`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.state {
-            State::Closed => "closed",
-            State::Open { .. } => "open",
-            State::Probing { .. } => "probing",
-        }
-    }
-
     /// Asks for leave to write.
     pub fn permit(&mut self, now: Instant) -> Permit {
         match self.state {
@@ -81,6 +71,14 @@ impl Availability {
         Some(Outage {
             lasted: now.saturating_duration_since(since),
         })
+    }
+
+    /// A probe ended without an answer either way: the next one is due after the interval.
+    pub fn probe_ended(&mut self, now: Instant) {
+        if let State::Probing { since } = self.state {
+            let probe_at = now + self.reconnect_interval;
+            self.state = State::Open { since, probe_at };
+        }
     }
 
     /// The attempts were used up, or a probe failed. Says whether this began an outage.
@@ -132,6 +130,20 @@ mod tests {
         let outage = availability.succeeded(later).expect("the outage ends");
         assert_eq!(outage.lasted, INTERVAL * 2);
         assert_eq!(availability.permit(later), Permit::Write);
+    }
+
+    #[test]
+    fn a_probe_without_an_answer_leaves_room_for_the_next() {
+        let start = Instant::now();
+        let mut availability = Availability::new(INTERVAL);
+        availability.probe_ended(start);
+        assert!(availability.is_available(), "there was no probe");
+        availability.failed(start);
+        let due = start + INTERVAL;
+        assert_eq!(availability.permit(due), Permit::Probe);
+        availability.probe_ended(due);
+        assert_eq!(availability.permit(due), Permit::Wait(INTERVAL));
+        assert_eq!(availability.permit(due + INTERVAL), Permit::Probe);
     }
 
     #[test]

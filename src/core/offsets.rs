@@ -14,6 +14,8 @@ use super::run::RecordRun;
 #[derive(Debug, Default)]
 pub struct OffsetTracker {
     partitions: HashMap<Partition, PartitionOffsets>,
+    /// Records received and not yet below the committable offset, over all partitions.
+    held: usize,
 }
 
 /// A position that may be committed: everything below `offset` is settled.
@@ -69,16 +71,22 @@ impl OffsetTracker {
             committable: start,
             committed,
         };
+        self.forget(partition);
         self.partitions.insert(partition, offsets);
     }
 
     /// Forgets a partition; what arrives for it later is ignored.
     pub fn forget(&mut self, partition: Partition) {
-        self.partitions.remove(&partition);
+        if let Some(offsets) = self.partitions.remove(&partition) {
+            self.held -= offsets.received.len();
+        }
     }
 
-    pub fn assigned(&self) -> impl Iterator<Item = Partition> {
-        self.partitions.keys().copied()
+    /// Records that the bookkeeping has to remember: those in flight, and those settled above one that
+    /// isn't. One stuck record lets this grow as far as the poller reads on.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Records that go to a writer now, in the order in which they were received.
@@ -100,7 +108,12 @@ impl OffsetTracker {
             });
         }
         // A gap before the first of them is passed over.
-        offsets.advance();
+        let passed = offsets.advance();
+        debug_assert_eq!(
+            passed, 0,
+            "what was settled at the front went at its settlement"
+        );
+        self.held += run.count();
     }
 
     /// Records that are stored, or acknowledged as dead letters. Says how many of them were in flight
@@ -136,7 +149,7 @@ impl OffsetTracker {
             index += 1;
         }
         offsets.in_flight -= finished;
-        offsets.advance();
+        self.held -= offsets.advance();
         finished
     }
 
@@ -147,7 +160,11 @@ impl OffsetTracker {
             return;
         };
         offsets.position = offsets.position.max(position);
-        offsets.advance();
+        let passed = offsets.advance();
+        debug_assert_eq!(
+            passed, 0,
+            "what was settled at the front went at its settlement"
+        );
     }
 
     /// The next offset to read, below which all is settled.
@@ -184,12 +201,13 @@ impl OffsetTracker {
             .any(|offsets| offsets.committed.is_none())
     }
 
-    /// The broker has acknowledged this commit.
-    pub fn committed(&mut self, commit: Commit) {
+    /// The broker has acknowledged this commit. Says whether its partition is still in that epoch.
+    pub fn committed(&mut self, commit: Commit) -> bool {
         let Some(offsets) = self.current(commit.partition, commit.epoch) else {
-            return;
+            return false;
         };
         offsets.committed = offsets.committed.max(Some(commit.offset));
+        true
     }
 
     /// Records of this partition that may still be settled.
@@ -219,7 +237,9 @@ impl OffsetTracker {
 
 impl PartitionOffsets {
     /// Moves the committable offset over the settled front; once nothing is left, up to the position.
-    fn advance(&mut self) {
+    /// Says how many records it passed.
+    fn advance(&mut self) -> usize {
+        let before = self.received.len();
         while self
             .received
             .front()
@@ -232,6 +252,7 @@ impl PartitionOffsets {
             Some(front) => front.offset,
             None => self.position,
         };
+        before - self.received.len()
     }
 
     /// Where `offset` stands in `received`. Offsets are dense but for gaps, so it is at most as many

@@ -29,17 +29,24 @@ impl Timestamp {
 }
 
 /// The original headers, carried without a look inside: names and values may be any bytes.
-pub struct OpaqueHeaders(Box<dyn Any + Send>);
+pub struct OpaqueHeaders {
+    headers: Box<dyn Any + Send>,
+    size: usize,
+}
 
 impl OpaqueHeaders {
-    pub fn new<H: Any + Send>(headers: H) -> Self {
-        Self(Box::new(headers))
+    /// `size` is what names and values take, in bytes.
+    pub fn new<H: Any + Send>(headers: H, size: usize) -> Self {
+        Self {
+            headers: Box::new(headers),
+            size,
+        }
     }
 
     /// The headers as the type they were made of.
     #[must_use]
     pub fn downcast_ref<H: Any>(&self) -> Option<&H> {
-        self.0.downcast_ref()
+        self.headers.downcast_ref()
     }
 }
 
@@ -74,14 +81,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// Bytes of key and value.
+    /// Bytes of key, value and headers.
     #[must_use]
     pub fn size(&self) -> usize {
-        [&self.key, &self.value]
-            .into_iter()
-            .flatten()
-            .map(ExactSizeIterator::len)
-            .sum()
+        let parts = [&self.key, &self.value].into_iter().flatten();
+        let bytes: usize = parts.map(ExactSizeIterator::len).sum();
+        bytes + self.headers.as_ref().map_or(0, |headers| headers.size)
     }
 
     /// Where it stands, or stood first, in the consumed topic.
@@ -99,6 +104,8 @@ impl Record {
 pub struct Batch {
     records: Vec<Record>,
     buffer: Vec<u8>,
+    /// Bytes of the records' headers, which stand outside the buffer.
+    header_bytes: usize,
     taken_at: Instant,
 }
 
@@ -109,6 +116,7 @@ impl Batch {
         Self {
             records: Vec::new(),
             buffer: Vec::new(),
+            header_bytes: 0,
             taken_at,
         }
     }
@@ -119,6 +127,7 @@ impl Batch {
         Self {
             records: Vec::with_capacity(records),
             buffer: Vec::with_capacity(bytes),
+            header_bytes: 0,
             taken_at,
         }
     }
@@ -133,6 +142,7 @@ impl Batch {
     ) {
         let key = key.map(|bytes| self.append(bytes));
         let value = value.map(|bytes| self.append(bytes));
+        self.header_bytes += headers.as_ref().map_or(0, |headers| headers.size);
         self.records.push(Record {
             id,
             timestamp,
@@ -189,10 +199,10 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// Bytes of keys and values held.
+    /// Bytes of keys, values and headers held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + self.header_bytes
     }
 
     /// When the first record was taken off Kafka.

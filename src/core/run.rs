@@ -24,6 +24,12 @@ impl RecordRun {
         }
     }
 
+    /// How many records it has.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::try_from(self.last.next().since(self.first)).unwrap_or(usize::MAX)
+    }
+
     /// The offsets, ascending.
     pub fn offsets(self) -> impl Iterator<Item = Offset> {
         (self.first.0..=self.last.0).map(Offset)

@@ -13,7 +13,10 @@ pub struct Failure {
     pub judgement: Judgement,
     /// The server's error code, where there was an answer.
     pub code: Option<i32>,
+    /// What was said; the server's words may quote a document.
     pub message: String,
+    /// The same for a log line: never a part of a document.
+    pub summary: String,
 }
 
 /// Whom a failure is about.
@@ -222,6 +225,16 @@ impl WritePlan {
         self.attempts = self.max_attempts;
     }
 
+    /// Other batches were stored meanwhile: then what is refused for a reason outside the table is about
+    /// these records, and not the server's doing after all.
+    pub fn the_server_took_others(&mut self) {
+        if matches!(self.phase, Phase::Unavailable(_)) {
+            self.accepted = true;
+            self.phase = Phase::Round;
+            self.end_round_if_over();
+        }
+    }
+
     /// Takes all pending documents out of the plan: the caller settles them elsewhere.
     pub fn redirect(&mut self) -> Vec<usize> {
         let pending = self.pending();
@@ -368,11 +381,12 @@ impl WritePlan {
             self.phase = Phase::BackOff;
             return;
         }
-        // The attempts are used up. Where the server took other documents of this batch, what it
-        // refuses again and again for a reason outside the table is about these records.
+        // The attempts are used up. Where the server took other documents of this batch, or told them
+        // apart, what it refuses again and again for a reason outside the table is about these records.
+        let tells_apart = self.accepted || !self.refuses_all_alike();
         let (singled_out, rest): (Open, Open) = mem::take(&mut self.retry)
             .into_iter()
-            .partition(|(_, failure)| self.accepted && failure.judgement == Judgement::Unknown);
+            .partition(|(_, failure)| tells_apart && failure.judgement == Judgement::Unknown);
         for (index, failure) in singled_out {
             self.verdicts.push((index, rejected(&failure)));
         }
@@ -380,6 +394,15 @@ impl WritePlan {
         if let Some((_, failure)) = self.retry.first() {
             self.phase = Phase::Unavailable(failure.clone());
         }
+    }
+
+    /// Whether the answer for each of several documents was the same refusal.
+    fn refuses_all_alike(&self) -> bool {
+        self.retry.len() > 1
+            && self
+                .retry
+                .iter()
+                .all(|(_, failure)| failure.code == self.retry[0].1.code)
     }
 
     /// A refusal for an unknown reason says something of a document only if the server takes others at

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::context::{GroupContext, GroupEvents, question_timeout};
+use super::context::{GroupContext, GroupEvents};
 use super::{headers, settings};
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::assignment::Assignment;
@@ -19,6 +19,9 @@ use crate::core::offsets::Commit;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::{OpaqueHeaders, Timestamp};
 use crate::core::start::FirstStart;
+
+/// How long an assignment may take to find out where to begin.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct KafkaConsumer {
     consumer: BaseConsumer<GroupContext>,
@@ -70,11 +73,7 @@ impl KafkaConsumer {
                 AutoOffsetReset::Earliest => FirstStart::Earliest,
                 AutoOffsetReset::Latest => FirstStart::Latest,
             },
-            attempts: config.consumer.max_retries,
-            question_timeout: question_timeout(
-                config.consumer.max_retries,
-                config.kafka.max_poll_interval,
-            ),
+            patience: (config.kafka.max_poll_interval / 4).min(LONGEST_PATIENCE),
             assignment,
             events,
             paused: AtomicBool::new(false),
@@ -151,16 +150,13 @@ impl KafkaConsumer {
     /// # Errors
     /// When librdkafka refuses.
     pub fn pause(&self) -> KafkaResult<()> {
-        self.consumer
-            .context()
-            .paused
-            .store(true, Ordering::Relaxed);
         let assignment = self.consumer.assignment()?;
-        if assignment.count() == 0 {
-            Ok(())
-        } else {
-            self.consumer.pause(&assignment)
+        if assignment.count() > 0 {
+            self.consumer.pause(&assignment)?;
         }
+        let paused = &self.consumer.context().paused;
+        paused.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// # Errors
@@ -290,7 +286,7 @@ impl<'a> Taken<'a> {
     pub fn headers(&self) -> Option<OpaqueHeaders> {
         self.0
             .headers()
-            .map(|headers| OpaqueHeaders::new(headers.detach()))
+            .map(|headers| OpaqueHeaders::new(headers.detach(), headers::size_of(headers)))
     }
 
     /// Each header's name and value, in their order; `None` for one whose name isn't UTF-8: the client

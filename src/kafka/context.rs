@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 use rdkafka::client::ClientContext;
@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use super::problem::is_authorization;
 use super::statistics;
 use crate::core::assignment::Assignment;
 use crate::core::partition::{Epoch, Offset, Partition};
@@ -21,8 +22,8 @@ use crate::core::start::{FirstStart, LogBounds, Start};
 /// The longest that one question about offsets may take.
 const LONGEST_QUESTION: Duration = Duration::from_secs(10);
 
-/// How many questions one attempt asks.
-const QUESTIONS: u32 = 3;
+/// The wait before they are asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A partition that is ours from now on.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,8 @@ pub struct Assigned {
 
 /// What the consumer tells the pipeline. All but `revoke` return at once.
 pub trait GroupEvents: Send + Sync {
-    /// Called before any record of these partitions is delivered.
+    /// Called before any record of these partitions is delivered; without any, the process stands by, or
+    /// keeps what it has.
     fn assigned(&self, assigned: &[Assigned]);
     /// Drains and commits these partitions; returns when that is done, or its time is up.
     fn revoke(&self, partitions: &[Partition]);
@@ -47,6 +49,8 @@ pub trait GroupEvents: Send + Sync {
     /// Up to where each partition can be read.
     fn readable(&self, readable: Vec<(Partition, Offset)>);
     fn broker_up(&self, any: bool);
+    /// Waits, but no longer than until the process stops; says whether it does.
+    fn wait(&self, duration: Duration) -> bool;
     fn poll_interval_exceeded(&self);
     /// The group can't go on in this process.
     fn failed(&self, error: KafkaError);
@@ -55,8 +59,8 @@ pub trait GroupEvents: Send + Sync {
 pub(super) struct GroupContext {
     pub(super) topic: String,
     pub(super) first_start: FirstStart,
-    pub(super) attempts: u32,
-    pub(super) question_timeout: Duration,
+    /// What finding out where to begin may take, well below `max.poll.interval.ms`.
+    pub(super) patience: Duration,
     pub(super) assignment: Arc<Assignment>,
     pub(super) events: Arc<dyn GroupEvents>,
     /// New partitions are paused too while this is set.
@@ -126,10 +130,16 @@ impl GroupContext {
         partitions: &[Partition],
         list: &mut TopicPartitionList,
     ) -> KafkaResult<()> {
-        if !partitions.is_empty() {
-            match self.starts(consumer, partitions) {
-                Ok(starts) => self.begin(&starts, list)?,
-                Err(error) => self.events.failed(error),
+        if partitions.is_empty() {
+            // A standby is told so, too.
+            self.events.assigned(&[]);
+        } else {
+            let begun = self
+                .starts(consumer, partitions)
+                .and_then(|starts| self.begin(&starts, list));
+            // The list is assigned all the same: librdkafka waits for that.
+            if let Err(error) = begun {
+                self.events.failed(error);
             }
         }
         match consumer.rebalance_protocol() {
@@ -161,7 +171,7 @@ impl GroupContext {
             }
             assigned.push(Assigned {
                 partition,
-                epoch: self.assignment.begin(partition),
+                epoch: self.assignment.begin(partition, start.offset()),
                 start: start.offset(),
                 committed: start.committed(),
             });
@@ -220,21 +230,25 @@ impl GroupContext {
         }
     }
 
-    /// Where each of `partitions` begins. Bounded: a few attempts of at most 10 s for each question.
+    /// Where each of `partitions` begins. Bounded by the patience, and one question more.
     fn starts(
         &self,
         consumer: &BaseConsumer<Self>,
         partitions: &[Partition],
     ) -> KafkaResult<Vec<(Partition, Start)>> {
+        let deadline = Instant::now() + self.patience;
         let mut attempt = 1;
         loop {
-            match self.ask_starts(consumer, partitions) {
+            let error = match self.ask_starts(consumer, partitions) {
                 Ok(starts) => return Ok(starts),
-                Err(error) if attempt >= self.attempts => return Err(error),
-                Err(error) => {
-                    warn!(attempt; "can't read the group's offsets, trying again: {error}");
-                }
+                Err(error) => error,
+            };
+            // A leader election answers at once that it isn't through: it is given time, not attempts.
+            let is_late = Instant::now() + ASK_AGAIN >= deadline;
+            if is_late || is_authorization(&error) || self.events.wait(ASK_AGAIN) {
+                return Err(error);
             }
+            warn!(attempt; "can't read the group's offsets, trying again: {error}");
             attempt += 1;
         }
     }
@@ -251,13 +265,12 @@ impl GroupContext {
             }
             Ok(list)
         };
-        let committed =
-            consumer.committed_offsets(list(KafkaOffset::Invalid)?, self.question_timeout)?;
+        let timeout = LONGEST_QUESTION.min(self.patience / 3);
+        let committed = consumer.committed_offsets(list(KafkaOffset::Invalid)?, timeout)?;
         // For this request librdkafka takes the two special offsets as the log's ends: one request a
         // broker, where `fetch_watermarks` is one a partition.
-        let earliest =
-            consumer.offsets_for_times(list(KafkaOffset::Beginning)?, self.question_timeout)?;
-        let latest = consumer.offsets_for_times(list(KafkaOffset::End)?, self.question_timeout)?;
+        let earliest = consumer.offsets_for_times(list(KafkaOffset::Beginning)?, timeout)?;
+        let latest = consumer.offsets_for_times(list(KafkaOffset::End)?, timeout)?;
         let find =
             |list: &TopicPartitionList, partition: Partition| -> KafkaResult<Option<Offset>> {
                 let Some(element) = list.find_partition(&self.topic, partition.0) else {
@@ -285,11 +298,6 @@ impl GroupContext {
             })
             .collect()
     }
-}
-
-/// What one question may take, so that all attempts stay well below `max.poll.interval.ms`.
-pub(super) fn question_timeout(attempts: u32, max_poll_interval: Duration) -> Duration {
-    (max_poll_interval / 2 / attempts.max(1) / QUESTIONS).min(LONGEST_QUESTION)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {

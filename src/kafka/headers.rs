@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 
-use crate::core::dead_letter::HEADER_PREFIX;
+use crate::core::dead_letter::is_ours;
 use crate::core::record::OpaqueHeaders;
 
 /// The original's headers, without earlier ones of ours, and then `ours`.
@@ -25,18 +25,31 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
 /// reader takes the last of two headers of one name.
 fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     let rebuilt = quietly(|| {
-        let earlier = original
-            .iter()
-            .any(|header| header.key.starts_with(HEADER_PREFIX));
+        let earlier = original.iter().any(|header| is_ours(header.key));
         earlier.then(|| {
             original
                 .iter()
-                .filter(|header| !header.key.starts_with(HEADER_PREFIX))
+                .filter(|header| !is_ours(header.key))
                 .fold(OwnedHeaders::new(), OwnedHeaders::insert)
         })
     });
     rebuilt.flatten().unwrap_or_else(|| original.clone())
 }
+
+/// What names and values take, in bytes; an estimate where a name can't be looked at.
+pub(super) fn size_of<H: Headers>(headers: &H) -> usize {
+    each(headers)
+        .map(|header| match header {
+            Some((name, value)) => name.len() + value.map_or(0, <[u8]>::len) + HEADER_OVERHEAD,
+            None => UNREADABLE_SIZE,
+        })
+        .sum()
+}
+
+/// What librdkafka keeps beside a header's name and value.
+const HEADER_OVERHEAD: usize = 64;
+/// What a header that can't be looked at is taken to have.
+const UNREADABLE_SIZE: usize = 4096;
 
 /// Each header on its own, so that one that can't be looked at hides no other.
 pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
@@ -98,7 +111,7 @@ mod tests {
                 key: "",
                 value: Some(""),
             });
-        let original = OpaqueHeaders::new(original);
+        let original = OpaqueHeaders::new(original, 0);
         let joined = joined(Some(&original), &[("dlq.reason", "new".to_owned())]);
         let expected = vec![
             ("trace".to_owned(), Some(b"1".to_vec())),

@@ -5,8 +5,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 /// What a failed commit means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitProblem {
-    /// The partitions are being given away, or are gone: their next owner starts at the last commit.
+    /// The partitions are gone: their next owner starts at the last commit.
     NotOurs,
+    /// A rebalance is under way: the same again may succeed once it is through.
+    Rebalancing,
     /// The same again may succeed.
     Passing,
     /// It won't, until an operator acts.
@@ -17,11 +19,10 @@ impl CommitProblem {
     #[must_use]
     pub fn of(error: &KafkaError) -> Self {
         match error.rdkafka_error_code() {
+            Some(Code::RebalanceInProgress | Code::StaleMemberEpoch) => Self::Rebalancing,
             Some(
-                Code::RebalanceInProgress
-                | Code::IllegalGeneration
+                Code::IllegalGeneration
                 | Code::UnknownMemberId
-                | Code::StaleMemberEpoch
                 | Code::FencedMemberEpoch
                 | Code::AssignmentLost,
             ) => Self::NotOurs,
@@ -35,6 +36,19 @@ impl CommitProblem {
             _ => Self::Passing,
         }
     }
+}
+
+/// Whether an operator has to allow us something.
+#[must_use]
+pub fn is_authorization(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+        )
+    )
 }
 
 /// What an operator can do about a dead letter that Kafka won't take.

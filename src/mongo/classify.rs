@@ -29,6 +29,15 @@ fn document_failure(error: &IndexedWriteError) -> Failure {
         judgement: judge_code(error.code),
         code: Some(error.code),
         message: error.message.clone(),
+        summary: summary(error.code, error.code_name.as_deref()),
+    }
+}
+
+/// The code and its name: the server's own words may quote a document.
+fn summary(code: i32, name: Option<&str>) -> String {
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => format!("the server answered {name} ({code})"),
+        None => format!("the server answered with code {code}"),
     }
 }
 
@@ -41,10 +50,10 @@ pub(super) fn failure(error: &Error) -> Failure {
     ]
     .iter()
     .any(|label| error.contains_label(label));
-    let (judgement, code, message) = match error.kind.as_ref() {
+    let (judgement, answer, message) = match error.kind.as_ref() {
         ErrorKind::Command(command) => (
-            judge_code(command.code),
-            Some(command.code),
+            judge_command_code(command.code),
+            Some((command.code, command.code_name.as_str())),
             command.message.clone(),
         ),
         ErrorKind::InsertMany(InsertManyError {
@@ -57,7 +66,8 @@ pub(super) fn failure(error: &Error) -> Failure {
                 _ => Judgement::Server,
             };
             let message = format!("write concern not satisfied: {}", refused.message);
-            (judgement, Some(refused.code), message)
+            let answer = (refused.code, refused.code_name.as_str());
+            (judgement, Some(answer), message)
         }
         kind => (judge_kind(kind), None, error.to_string()),
     };
@@ -68,10 +78,24 @@ pub(super) fn failure(error: &Error) -> Failure {
     };
     Failure {
         judgement,
-        code,
+        code: answer.map(|(code, _)| code),
+        // Without an answer, the text is the driver's, about the way to the server.
+        summary: answer.map_or_else(|| message.clone(), |(code, name)| summary(code, Some(name))),
         message,
     }
 }
+
+/// A refusal of the whole command: few codes are certainly about a document then. `BadValue` is what a
+/// standalone says of `w: 2`, too.
+fn judge_command_code(code: i32) -> Judgement {
+    match judge_code(code) {
+        Judgement::Record if !ABOUT_A_DOCUMENT.contains(&code) => Judgement::Unknown,
+        judgement => judgement,
+    }
+}
+
+/// Overflow (nesting), `InvalidBSON`, `BSONObjectTooLarge` and its older forms.
+const ABOUT_A_DOCUMENT: [i32; 5] = [15, 22, 10334, 17419, 17420];
 
 fn judge_kind(kind: &ErrorKind) -> Judgement {
     match kind {
@@ -92,21 +116,23 @@ fn judge_code(code: i32) -> Judgement {
         11000 | 11001 | 12582 => Judgement::Duplicate,
         // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON,
         // DollarPrefixedFieldName, InvalidIdField, NotSingleValueField, InvalidDBRef,
-        // EmptyFieldName, DottedFieldName, DocumentValidationFailure, CannotIndexParallelArrays,
+        // EmptyFieldName, DottedFieldName, ShardKeyNotFound, DocumentValidationFailure,
+        // CannotIndexParallelArrays, a hashed index on an array, points out of a 2d index's bounds,
         // BSONObjectTooLarge (and older forms), KeyTooLong, geo and text keys that can't be extracted.
-        2 | 9 | 14 | 15 | 16 | 22 | 52 | 53 | 54 | 55 | 56 | 57 | 121 | 171 | 10334 | 17280
-        | 17419 | 17420 | 16755 | 16756 | 17261 | 17262 => Judgement::Record,
+        2 | 9 | 14 | 15 | 16 | 22 | 52 | 53 | 54 | 55 | 56 | 57 | 61 | 121 | 171 | 10334
+        | 13026 | 13027 | 13068 | 16755 | 16756 | 16766 | 17261 | 17262 | 17280 | 17419 | 17420 => {
+            Judgement::Record
+        }
         // Unauthorized, AuthenticationFailed, UserNotFound, IllegalOperation, CommandNotFound,
         // InvalidNamespace, UnknownReplWriteConcern, CommandNotSupported, CommandNotSupportedOnView,
         // CollectionIsSharded views and time-series refusals, APIVersionError, APIStrictError.
         13 | 18 | 11 | 20 | 59 | 73 | 79 | 115 | 166 | 322 | 323 => Judgement::Operator,
         // Network, shutdown, elections, interruptions, time limits, locks, write conflicts, write
-        // concern, stale routing, disk and quota.
-        6 | 7 | 24 | 43 | 46 | 50 | 63 | 64 | 70 | 82 | 89 | 91 | 100 | 112 | 133 | 134 | 150
-        | 189 | 202 | 216 | 234 | 239 | 246 | 261 | 262 | 314 | 317 | 364 | 365 | 384 | 391
-        | 402 | 8000 | 9001 | 10107 | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => {
-            Judgement::Server
-        }
+        // concern, stale routing, migrations, limits of memory, files and locks, disk and quota.
+        6 | 7 | 24 | 43 | 46 | 50 | 63 | 64 | 70 | 74 | 82 | 89 | 91 | 100 | 112 | 117 | 133
+        | 134 | 146 | 150 | 189 | 202 | 208 | 216 | 225 | 234 | 239 | 246 | 261 | 262 | 264
+        | 267 | 272 | 276 | 314 | 317 | 364 | 365 | 371 | 384 | 391 | 402 | 8000 | 9001 | 10107
+        | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => Judgement::Server,
         _ => Judgement::Unknown,
     }
 }
@@ -138,5 +164,12 @@ mod tests {
         for (code, expected) in table {
             assert_eq!(judge_code(code), expected, "code {code}");
         }
+        assert_eq!(
+            judge_command_code(2),
+            Judgement::Unknown,
+            "`w: 2` on a standalone"
+        );
+        assert_eq!(judge_command_code(22), Judgement::Record);
+        assert_eq!(judge_command_code(13), Judgement::Operator);
     }
 }

@@ -10,7 +10,7 @@ use log::warn;
 use mongodb::IndexModel;
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{
-    Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern,
+    Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
 use mongodb::results::CollectionType;
 use mongodb::sync::{Client, Collection};
@@ -24,6 +24,10 @@ use crate::core::write_plan::{Failure, Found, InsertOutcome, Judgement};
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a look at the collection may take inside the server.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+const URI_ADVICE: &str = "`mongodb.uri` can't be used: it must be \
+    mongodb://[user:password@]host[:port][,…]/[?options] with known options and with the special \
+    characters of user and password percent-encoded";
 
 /// The index that the specification asks for.
 const INDEX_NAME: &str = "created_at_1";
@@ -66,7 +70,8 @@ impl MongoDbHandler {
             .run()
             .map_err(|error| match *error.kind {
                 ErrorKind::DnsResolve { .. } => MongoDbError::Unavailable(error.to_string()),
-                _ => MongoDbError::Refused(format!("`mongodb.uri` is not usable: {error}")),
+                // Not in the driver's words: they may quote a password.
+                _ => MongoDbError::Refused(URI_ADVICE.to_owned()),
             })?;
         options
             .app_name
@@ -131,7 +136,17 @@ impl MongoDbHandler {
                 )));
             }
         }
-        self.topology()
+        let topology = self.topology()?;
+        let takes_many = topology != Topology::Standalone;
+        match self.collection.write_concern().and_then(|concern| concern.w.as_ref()) {
+            None | Some(Acknowledgment::Majority | Acknowledgment::Nodes(0 | 1)) => Ok(topology),
+            Some(_) if takes_many => Ok(topology),
+            Some(_) => Err(MongoDbError::Refused(
+                "`mongodb.write_concern.w` asks for more than one node, but the server is a standalone: \
+                 every write would be refused; set it to 1"
+                    .to_owned(),
+            )),
+        }
     }
 
     fn topology(&self) -> Result<Topology, MongoDbError> {
@@ -209,6 +224,8 @@ impl MongoDbHandler {
                 .find(filter)
                 // Whatever the URI prefers: a secondary may not have it yet.
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+                // A write that is acknowledged by fewer is to be seen, too.
+                .read_concern(ReadConcern::local())
                 .max_time(LOOK_TIMEOUT)
                 .run()?;
             cursor

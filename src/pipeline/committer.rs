@@ -10,7 +10,7 @@ use log::{debug, warn};
 use super::failure::Failure;
 use super::in_flight::InFlight;
 use super::messages::{
-    CommitAnswer, CommitRequest, Outcome, Revoke, Settlement, ToCommitter, Weight,
+    CommitAnswer, CommitRequest, Drained, Outcome, Revoke, Settlement, ToCommitter, Weight,
 };
 use crate::core::offsets::{Commit, OffsetTracker};
 use crate::core::partition::{Offset, Partition};
@@ -20,6 +20,9 @@ use crate::observe::metrics::MetricsCollector;
 
 /// How often ages are shown and waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How many messages are heard before answers and revokes have their turn.
+const HEARD_AT_ONCE: usize = 256;
 
 pub struct Committer {
     pub messages: Receiver<ToCommitter>,
@@ -50,8 +53,9 @@ struct State {
 
 struct Revoking {
     request: Revoke,
-    /// The commit of what these partitions have settled is out.
-    is_asked: bool,
+    ask_at: Instant,
+    /// The partitions are gone: no commit of ours is taken any more.
+    is_refused: bool,
 }
 
 impl Committer {
@@ -85,9 +89,10 @@ impl State {
                     Ok(message) => {
                         self.hear(message);
                         // What has gathered meanwhile is heard in one go.
-                        for message in messages.try_iter() {
+                        for message in messages.try_iter().take(HEARD_AT_ONCE) {
                             self.hear(message);
                         }
+                        self.committer.in_flight.set_held(self.tracker.held());
                     }
                     Err(_) => return Ok(()),
                 },
@@ -141,7 +146,8 @@ impl State {
             ToCommitter::Revoke(request) => {
                 self.revoke = Some(Revoking {
                     request,
-                    is_asked: false,
+                    ask_at: Instant::now(),
+                    is_refused: false,
                 });
             }
             ToCommitter::Lost(partitions) => self.forget(&partitions),
@@ -231,12 +237,13 @@ impl State {
         match answer.result {
             Ok(()) => {
                 for commit in answer.commits {
-                    self.tracker.committed(commit);
-                    metrics.set_committed_offset(
-                        &self.committer.topic,
-                        commit.partition.0,
-                        commit.offset.0,
-                    );
+                    if self.tracker.committed(commit) {
+                        metrics.set_committed_offset(
+                            &self.committer.topic,
+                            commit.partition.0,
+                            commit.offset.0,
+                        );
+                    }
                 }
                 Ok(())
             }
@@ -247,8 +254,14 @@ impl State {
     fn commit_failed(&mut self, error: &KafkaError) -> Result<(), Failure> {
         match CommitProblem::of(error) {
             CommitProblem::NotOurs => {
-                // A rebalance is under way: whoever gets the partitions starts from the last commit.
                 debug!("a commit came too late: {error}");
+                if let Some(revoking) = &mut self.revoke {
+                    revoking.is_refused = true;
+                }
+                Ok(())
+            }
+            CommitProblem::Rebalancing => {
+                debug!("a commit fell into a rebalance: {error}");
                 Ok(())
             }
             CommitProblem::Passing => {
@@ -267,35 +280,34 @@ impl State {
         }
     }
 
+    /// Waits for what is in flight, then commits, again where that fails, until the time is up.
     fn go_on_revoking(&mut self, now: Instant) {
         let Some(mut revoking) = self.revoke.take() else {
             return;
         };
         let partitions = &revoking.request.partitions;
-        let is_drained = partitions.iter().all(|&p| self.tracker.in_flight(p) == 0);
-        let is_over = now >= revoking.request.commit_until;
-        if revoking.is_asked && !self.is_committing || is_over {
-            self.end_revoke(&revoking);
-            return;
-        }
-        let may_ask = is_drained || now >= revoking.request.drain_until;
-        if may_ask && !revoking.is_asked && !self.is_committing {
+        let left: usize = partitions.iter().map(|&p| self.tracker.in_flight(p)).sum();
+        let is_over = now >= revoking.request.commit_until || revoking.is_refused;
+        let may_ask = left == 0 || now >= revoking.request.drain_until;
+        if is_over || (may_ask && !self.is_committing) {
             let mut commits = self.tracker.uncommitted();
             commits.retain(|commit| partitions.contains(&commit.partition));
-            if commits.is_empty() {
-                self.end_revoke(&revoking);
+            let is_committed = commits.is_empty();
+            if is_over || is_committed {
+                self.forget(&revoking.request.partitions);
+                // The callback may have stopped waiting: it is past its time then.
+                let _ = revoking
+                    .request
+                    .done
+                    .try_send(Drained { left, is_committed });
                 return;
             }
-            self.ask(commits);
-            revoking.is_asked = self.is_committing;
+            if now >= revoking.ask_at {
+                self.ask(commits);
+                revoking.ask_at = now + TICK;
+            }
         }
         self.revoke = Some(revoking);
-    }
-
-    fn end_revoke(&mut self, revoking: &Revoking) {
-        self.forget(&revoking.request.partitions);
-        // The callback may have stopped waiting: it is past its time then.
-        let _ = revoking.request.done.try_send(());
     }
 
     fn forget(&mut self, partitions: &[Partition]) {

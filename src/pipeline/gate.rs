@@ -19,6 +19,7 @@ pub struct Gate {
     /// What the log says that an outage means.
     what_now: &'static str,
     redirected: AtomicU64,
+    stored: AtomicU64,
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
 }
@@ -41,6 +42,7 @@ impl Gate {
                 OnUnavailable::Pause => "messages wait, and consumption pauses, until it is back",
             },
             redirected: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
             metrics,
             health,
         }
@@ -86,12 +88,27 @@ impl Gate {
         }
     }
 
-    /// The attempts were used up, or a probe failed. `why` may be the driver's text.
+    /// The attempts were used up, or a probe brought no success. `why` is fit for the log.
     pub fn failed(&self, why: &str) {
         if self.lock().failed(Instant::now()) {
             self.show(false);
             error!("MongoDB is unavailable: {}: {why}", self.what_now);
         }
+    }
+
+    /// The probe ended without an answer either way.
+    pub fn probe_ended(&self) {
+        self.lock().probe_ended(Instant::now());
+    }
+
+    /// How many inserts stored something so far: evidence of a server that works.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    pub fn count_stored(&self) {
+        self.stored.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn count_redirected(&self, messages: u64) {

@@ -8,11 +8,11 @@ use log::{error, info, warn};
 
 use super::failure::Failure;
 use super::gate::Gate;
-use super::messages::{Event, Revoke, ToCommitter};
+use super::messages::{Drained, Event, Revoke, ToCommitter};
 use super::stop::StopSignal;
 use crate::core::assignment::Assignment;
 use crate::core::partition::{Offset, Partition};
-use crate::kafka::{Assigned, GroupEvents, KafkaError};
+use crate::kafka::{Assigned, GroupEvents, KafkaError, is_authorization};
 use crate::observe::health::Health;
 use crate::observe::metrics::ConnectionTarget;
 use crate::observe::metrics::MetricsCollector;
@@ -52,9 +52,11 @@ impl RevokeBudget {
 
 impl GroupEvents for Group {
     fn assigned(&self, assigned: &[Assigned]) {
-        self.tell(ToCommitter::Assigned(assigned.to_vec()));
-        self.metrics.increment_rebalances(RebalanceEvent::Assign);
-        self.health.set_topic_exists(true);
+        if !assigned.is_empty() {
+            self.tell(ToCommitter::Assigned(assigned.to_vec()));
+            self.metrics.increment_rebalances(RebalanceEvent::Assign);
+            self.health.set_topic_exists(true);
+        }
         self.show_assignment(&self.assignment.partitions());
     }
 
@@ -74,7 +76,6 @@ impl GroupEvents for Group {
         let commit_until = drain_until.max(started) + self.budget.commit;
         // One answer is all that comes.
         let (done, drained) = bounded(1);
-        let partitions_left = partitions.to_vec();
         self.tell(ToCommitter::Revoke(Revoke {
             partitions: partitions.to_vec(),
             drain_until,
@@ -82,15 +83,22 @@ impl GroupEvents for Group {
             done,
         }));
         match drained.recv_deadline(commit_until + Duration::from_secs(1)) {
-            Ok(()) => {
-                info!(partitions:? = partitions_left, millis = started.elapsed().as_millis();
+            Ok(Drained {
+                left: 0,
+                is_committed: true,
+            }) => {
+                info!(partitions:? = partitions, millis = started.elapsed().as_millis();
                 "revoked: drained and committed");
             }
+            Ok(Drained { left, is_committed }) => {
+                warn!(partitions:? = partitions, left, is_committed;
+                    "revoked before all was settled and committed: the next owner reads the rest again");
+            }
             Err(RecvTimeoutError::Timeout) => {
-                warn!(partitions:? = partitions_left; "revoked before all could be committed");
+                warn!(partitions:? = partitions; "revoked before all could be committed");
             }
             Err(RecvTimeoutError::Disconnected) => {
-                warn!(partitions:? = partitions_left; "revoked: nobody is left to commit");
+                warn!(partitions:? = partitions; "revoked: nobody is left to commit");
             }
         }
         let rest: Vec<Partition> = self
@@ -125,14 +133,22 @@ impl GroupEvents for Group {
         self.health.set_kafka_reachable(any);
     }
 
+    fn wait(&self, duration: Duration) -> bool {
+        self.stop.wait(duration)
+    }
+
     fn poll_interval_exceeded(&self) {
         self.metrics.increment_poll_interval_exceeded();
         warn!("`max.poll.interval.ms` was exceeded: the group has taken our partitions away");
     }
 
     fn failed(&self, error: KafkaError) {
-        let failure =
-            Failure::KafkaUnreachable(format!("the group's offsets can't be read: {error}"));
+        let why = format!("the group's offsets can't be read: {error}");
+        let failure = if is_authorization(&error) {
+            Failure::Running(why)
+        } else {
+            Failure::KafkaUnreachable(why)
+        };
         // A full channel means that the supervisor has enough reasons to stop already.
         let _ = self.supervisor.try_send(Event::Failed(failure));
     }

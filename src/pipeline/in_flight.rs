@@ -12,10 +12,16 @@ use crate::core::record::Record;
 /// its document's fields.
 const RECORD_OVERHEAD: usize = 128;
 
-/// Shared as two counters: the poller adds, the committer takes away.
+/// How many times the bound on messages in flight a partition may run ahead of one stuck record: what
+/// is settled above it is remembered until it is settled, too.
+const MAX_AHEAD: usize = 10;
+
+/// Shared as counters: the poller adds, the committer takes away.
 pub struct InFlight {
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    /// What the bookkeeping has to remember, as the committer last said.
+    held: AtomicUsize,
     max_messages: usize,
     max_bytes: usize,
     /// Holds one wake-up: more would say nothing new.
@@ -54,6 +60,7 @@ impl InFlight {
         Self {
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             max_messages,
             max_bytes,
             room: bounded(1),
@@ -65,6 +72,10 @@ impl InFlight {
     #[must_use]
     pub fn has_room(&self, weight: Weight) -> bool {
         let now = self.now();
+        let held = self.held.load(Ordering::Acquire);
+        if held > self.max_messages.saturating_mul(MAX_AHEAD) {
+            return false;
+        }
         now.messages == 0
             || (now.messages + weight.messages <= self.max_messages
                 && now.bytes + weight.bytes <= self.max_bytes)
@@ -88,6 +99,11 @@ impl InFlight {
         self.bytes.fetch_sub(weight.bytes, Ordering::AcqRel);
         // A wake-up that is already waiting serves as well.
         let _ = self.room.0.try_send(());
+    }
+
+    /// What the bookkeeping holds: records in flight, and those settled above one that is stuck.
+    pub fn set_held(&self, records: usize) {
+        self.held.store(records, Ordering::Release);
     }
 
     /// Waits until something was settled since the last wait, up to `timeout`.
@@ -114,6 +130,13 @@ mod tests {
         assert!(!in_flight.has_room(weight(2, 2)));
         assert!(!in_flight.has_room(weight(1, 501)));
         in_flight.remove(weight(9, 500));
+        in_flight.set_held(101);
+        assert!(
+            !in_flight.has_room(weight(1, 1)),
+            "ten times the bound is held"
+        );
+        in_flight.set_held(100);
+        assert!(in_flight.has_room(weight(1, 1)));
         assert_eq!(in_flight.now(), Weight::default());
     }
 }

@@ -67,7 +67,16 @@ pub struct Revoke {
     pub drain_until: Instant,
     /// Until then the commit may take.
     pub commit_until: Instant,
-    pub done: Sender<()>,
+    pub done: Sender<Drained>,
+}
+
+/// What a revoke came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Records that were still in flight: the next owner reads them again.
+    pub left: usize,
+    /// Whether everything settled is committed.
+    pub is_committed: bool,
 }
 
 /// What the commit thread is asked for, one at a time.

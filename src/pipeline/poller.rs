@@ -4,6 +4,7 @@
 //! has nothing more ready and a writer is idle. So a backlog goes in full batches, a lone message at
 //! once, and no timer is waited out. It polls whatever happens: a member that doesn't is thrown out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::core::assignment::Assignment;
 use crate::core::partition::{Epoch, Offset, Partition, RecordId};
 use crate::core::record::Batch;
 use crate::core::run::RecordRun;
-use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, Trouble};
+use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, TopicState, Trouble};
 use crate::observe::health::Health;
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
@@ -34,8 +35,14 @@ const FILL_POLL: Duration = Duration::from_millis(2);
 const PRESSURE_SLICE: Duration = Duration::from_millis(100);
 /// A pause costs up to a second and the prefetch: only pressure that lasts is worth it.
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
+/// How many messages may wait behind a full batch before consumption is paused at once.
+const MOST_BEHIND: usize = 100;
 /// How often positions are told while there is nothing to take.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a missing topic is looked for.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest look for it.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest look for the earliest offset that is left.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,15 +66,17 @@ pub struct Poller {
 struct State {
     poller: Poller,
     readings: Readings,
-    /// The batch that goes next.
-    hand: Batch,
-    /// What came while `hand` was full and waited.
-    next: Batch,
+    /// The batch that goes next, and behind it what came while it was full and waited.
+    hand: VecDeque<Batch>,
     /// What the last batch came to: the next one won't be far from it.
     expected: Weight,
     /// The last poll brought nothing.
     is_drained: bool,
     pressed_since: Option<Instant>,
+    /// When the topic was last looked for in vain; at first, when it may have been.
+    topic_missed: Option<Instant>,
+    /// The last poll under pressure.
+    served: Instant,
     is_paused: bool,
     positions_told: Instant,
     troubles: RateLimited,
@@ -83,11 +92,12 @@ impl Poller {
         State {
             poller: self,
             readings: Readings::default(),
-            hand: Batch::new(now),
-            next: Batch::new(now),
+            hand: VecDeque::new(),
             expected: Weight::default(),
             is_drained: false,
             pressed_since: None,
+            topic_missed: Some(now),
+            served: now,
             is_paused: false,
             positions_told: now,
             troubles: RateLimited::default(),
@@ -112,7 +122,7 @@ impl State {
 
     /// Hands over what is ready, and polls once.
     fn turn(&mut self) -> Result<(), Failure> {
-        let is_full = self.is_full(&self.hand);
+        let is_full = self.hand.front().is_some_and(|batch| self.is_full(batch));
         if !is_full {
             self.pressure_is_over();
         }
@@ -123,6 +133,12 @@ impl State {
         }
         if is_full {
             self.wait_under_pressure();
+            // Each poll may bring a message that has to wait, too: one a slice serves the group.
+            let now = Instant::now();
+            if now.duration_since(self.served) < PRESSURE_SLICE {
+                return Ok(());
+            }
+            self.served = now;
         }
         let timeout = if is_full {
             Duration::ZERO
@@ -155,6 +171,7 @@ impl State {
             Polled::Nothing => {
                 self.is_drained = true;
                 self.tell_positions();
+                self.look_for_topic();
             }
             Polled::Trouble(trouble) => {
                 self.is_drained = true;
@@ -178,21 +195,20 @@ impl State {
             Continuity::WentBack { from } => self.begin_anew(partition, from, offset),
             Continuity::NotOurs => return,
         };
-        let is_hand_full = self.is_full(&self.hand);
-        let batch = if is_hand_full {
-            &mut self.next
-        } else {
-            &mut self.hand
-        };
-        if batch.is_empty() {
-            *batch =
-                Batch::with_capacity(Instant::now(), self.expected.messages, self.expected.bytes);
+        if self.hand.back().is_none_or(|batch| self.is_full(batch)) {
+            let Weight { messages, bytes } = self.expected;
+            self.hand
+                .push_back(Batch::with_capacity(Instant::now(), messages, bytes));
         }
         let id = RecordId {
             partition,
             epoch,
             offset,
         };
+        let batch = self
+            .hand
+            .back_mut()
+            .expect("invariant: there is one with room");
         batch.push(
             id,
             taken.timestamp(),
@@ -200,9 +216,18 @@ impl State {
             taken.value(),
             taken.headers(),
         );
-        if is_hand_full && self.is_full(&self.next) {
+        if self.hand.len() > 1 && self.waiting_behind() {
             self.pause();
         }
+    }
+
+    /// Whether as much waits behind the first batch as may, at one message for each short wait.
+    fn waiting_behind(&self) -> bool {
+        let behind = self.hand.iter().skip(1);
+        let (messages, bytes) = behind.fold((0, 0), |(messages, bytes), batch| {
+            (messages + batch.len(), bytes + batch.bytes())
+        });
+        messages >= MOST_BEHIND || bytes >= self.poller.batch_bytes
     }
 
     /// Whether retention has deleted what lies before `offset`; compaction and transactions leave gaps
@@ -228,7 +253,7 @@ impl State {
     fn begin_anew(&mut self, partition: Partition, from: Offset, offset: Offset) -> Epoch {
         error!(topic = self.poller.topic, partition = partition.0, expected = from.0, offset = offset.0;
             "the log goes on below what was read: it was cut or made anew; reading on from there");
-        let epoch = self.poller.assignment.begin(partition);
+        let epoch = self.poller.assignment.begin(partition, offset);
         self.readings.renew(&self.poller.assignment);
         self.drop_what_is_gone();
         self.readings.take(partition, offset);
@@ -253,16 +278,16 @@ impl State {
     /// Sends the batch in hand if there is room for it. Only the poller sends, so room that is there
     /// stays there: the committer can be told first.
     fn try_dispatch(&mut self) -> bool {
-        if self.hand.is_empty() {
+        let Some(batch) = self.hand.front() else {
             return true;
-        }
-        let weight: Weight = self.hand.records().iter().map(Weight::of).sum();
+        };
+        let weight: Weight = batch.records().iter().map(Weight::of).sum();
         if self.poller.batches.is_full() || !self.poller.in_flight.has_room(weight) {
             return false;
         }
-        let empty = Batch::new(Instant::now());
-        let next = std::mem::replace(&mut self.next, empty);
-        let batch = std::mem::replace(&mut self.hand, next);
+        let Some(batch) = self.hand.pop_front() else {
+            return true;
+        };
         self.expected = Weight {
             messages: batch.len(),
             bytes: batch.bytes(),
@@ -335,11 +360,12 @@ impl State {
     fn drop_what_is_gone(&mut self) {
         let readings = &self.readings;
         let mut dropped = 0;
-        for batch in [&mut self.hand, &mut self.next] {
+        for batch in &mut self.hand {
             dropped += batch
                 .take_if(|id| readings.epoch(id.partition) != Some(id.epoch))
                 .len();
         }
+        self.hand.retain(|batch| !batch.is_empty());
         if dropped > 0 {
             debug!("{dropped} records of partitions that are gone were dropped");
         }
@@ -350,7 +376,7 @@ impl State {
     fn tell_positions(&mut self) {
         let now = Instant::now();
         let is_time = now.duration_since(self.positions_told) >= POSITIONS_INTERVAL;
-        if !self.hand.is_empty() || !self.next.is_empty() || !is_time {
+        if !self.hand.is_empty() || !is_time {
             return;
         }
         self.positions_told = now;
@@ -370,6 +396,22 @@ impl State {
         }
     }
 
+    /// A standby gets nothing assigned that would tell it that a missing topic is there now.
+    fn look_for_topic(&mut self) {
+        let now = Instant::now();
+        let is_due =
+            |missed: Instant| now.duration_since(missed) >= TOPIC_INTERVAL && self.hand.is_empty();
+        if !self.topic_missed.is_some_and(is_due) {
+            return;
+        }
+        let state = self.poller.consumer.topic_state(TOPIC_TIMEOUT);
+        let is_there = matches!(state, Ok(TopicState::Partitions(_)));
+        if is_there {
+            self.poller.health.set_topic_exists(true);
+        }
+        self.topic_missed = (!is_there).then_some(now);
+    }
+
     fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
         match trouble {
             Trouble::Fatal(error) => return Err(fatal(&error)),
@@ -379,6 +421,7 @@ impl State {
                 self.log_trouble("no broker can be reached");
             }
             Trouble::TopicMissing => {
+                self.topic_missed = Some(Instant::now());
                 self.poller.health.set_topic_exists(false);
                 let text = format!(
                     "the topic `{}` is missing: waiting for it",

@@ -1,6 +1,8 @@
 //! Where the poller stands in each partition: which epoch a record belongs to, and whether it is the
 //! next one.
 
+use std::cmp::Ordering;
+
 use crate::core::assignment::Assignment;
 use crate::core::partition::{Epoch, Offset, Partition};
 
@@ -18,8 +20,8 @@ pub struct Readings {
 pub struct Reading {
     pub partition: Partition,
     pub epoch: Epoch,
-    /// The offset after the last record; `None` before the first.
-    pub next: Option<Offset>,
+    /// The offset after the last record; before the first, where reading began.
+    pub next: Offset,
     /// The next gap is to be looked at: an offset was out of the log's range.
     pub is_suspect: bool,
 }
@@ -27,7 +29,7 @@ pub struct Reading {
 /// How a record follows the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Continuity {
-    /// Nothing to look at: it is the next one, or the first, or a gap as compaction leaves it.
+    /// Nothing to look at: it is the next one, or comes after a gap as compaction leaves it.
     Usual(Epoch),
     /// A gap that retention may have made.
     Gap { epoch: Epoch, from: Offset },
@@ -46,7 +48,8 @@ impl Readings {
         }
         let before = std::mem::take(&mut self.partitions);
         for partition in assignment.partitions() {
-            let Some(epoch) = assignment.epoch(partition) else {
+            let known = assignment.epoch(partition).zip(assignment.start(partition));
+            let Some((epoch, start)) = known else {
                 continue;
             };
             let known = before
@@ -55,7 +58,7 @@ impl Readings {
             let fresh = Reading {
                 partition,
                 epoch,
-                next: None,
+                next: start,
                 is_suspect: false,
             };
             self.partitions.push(known.copied().unwrap_or(fresh));
@@ -70,17 +73,17 @@ impl Readings {
         let Some(reading) = self.reading(partition) else {
             return Continuity::NotOurs;
         };
-        let before = reading.next.replace(offset.next());
-        match before {
-            Some(next) if offset < next => Continuity::WentBack { from: next },
-            Some(next) if offset > next && reading.is_suspect => {
+        let next = std::mem::replace(&mut reading.next, offset.next());
+        match offset.cmp(&next) {
+            Ordering::Less => Continuity::WentBack { from: next },
+            Ordering::Greater if reading.is_suspect => {
                 reading.is_suspect = false;
                 Continuity::Gap {
                     epoch: reading.epoch,
                     from: next,
                 }
             }
-            _ => Continuity::Usual(reading.epoch),
+            Ordering::Greater | Ordering::Equal => Continuity::Usual(reading.epoch),
         }
     }
 
@@ -126,7 +129,7 @@ mod tests {
         let assignment = Assignment::default();
         let mut readings = Readings::default();
         assert_eq!(readings.take(P, Offset(0)), Continuity::NotOurs);
-        let first = assignment.begin(P);
+        let first = assignment.begin(P, Offset(0));
         assert!(readings.renew(&assignment));
         assert!(!readings.renew(&assignment));
         assert_eq!(readings.take(P, Offset(5)), Continuity::Usual(first));
@@ -152,7 +155,7 @@ mod tests {
             Continuity::WentBack { from: Offset(21) }
         );
         assignment.end(P);
-        let second = assignment.begin(P);
+        let second = assignment.begin(P, Offset(0));
         assert!(readings.renew(&assignment));
         assert_eq!(
             readings.take(P, Offset(0)),

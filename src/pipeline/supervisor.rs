@@ -84,12 +84,22 @@ impl DataConsumer {
                 }
             }
         }
+        running.take().into_iter().for_each(Running::finish);
+        for event in self.events.1.try_iter() {
+            // What came too late to be heard above is a failure all the same.
+            if let Event::Failed(why)
+            | Event::Ended {
+                result: Err(why), ..
+            } = event
+            {
+                self.fail(&mut failure, why);
+            }
+        }
         let unfinished = threads.running();
         if !unfinished.is_empty() {
             warn!(threads:? = unfinished; "not all threads came to their end; what they hold stays \
                                           uncommitted and will be read again");
         }
-        running.take().into_iter().for_each(Running::finish);
         match failure {
             Some(failure) => Err(failure),
             None if is_poller_done => Ok(()),

@@ -22,7 +22,9 @@ use crate::core::document::{Documents, ReceivedAt};
 use crate::core::record::{Batch, Record};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::run::RecordRun;
-use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan};
+use crate::core::write_plan::{
+    Failure as WriteFailure, InsertOutcome, Judgement, Step, Verdict, WritePlan,
+};
 use crate::kafka::{DeadLetter, DeadLetterProducer, SendOutcome};
 use crate::mongo::MongoDbHandler;
 use crate::observe::log::RateLimited;
@@ -114,10 +116,17 @@ impl WriterContext {
         let result = settling
             .dead_letter_all(rejections, 0)
             .and_then(|()| settling.write(documents));
-        settling.give_up_the_rest();
+        settling.end_probe();
+        let given_up = settling.give_up_the_rest();
         match result {
-            Ok(()) | Err(Left::GivenUp) => Ok(()),
             Err(Left::Failed(failure)) => Err(failure),
+            // What is ours is given up for a stop alone: else its partition would stand still, silently.
+            Ok(()) | Err(Left::GivenUp) if given_up > 0 && !self.stop.is_stopping() => {
+                Err(Failure::Running(format!(
+                    "{given_up} records were left without an end: they stay uncommitted"
+                )))
+            }
+            Ok(()) | Err(Left::GivenUp) => Ok(()),
         }
     }
 
@@ -176,6 +185,7 @@ impl<'a> Settling<'a> {
         let context = self.context;
         let mut plan = WritePlan::new(documents.indexes().collect(), context.max_attempts);
         let mut delays = delays(context.retry_backoff);
+        let stored_before = context.gate.stored();
         loop {
             match plan.step() {
                 Step::Insert(indexes) => {
@@ -186,7 +196,7 @@ impl<'a> Settling<'a> {
                     if let InsertOutcome::Failed(failure) = &outcome
                         && failure.judgement == Judgement::Server
                     {
-                        debug!(code = failure.code; "an insert failed: {}", failure.message);
+                        debug!("an insert failed: {}", failure.summary);
                         self.give_up_if_stopping()?;
                     }
                     plan.inserted(outcome);
@@ -205,14 +215,20 @@ impl<'a> Settling<'a> {
                     self.wait(delay, &mut plan)?;
                     plan.backed_off();
                 }
+                Step::Unavailable(failure)
+                    if failure.judgement == Judgement::Unknown
+                        && context.gate.stored() > stored_before =>
+                {
+                    plan.the_server_took_others();
+                }
                 Step::Unavailable(failure) => {
-                    context.gate.failed(&failure.message);
+                    context.gate.failed(&failure.summary);
                     self.is_probing = false;
                     plan.start_over();
                     delays = self::delays(context.retry_backoff);
                 }
                 Step::Stop(failure) => {
-                    return Err(Left::Failed(Failure::MongoDbRefused(failure.message)));
+                    return Err(Left::Failed(Failure::MongoDbRefused(failure.summary)));
                 }
                 Step::Done => {
                     self.take_verdicts(&mut plan)?;
@@ -268,17 +284,38 @@ impl<'a> Settling<'a> {
         context
             .metrics
             .observe_mongodb_write_time(started.elapsed());
-        let answered = match &outcome {
-            InsertOutcome::Answered(failures) => failures.iter().all(|(_, failure)| {
-                !matches!(failure.judgement, Judgement::Server | Judgement::Operator)
-            }),
-            InsertOutcome::Failed(failure) => failure.judgement == Judgement::Record,
+        let (took_some, is_success) = match &outcome {
+            InsertOutcome::Answered(failures) => {
+                let is_about_them = |failure: &WriteFailure| {
+                    matches!(failure.judgement, Judgement::Duplicate | Judgement::Record)
+                };
+                let took_some = failures.len() < indexes.len();
+                let judged = failures
+                    .iter()
+                    .filter(|(_, failure)| is_about_them(failure))
+                    .count();
+                let of_server = failures.iter().any(|(_, failure)| {
+                    matches!(failure.judgement, Judgement::Server | Judgement::Operator)
+                });
+                (took_some, !of_server && (took_some || judged > 0))
+            }
+            InsertOutcome::Failed(_) => (false, false),
         };
-        if answered {
+        if took_some {
+            context.gate.count_stored();
+        }
+        if is_success {
             context.gate.succeeded();
             self.is_probing = false;
         }
         outcome
+    }
+
+    /// A probe that ended without an answer either way leaves MongoDB unavailable until the next one.
+    fn end_probe(&mut self) {
+        if std::mem::take(&mut self.is_probing) {
+            self.context.gate.probe_ended();
+        }
     }
 
     /// Waits before the next attempt, but no longer than the batch is ours and the process goes on.
@@ -292,7 +329,7 @@ impl<'a> Settling<'a> {
                 self.context.assignment.is_current(id.partition, id.epoch)
             });
             if plan.pending().is_empty() {
-                return Err(Left::GivenUp);
+                return Ok(());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -401,12 +438,13 @@ impl<'a> Settling<'a> {
                     return Ok(());
                 }
                 SendOutcome::QueueFull => {
-                    if context.stop.is_past_deadline()
-                        || !context
-                            .assignment
-                            .is_current(record.id.partition, record.id.epoch)
-                    {
+                    if context.stop.is_past_deadline() {
                         return Err(Left::GivenUp);
+                    }
+                    let id = record.id;
+                    if !context.assignment.is_current(id.partition, id.epoch) {
+                        // Its new owner reads it; the others of this batch are still ours.
+                        return Ok(());
                     }
                     // The next turn looks at the stop's deadline itself.
                     let _ = context.stop.wait(SLICE);
@@ -438,8 +476,8 @@ impl<'a> Settling<'a> {
         }
         Err(Left::Failed(Failure::Running(format!(
             "{before} records in a row were rejected, the last one for `{}`: that is more than \
-             `consumer.max_consecutive_rejections` allows. Nothing from here on is dead-lettered or \
-             committed",
+             `consumer.max_consecutive_rejections` allows. This record and those behind it stay \
+             uncommitted",
             rejection.reason
         ))))
     }
@@ -458,7 +496,8 @@ impl<'a> Settling<'a> {
         );
     }
 
-    fn give_up_the_rest(&mut self) {
+    /// Abandons what has no end; says how many of these records are still ours.
+    fn give_up_the_rest(&self) -> usize {
         let rest = self
             .batch
             .records()
@@ -466,9 +505,13 @@ impl<'a> Settling<'a> {
             .zip(&self.ended)
             .filter(|(_, ended)| !**ended)
             .map(|(record, _)| record);
-        if rest.clone().next().is_some() {
-            self.context.abandon(rest);
+        if rest.clone().next().is_none() {
+            return 0;
         }
+        self.context.abandon(rest.clone());
+        let assignment = &self.context.assignment;
+        rest.filter(|record| assignment.is_current(record.id.partition, record.id.epoch))
+            .count()
     }
 }
 

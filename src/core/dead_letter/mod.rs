@@ -17,8 +17,30 @@ pub use index::{DeadLetterIndex, IndexBuilder, Indexed};
 pub use provenance::Provenance;
 pub use selection::{Choice, Selection};
 
-/// All headers of ours begin with this; earlier ones on a record are replaced.
-pub const HEADER_PREFIX: &str = "dlq.";
+/// The headers of ours; earlier ones on a record are replaced.
+const OURS: [&str; 15] = [
+    "dlq.reason",
+    "dlq.error",
+    "dlq.error_code",
+    "dlq.topic",
+    "dlq.partition",
+    "dlq.offset",
+    "dlq.timestamp",
+    "dlq.timestamp_type",
+    "dlq.failed_at",
+    "dlq.attempts",
+    "dlq.consumer_group",
+    "dlq.instance",
+    "dlq.replay_count",
+    VALUE_OMITTED,
+    VALUE_SIZE,
+];
+
+/// Whether a header of this name is one that the worker writes.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
 
 /// Headers that say the value was left out.
 pub const VALUE_OMITTED: &str = "dlq.value_omitted";

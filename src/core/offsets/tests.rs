@@ -292,6 +292,11 @@ proptest! {
                 let open = model.received.len() - model.settled.len() - model.abandoned.len();
                 prop_assert_eq!(tracker.in_flight(partition), open);
             }
+            let held: usize = models
+                .values()
+                .map(|m| m.received.iter().filter(|o| **o >= m.committable()).count())
+                .sum();
+            prop_assert_eq!(tracker.held(), held);
             let due: Vec<(i32, i64)> = models
                 .iter()
                 .filter(|(_, m)| m.committed < Some(m.committable()))

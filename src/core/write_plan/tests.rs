@@ -12,6 +12,7 @@ fn failure(judgement: Judgement, code: i32) -> Failure {
         judgement,
         code: Some(code),
         message: format!("code {code}"),
+        summary: String::new(),
     }
 }
 
@@ -236,6 +237,38 @@ fn an_unknown_refusal_of_everything_is_the_servers_doing() {
         plan.backed_off();
     }
     assert!(matches!(plan.step(), Step::Unavailable(_)));
+}
+
+#[test]
+fn an_unknown_answer_for_a_lone_record_is_about_it() {
+    let mut plan = plan(1);
+    for _ in 0..3 {
+        let unknown = failure(Judgement::Unknown, 77777);
+        plan.inserted(InsertOutcome::Answered(vec![(0, unknown)]));
+        plan.backed_off();
+    }
+    assert_eq!(plan.step(), Step::Done);
+    assert!(matches!(
+        plan.take_verdicts()[..],
+        [(0, Verdict::Rejected(_))]
+    ));
+}
+
+#[test]
+fn an_unknown_answer_alike_for_several_is_the_servers_doing_unless_it_takes_others() {
+    let mut plan = plan(2);
+    for _ in 0..3 {
+        let unknown = || failure(Judgement::Unknown, 77777);
+        plan.inserted(InsertOutcome::Answered(vec![
+            (0, unknown()),
+            (1, unknown()),
+        ]));
+        plan.backed_off();
+    }
+    assert!(matches!(plan.step(), Step::Unavailable(_)));
+    plan.the_server_took_others();
+    assert_eq!(plan.step(), Step::Done);
+    assert_eq!(plan.take_verdicts().len(), 2);
 }
 
 #[test]

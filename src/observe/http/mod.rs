@@ -5,6 +5,7 @@ mod routes;
 mod server;
 mod stalled;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's threads end with it")]
 mod tests;
 
 pub use server::{HANDLER_THREADS, HttpServer};

@@ -50,7 +50,7 @@ impl Books {
         let mut tracker = OffsetTracker::default();
         let mut epochs = BTreeMap::new();
         for (&partition, span) in spans {
-            let epoch = assignment.begin(partition);
+            let epoch = assignment.begin(partition, span.start);
             tracker.assign(partition, epoch, span.start, span.committed);
             epochs.insert(partition, epoch);
         }
@@ -204,7 +204,7 @@ impl Books {
             return Ok(());
         };
         match CommitProblem::of(&error) {
-            CommitProblem::Passing => {
+            CommitProblem::Passing | CommitProblem::Rebalancing => {
                 warn!("how far the replay came could not be committed, trying again: {error}");
                 Ok(())
             }
