@@ -7,6 +7,7 @@ use backoff::backoff::Backoff as _;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info, warn};
 
+use super::batch_write::delays;
 use super::failure::Failure;
 use super::gate::Gate;
 use super::memory;
@@ -14,7 +15,6 @@ use super::messages::Event;
 use super::stop::StopSignal;
 use super::threads::Threads;
 use super::watch::{Attempts, reach_kafka};
-use super::writer::delays;
 use crate::config::{Config, W};
 use crate::core::assignment::Assignment;
 use crate::core::rejection::Reason;

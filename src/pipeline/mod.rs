@@ -7,6 +7,7 @@
 //! ```
 
 mod assembly;
+mod batch_write;
 mod committer;
 mod data_consumer;
 mod delivery;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use log::{info, warn};
 
+use super::batch_write::delays;
 use super::failure::Failure;
 use super::stop::StopSignal;
-use super::writer::delays;
 use crate::kafka::{KafkaConsumer, TopicState};
 use backoff::backoff::Backoff as _;
 
