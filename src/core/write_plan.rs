@@ -225,16 +225,6 @@ impl WritePlan {
         self.attempts = self.max_attempts;
     }
 
-    /// Other batches were stored meanwhile: then what is refused for a reason outside the table is about
-    /// these records, and not the server's doing after all.
-    pub fn the_server_took_others(&mut self) {
-        if matches!(self.phase, Phase::Unavailable(_)) {
-            self.accepted = true;
-            self.phase = Phase::Round;
-            self.end_round_if_over();
-        }
-    }
-
     /// Takes all pending documents out of the plan: the caller settles them elsewhere.
     pub fn redirect(&mut self) -> Vec<usize> {
         let pending = self.pending();

@@ -18,9 +18,7 @@ use crate::core::document::Documents;
 use crate::core::record::{Batch, Record};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::run::RecordRun;
-use crate::core::write_plan::{
-    Failure as WriteFailure, InsertOutcome, Judgement, Step, Verdict, WritePlan,
-};
+use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan};
 use crate::kafka::{DeadLetter, SendOutcome};
 
 /// How often a wait looks whether its batch is still ours.
@@ -60,7 +58,6 @@ impl<'a> BatchWrite<'a> {
         let context = self.context;
         let mut plan = WritePlan::new(documents.indexes().collect(), context.max_attempts);
         let mut delays = delays(context.retry_backoff);
-        let stored_before = context.gate.stored();
         loop {
             match plan.step() {
                 Step::Insert(indexes) => {
@@ -89,12 +86,6 @@ impl<'a> BatchWrite<'a> {
                         millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
                     self.wait(delay, &mut plan)?;
                     plan.backed_off();
-                }
-                Step::Unavailable(failure)
-                    if failure.judgement == Judgement::Unknown
-                        && context.gate.stored() > stored_before =>
-                {
-                    plan.the_server_took_others();
                 }
                 Step::Unavailable(failure) => {
                     context.gate.failed(&failure.summary);
@@ -159,26 +150,19 @@ impl<'a> BatchWrite<'a> {
         context
             .metrics
             .observe_mongodb_write_time(started.elapsed());
-        let (took_some, is_success) = match &outcome {
+        let is_success = match &outcome {
+            // The server took some, or judged some by themselves, and failed at none.
             InsertOutcome::Answered(failures) => {
-                let is_about_them = |failure: &WriteFailure| {
-                    matches!(failure.judgement, Judgement::Duplicate | Judgement::Record)
-                };
-                let took_some = failures.len() < indexes.len();
-                let judged = failures
-                    .iter()
-                    .filter(|(_, failure)| is_about_them(failure))
-                    .count();
-                let of_server = failures.iter().any(|(_, failure)| {
-                    matches!(failure.judgement, Judgement::Server | Judgement::Operator)
-                });
-                (took_some, !of_server && (took_some || judged > 0))
+                let judgements = || failures.iter().map(|(_, failure)| failure.judgement);
+                let failed =
+                    |judgement| matches!(judgement, Judgement::Server | Judgement::Operator);
+                let judged =
+                    |judgement| matches!(judgement, Judgement::Duplicate | Judgement::Record);
+                !judgements().any(failed)
+                    && (failures.len() < indexes.len() || judgements().any(judged))
             }
-            InsertOutcome::Failed(_) => (false, false),
+            InsertOutcome::Failed(_) => false,
         };
-        if took_some {
-            context.gate.count_stored();
-        }
         if is_success {
             context.gate.succeeded();
             self.is_probing = false;

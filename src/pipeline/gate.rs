@@ -19,7 +19,6 @@ pub struct Gate {
     /// What the log says that an outage means.
     what_now: &'static str,
     redirected: AtomicU64,
-    stored: AtomicU64,
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
 }
@@ -42,7 +41,6 @@ impl Gate {
                 OnUnavailable::Pause => "messages wait, and consumption pauses, until it is back",
             },
             redirected: AtomicU64::new(0),
-            stored: AtomicU64::new(0),
             metrics,
             health,
         }
@@ -99,16 +97,6 @@ impl Gate {
     /// The probe ended without an answer either way.
     pub fn probe_ended(&self) {
         self.lock().probe_ended(Instant::now());
-    }
-
-    /// How many inserts stored something so far: evidence of a server that works.
-    #[must_use]
-    pub fn stored(&self) -> u64 {
-        self.stored.load(Ordering::Relaxed)
-    }
-
-    pub fn count_stored(&self) {
-        self.stored.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn count_redirected(&self, messages: u64) {
