@@ -60,7 +60,10 @@ impl<'a> BatchWrite<'a> {
         let context = self.context;
         let mut plan = WritePlan::new(documents.indexes().collect(), context.max_attempts);
         let mut delays = delays(context.retry_backoff);
-        let stored_before = context.gate.stored();
+        // What all writers had stored some time after this batch's first refusal. What was stored since
+        // shows that it is no fault of the server; what was stored before shows nothing: the fault may
+        // have begun in between.
+        let mut stored_at_refusal = None;
         loop {
             match plan.step() {
                 Step::Insert(indexes) => {
@@ -89,10 +92,12 @@ impl<'a> BatchWrite<'a> {
                         millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
                     self.wait(delay, &mut plan)?;
                     plan.backed_off();
+                    stored_at_refusal.get_or_insert_with(|| context.gate.stored());
                 }
                 Step::Unavailable(failure)
                     if failure.judgement == Judgement::Unknown
-                        && context.gate.stored() > stored_before =>
+                        && stored_at_refusal
+                            .is_some_and(|before| context.gate.stored() > before) =>
                 {
                     plan.the_server_took_others();
                 }
@@ -100,6 +105,7 @@ impl<'a> BatchWrite<'a> {
                     context.gate.failed(&failure.summary);
                     self.is_probing = false;
                     plan.start_over();
+                    stored_at_refusal = None;
                     delays = self::delays(context.retry_backoff);
                 }
                 Step::Stop(failure) => {
