@@ -74,6 +74,38 @@ fn an_unknown_error_that_spares_nobody_is_the_servers() {
 }
 
 #[test]
+fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
+    const REASON: &str = "mongodb_unavailable";
+    let world = World::new(2);
+    let producer = Producer::new(&world);
+    let mut worker = quick_to_notice(&world)
+        .set("consumer.retry_backoff_ms", 4000)
+        .start();
+    worker.wait_ready();
+    // One batch waits for its second attempt …
+    let point = world.fail_point(doc! { "times": 1 }, insert_fails(11600));
+    producer.fill(0..COUNT, 1);
+    worker.wait_until("it is to be tried again", SHORT, |metrics| {
+        metrics.sum("consumer_mongodb_retries_total") == 1
+    });
+    // … while another one is stored, and then nothing is any more.
+    let before = stored(&worker.metrics());
+    producer.send_now(producer.numbered(COUNT, 1, 0).partition(1));
+    worker.wait_until("another one is stored", SHORT, |metrics| {
+        stored(metrics) > before
+    });
+    point.set(&world.app_name, "alwaysOn", insert_fails(77777));
+    worker.wait_until("the first one is redirected", MINUTE, |metrics| {
+        dead_lettered(metrics, REASON) > 0
+    });
+    drop(point);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let report = world.check_allowing(&[REASON]);
+    assert!(report.dead_lettered > 0);
+}
+
+#[test]
 fn connections_that_are_torn_all_the_time_are_an_outage() {
     redirects_while(doc! { "failCommands": ["insert"], "closeConnection": true });
 }
