@@ -125,3 +125,22 @@ fn a_metrics_port_in_use_exits_with_1_and_names_the_key() {
         finished.errors
     );
 }
+
+#[test]
+fn a_write_concern_of_several_nodes_on_a_standalone_is_refused() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let finished = world
+        .worker()
+        .set("mongodb.write_concern.w", 2)
+        .set("mongodb.on_unavailable", "dead_letter")
+        .run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
+    assert!(
+        last.msg.contains("`mongodb.write_concern.w`"),
+        "{}",
+        last.msg
+    );
+    assert_eq!(world.dead_letters().len(), 0);
+}

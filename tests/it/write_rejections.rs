@@ -134,3 +134,29 @@ fn a_document_that_was_there_before_is_left_alone() {
     assert_eq!(found, Some(before));
     assert_eq!(world.dead_letters()[0].reason(), "id_conflict");
 }
+
+#[test]
+fn a_lone_record_that_an_index_cannot_take_stops_nobody() {
+    let world = World::new(1);
+    let index = IndexModel::builder()
+        .keys(doc! { "metadata.tags": "hashed" })
+        .build();
+    let collection = world.mongodb().collection::<bson::Document>("messages");
+    collection.create_index(index).run().unwrap();
+    let producer = Producer::new(&world);
+    let worker = world
+        .worker()
+        .set("mongodb.on_unavailable", "pause")
+        .start();
+    let poison = r#"{"message_id":"poison","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{"tags":[1]}}"#;
+    producer.send(Message::stored(poison).fate(Fate::DeadLettered("write_rejected")));
+    producer.flush();
+    world.wait_committed_to_end(SHORT);
+    producer.send(Message::stored(message("good", "n", 1)));
+    producer.flush();
+    world.wait_committed_to_end(SHORT);
+    worker.assert_no_errors();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (1, 1));
+    assert_eq!(world.dead_letters()[0].header("dlq.error_code"), "16766");
+}
