@@ -14,6 +14,7 @@ mod delivery;
 mod failure;
 mod gate;
 mod group;
+mod hand;
 mod in_flight;
 mod memory;
 mod messages;

@@ -4,7 +4,6 @@
 //! has nothing more ready and a writer is idle. So a backlog goes in full batches, a lone message at
 //! once, and no timer is waited out. It polls whatever happens: a member that doesn't is thrown out.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,8 +12,9 @@ use crossbeam_channel::{Select, Sender, TrySendError};
 use log::{debug, error, info, warn};
 
 use super::failure::Failure;
+use super::hand::Hand;
 use super::in_flight::InFlight;
-use super::messages::{ToCommitter, Weight};
+use super::messages::ToCommitter;
 use super::reading::{Continuity, Readings};
 use super::stop::StopSignal;
 use super::writer::WriterContext;
@@ -35,8 +35,6 @@ const FILL_POLL: Duration = Duration::from_millis(2);
 const PRESSURE_SLICE: Duration = Duration::from_millis(100);
 /// A pause costs up to a second and the prefetch: only pressure that lasts is worth it.
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
-/// How many messages may wait behind a full batch before consumption is paused at once.
-const MOST_BEHIND: usize = 100;
 /// How often positions are told while there is nothing to take.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a missing topic is looked for.
@@ -66,10 +64,7 @@ pub struct Poller {
 struct State {
     poller: Poller,
     readings: Readings,
-    /// The batch that goes next, and behind it what came while it was full and waited.
-    hand: VecDeque<Batch>,
-    /// What the last batch came to: the next one won't be far from it.
-    expected: Weight,
+    hand: Hand,
     /// The last poll brought nothing.
     is_drained: bool,
     pressed_since: Option<Instant>,
@@ -89,11 +84,11 @@ impl Poller {
     /// When the client can't go on.
     pub fn run(self) -> Result<(), Failure> {
         let now = Instant::now();
+        let hand = Hand::new(self.batch_size, self.batch_bytes);
         State {
             poller: self,
             readings: Readings::default(),
-            hand: VecDeque::new(),
-            expected: Weight::default(),
+            hand,
             is_drained: false,
             pressed_since: None,
             topic_missed: Some(now),
@@ -122,7 +117,7 @@ impl State {
 
     /// Hands over what is ready, and polls once.
     fn turn(&mut self) -> Result<(), Failure> {
-        let is_full = self.hand.front().is_some_and(|batch| self.is_full(batch));
+        let is_full = self.hand.is_full();
         if !is_full {
             self.pressure_is_over();
         }
@@ -195,20 +190,12 @@ impl State {
             Continuity::WentBack { from } => self.begin_anew(partition, from, offset),
             Continuity::NotOurs => return,
         };
-        if self.hand.back().is_none_or(|batch| self.is_full(batch)) {
-            let Weight { messages, bytes } = self.expected;
-            self.hand
-                .push_back(Batch::with_capacity(Instant::now(), messages, bytes));
-        }
         let id = RecordId {
             partition,
             epoch,
             offset,
         };
-        let batch = self
-            .hand
-            .back_mut()
-            .expect("invariant: there is one with room");
+        let batch = self.hand.filling(Instant::now);
         batch.push(
             id,
             taken.timestamp(),
@@ -216,18 +203,9 @@ impl State {
             taken.value(),
             taken.headers(),
         );
-        if self.hand.len() > 1 && self.waiting_behind() {
+        if self.hand.is_overfull() {
             self.pause();
         }
-    }
-
-    /// Whether as much waits behind the first batch as may, at one message for each short wait.
-    fn waiting_behind(&self) -> bool {
-        let behind = self.hand.iter().skip(1);
-        let (messages, bytes) = behind.fold((0, 0), |(messages, bytes), batch| {
-            (messages + batch.len(), bytes + batch.bytes())
-        });
-        messages >= MOST_BEHIND || bytes >= self.poller.batch_bytes
     }
 
     /// Whether retention has deleted what lies before `offset`; compaction and transactions leave gaps
@@ -267,10 +245,6 @@ impl State {
         epoch
     }
 
-    fn is_full(&self, batch: &Batch) -> bool {
-        batch.len() >= self.poller.batch_size || batch.bytes() >= self.poller.batch_bytes
-    }
-
     fn is_writer_idle(&self) -> bool {
         self.poller.batches.is_empty() && self.poller.writers.idle.load(Ordering::Acquire) > 0
     }
@@ -278,19 +252,14 @@ impl State {
     /// Sends the batch in hand if there is room for it. Only the poller sends, so room that is there
     /// stays there: the committer can be told first.
     fn try_dispatch(&mut self) -> bool {
-        let Some(batch) = self.hand.front() else {
+        let Some(weight) = self.hand.weight() else {
             return true;
         };
-        let weight: Weight = batch.records().iter().map(Weight::of).sum();
         if self.poller.batches.is_full() || !self.poller.in_flight.has_room(weight) {
             return false;
         }
-        let Some(batch) = self.hand.pop_front() else {
+        let Some(batch) = self.hand.pop() else {
             return true;
-        };
-        self.expected = Weight {
-            messages: batch.len(),
-            bytes: batch.bytes(),
         };
         let runs = RecordRun::collect(batch.records().iter().map(|record| record.id));
         self.poller.in_flight.add(weight);
@@ -359,13 +328,9 @@ impl State {
 
     fn drop_what_is_gone(&mut self) {
         let readings = &self.readings;
-        let mut dropped = 0;
-        for batch in &mut self.hand {
-            dropped += batch
-                .take_if(|id| readings.epoch(id.partition) != Some(id.epoch))
-                .len();
-        }
-        self.hand.retain(|batch| !batch.is_empty());
+        let dropped = self
+            .hand
+            .drop_if(|id| readings.epoch(id.partition) != Some(id.epoch));
         if dropped > 0 {
             debug!("{dropped} records of partitions that are gone were dropped");
         }
