@@ -102,3 +102,46 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .spawn(body)
         .map_err(|error| Failure::Running(format!("can't start thread `{name}`: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn every_end_of_a_thread_is_heard_of_also_a_panic() {
+        let (events, heard) = bounded(8);
+        let mut threads = Threads::new(events);
+        threads.spawn("returns", || Ok(())).unwrap();
+        threads
+            .spawn("fails", || Err(Failure::Running("why".to_owned())))
+            .unwrap();
+        threads
+            .spawn("panics", || panic!("a test's panic"))
+            .unwrap();
+        threads.spawn_finite("finite", || Ok(())).unwrap();
+        threads
+            .spawn_detached("detached", || panic!("a test's panic"))
+            .unwrap();
+        drop(threads);
+        let mut ends: Vec<(String, Option<String>)> = heard
+            .iter()
+            .map(|event| match event {
+                Event::Ended { thread, result } => {
+                    (thread, result.err().map(|why| why.to_string()))
+                }
+                Event::Signal | Event::Failed(_) => panic!("nothing else was said"),
+            })
+            .collect();
+        ends.sort();
+        let panicked = |name: &str| Some(format!("thread `{name}` panicked"));
+        let expected = [
+            ("detached".to_owned(), panicked("detached")),
+            ("fails".to_owned(), Some("why".to_owned())),
+            ("panics".to_owned(), panicked("panics")),
+            ("returns".to_owned(), None),
+        ];
+        assert_eq!(ends, expected);
+    }
+}

@@ -103,6 +103,9 @@ impl Run {
         }
         let report = stage.world.check_allowing(&allowed);
         stage.timeline.note(format!("{report:?}"));
+        // The ledger has spoken; the operator's own judge has to agree.
+        let audit = setup(&stage.world, redirects).argument("audit").run();
+        assert_eq!(audit.code, Some(0), "{}{}", audit.output, audit.errors);
         eprintln!("seed {}: {report:?}", self.seed);
     }
 }
