@@ -29,6 +29,8 @@ const ALL: &[&str] = &["all", "-1"];
 const COMMITS: &str = "offsets are committed when their messages are stored; how often, say \
      `consumer.offset_commit_frequency` and `consumer.offset_commit_interval_ms`";
 const ACKS: &str = "a dead letter counts as kept only when all in-sync replicas have it";
+const IN_FLIGHT: &str =
+    "with more, the retry of a refused dead letter can be taken for a duplicate, and lost";
 const RETRIES: &str = "a dead letter must outlast a passing fault of the broker";
 
 #[rustfmt::skip] // A table.
@@ -55,6 +57,8 @@ const RULES: &[(&str, Rule)] = &[
     ("acks", Rule::Only(ALL, ACKS)),
     ("request.required.acks", Rule::Only(ALL, ACKS)),
     ("enable.idempotence", Rule::Only(TRUE, "a retry could write a dead letter twice")),
+    ("max.in.flight.requests.per.connection", Rule::Only(&["1"], IN_FLIGHT)),
+    ("max.in.flight", Rule::Only(&["1"], IN_FLIGHT)),
     ("delivery.report.only.error", Rule::Only(FALSE, "a message is done only when its dead letter is reported as delivered")),
     ("message.timeout.ms", Rule::WithinShutdown),
     ("delivery.timeout.ms", Rule::WithinShutdown),
@@ -215,6 +219,8 @@ mod tests {
             ("acks", " all"),
             ("request.required.acks", "1"),
             ("enable.idempotence", "false"),
+            ("max.in.flight", "5"),
+            ("max.in.flight.requests.per.connection", "2"),
             ("delivery.report.only.error", "T"),
             ("enable.partition.eof", "true"),
             ("check.crcs", "0"),

@@ -181,7 +181,13 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
     type DeliveryOpaque = Box<Delivery>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Self::DeliveryOpaque) {
+        let no_offset = KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
         let (error, message) = match result {
+            // Without an offset the broker only said that it has seen this sequence number before. In
+            // company that proves nothing; alone, it is the answer to a retry.
+            Ok(message) if message.offset() < 0 && delivery.attempt == Attempt::InCompany => {
+                (&no_offset, message)
+            }
             Ok(_) => return self.events.delivered(&delivery.ticket),
             Err((error, message)) => (error, message),
         };
@@ -251,6 +257,7 @@ fn may_be_a_neighbours_fault(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::InvalidMessage
                 | RDKafkaErrorCode::InvalidRecord
                 | RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::DuplicateSequenceNumber
         )
     )
 }

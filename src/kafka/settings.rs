@@ -66,6 +66,9 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
     settings
         .set("acks", "all")
         .set("enable.idempotence", "true")
+        // With more, a batch can overtake one that was refused, as a partition that is just being made
+        // does; the broker then takes the retry for a duplicate, and it is lost.
+        .set("max.in.flight.requests.per.connection", "1")
         .set("compression.type", "zstd")
         .set("linger.ms", "5")
         // The broker judges a batch as a whole: small ones keep one bad record's company small.

@@ -268,3 +268,24 @@ fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
     worker.assert_no_errors();
     assert_eq!(world.check().dead_lettered, 2000);
 }
+
+/// Partitions of a topic that is just being made refuse the first batches, and take later ones.
+#[test]
+fn dead_letters_into_a_topic_that_is_just_being_made_are_all_there() {
+    for _ in 0..4 {
+        let world = World::new(6);
+        let producer = Producer::new(&world);
+        for number in 0..6000 {
+            let message = Message::refused(format!("{{{number}"), "invalid_json");
+            producer.send(message.partition(number % 6));
+        }
+        producer.flush();
+        let mut workers: Vec<_> = (0..2).map(|_| world.worker().start()).collect();
+        world.wait_committed_to_end(SHORT);
+        for worker in &mut workers {
+            worker.stop();
+        }
+        let report = world.check();
+        assert_eq!((report.stored, report.dead_lettered), (0, 6000));
+    }
+}
