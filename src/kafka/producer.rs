@@ -1,6 +1,7 @@
 //! The dead letter producer. A dead letter is settled by its delivery report, never by the send.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use log::{debug, warn};
@@ -88,6 +89,7 @@ impl DeadLetterProducer {
             topic: Arc::clone(&topic),
             events: Arc::clone(events),
             omits_oversized_values,
+            doubted: Mutex::default(),
             alone: Arc::clone(&slot),
         };
         let alone: Producer = settings::solo_producer(config).create_with_context(context())?;
@@ -163,6 +165,9 @@ struct DeliveryContext {
     topic: Arc<str>,
     events: Arc<dyn DeliveryEvents>,
     omits_oversized_values: bool,
+    /// By partition, the next offset of a batch whose first report had none. Under a lock because reports
+    /// may also come on a thread that drops the producer.
+    doubted: Mutex<HashMap<i32, i64>>,
     /// Weak, since that producer owns a context of this kind itself.
     alone: Arc<OnceLock<Weak<Producer>>>,
 }
@@ -185,7 +190,10 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
         let (error, message) = match result {
             // Without an offset the broker only said that it has seen this sequence number before. In
             // company that proves nothing; alone, it is the answer to a retry.
-            Ok(message) if message.offset() < 0 && delivery.attempt == Attempt::InCompany => {
+            Ok(message)
+                if delivery.attempt == Attempt::InCompany
+                    && self.has_no_offset(message.partition(), message.offset()) =>
+            {
                 (&no_offset, message)
             }
             Ok(_) => return self.events.delivered(&delivery.ticket),
@@ -206,6 +214,20 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
 }
 
 impl DeliveryContext {
+    /// librdkafka counts a batch's offsets up from its first one, also where that is none: −1, 0, 1, … So
+    /// a negative offset casts doubt on the reports that follow it without a break. Doubt where there was
+    /// no need costs a second dead letter, no more.
+    fn has_no_offset(&self, partition: i32, offset: i64) -> bool {
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_doubted = offset < 0 || doubted.get(&partition) == Some(&offset);
+        if is_doubted {
+            doubted.insert(partition, offset + 1);
+        } else {
+            doubted.remove(&partition);
+        }
+        is_doubted
+    }
+
     fn next_attempt(&self, attempt: Attempt, error: &KafkaError) -> Option<Attempt> {
         match attempt {
             Attempt::InCompany if may_be_a_neighbours_fault(error) => Some(Attempt::Alone),

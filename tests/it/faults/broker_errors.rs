@@ -185,3 +185,24 @@ fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
     assert!(stopped.msg.contains(&world.dead_letter_topic));
     assert_eq!(world.committed()[&0], Some(50));
 }
+
+/// A broker that takes a dead letter for a retry of one that it has says so, and the client reports it
+/// as delivered: without an offset, that proves nothing.
+#[test]
+fn a_dead_letter_that_is_taken_for_a_duplicate_is_sent_again() {
+    let (cluster, world) = world_on_a_mock();
+    let producer = Producer::new(&world);
+    for _ in 0..5 {
+        producer.send(Message::refused("{", "invalid_json").partition(0));
+    }
+    producer.flush();
+    cluster.request_errors(
+        Api::Produce,
+        &[Code::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER],
+    );
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().dead_lettered, 5);
+}
