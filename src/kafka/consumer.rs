@@ -115,16 +115,18 @@ impl KafkaConsumer {
         self.consumer.subscribe(&[&self.topic])
     }
 
-    /// Begins to leave the group: keep polling until [`KafkaConsumer::has_assignment`] is false.
-    pub fn unsubscribe(&self) {
-        self.consumer.unsubscribe();
+    /// Begins to close: keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by that. A
+    /// static member doesn't leave the group by this, where unsubscribing would make it.
+    ///
+    /// # Errors
+    /// When the client is broken; nothing comes by polling then.
+    pub fn close(&self) -> KafkaResult<()> {
+        self.consumer.close_queue()
     }
 
     #[must_use]
-    pub fn has_assignment(&self) -> bool {
-        self.consumer
-            .assignment()
-            .is_ok_and(|assignment| assignment.count() > 0)
+    pub fn is_closed(&self) -> bool {
+        self.consumer.closed()
     }
 
     /// Lets librdkafka say what it has to say, such as why a connection failed. For a consumer that has

@@ -59,7 +59,7 @@ impl DataConsumer {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.0.clone());
         let outcome = self.start(&mut threads).and_then(|running| match running {
-            Some(running) => self.supervise(&threads, running),
+            Some(running) => self.supervise(&mut threads, running),
             // The stop came while connecting: there is nothing to settle.
             None => Ok(()),
         });

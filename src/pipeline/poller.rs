@@ -426,14 +426,15 @@ impl State {
         // The writers end when they have taken what is queued.
         drop(batches);
         // The revoke that this brings about waits for them, and commits.
-        consumer.unsubscribe();
+        if let Err(error) = consumer.close() {
+            warn!("the consumer can't be closed in order: {error}");
+            return;
+        }
         let patience = stop.settle_by().unwrap_or_else(Instant::now) + LEAVE_PATIENCE;
-        while consumer.has_assignment() && Instant::now() < patience {
+        while !consumer.is_closed() && Instant::now() < patience {
             // Whatever still comes is Kafka's to deliver again.
             let _ = consumer.poll(FILL_POLL);
         }
-        // The last one that holds the consumer closes it: here, where its callbacks may wait.
-        drop(consumer);
     }
 
     fn tell(&self, message: ToCommitter) {

@@ -44,7 +44,7 @@ impl DataConsumer {
     }
 
     /// Waits for the end, and sees to its order.
-    pub(super) fn supervise(&self, threads: &Threads, running: Running) -> Result<(), Failure> {
+    pub(super) fn supervise(&self, threads: &mut Threads, running: Running) -> Result<(), Failure> {
         let mut running = Some(running);
         let mut failure = None;
         let mut is_poller_done = false;
@@ -62,6 +62,7 @@ impl DataConsumer {
                 Some(Event::Signal) => self.health.set_stopping(),
                 Some(Event::Failed(why)) => self.fail(&mut failure, why),
                 Some(Event::Ended { thread, result }) => {
+                    threads.heard_end(&thread);
                     if thread == POLLER {
                         is_poller_done = true;
                         running.take().into_iter().for_each(Running::finish);
@@ -86,6 +87,9 @@ impl DataConsumer {
         }
         running.take().into_iter().for_each(Running::finish);
         for event in self.events.1.try_iter() {
+            if let Event::Ended { thread, .. } = &event {
+                threads.heard_end(thread);
+            }
             // What came too late to be heard above is a failure all the same.
             if let Event::Failed(why)
             | Event::Ended {

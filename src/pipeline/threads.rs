@@ -1,7 +1,7 @@
 //! Named threads that are watched: whichever ends, the supervisor hears of it.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 
 use crossbeam_channel::Sender;
 
@@ -11,8 +11,8 @@ use super::messages::Event;
 /// Starts the process's threads.
 pub struct Threads {
     events: Sender<Event>,
-    /// Those that a stop waits for.
-    awaited: Vec<(String, JoinHandle<()>)>,
+    /// Those that a stop waits for: their end has not been heard of.
+    awaited: Vec<String>,
 }
 
 impl Threads {
@@ -35,9 +35,8 @@ impl Threads {
         work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
     ) -> Result<(), Failure> {
         let name = name.into();
-        let body = self.watched(name.clone(), true, work);
-        let handle = start(&name, body)?;
-        self.awaited.push((name, handle));
+        start(&name, self.watched(name.clone(), true, work))?;
+        self.awaited.push(name);
         Ok(())
     }
 
@@ -50,7 +49,7 @@ impl Threads {
         name: &str,
         work: impl FnOnce() -> Result<(), Failure> + Send + 'static,
     ) -> Result<(), Failure> {
-        start(name, self.watched(name.to_owned(), false, work)).map(drop)
+        start(name, self.watched(name.to_owned(), false, work))
     }
 
     /// For what ends with the process only.
@@ -85,21 +84,24 @@ impl Threads {
         }
     }
 
+    /// To be told of each [`Event::Ended`]. Whether the system's thread is gone says less: it outlives the
+    /// event by a moment.
+    pub fn heard_end(&mut self, thread: &str) {
+        self.awaited.retain(|name| name != thread);
+    }
+
     /// Those that a stop still waits for.
     #[must_use]
-    pub fn running(&self) -> Vec<&str> {
-        self.awaited
-            .iter()
-            .filter(|(_, handle)| !handle.is_finished())
-            .map(|(name, _)| name.as_str())
-            .collect()
+    pub fn running(&self) -> &[String] {
+        &self.awaited
     }
 }
 
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     Builder::new()
         .name(name.to_owned())
         .spawn(body)
+        .map(drop)
         .map_err(|error| Failure::Running(format!("can't start thread `{name}`: {error}")))
 }
 
@@ -108,6 +110,31 @@ mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
+
+    #[test]
+    fn a_thread_whose_end_was_heard_is_waited_for_no_longer() {
+        let (events, heard) = bounded(8);
+        let mut threads = Threads::new(events);
+        let (go, may_go) = bounded::<()>(0);
+        threads.spawn("short", || Ok(())).unwrap();
+        threads
+            .spawn("long", move || {
+                // The end of the channel lets it go.
+                let _ = may_go.recv();
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(threads.running(), ["short", "long"]);
+        let hear = |threads: &mut Threads| match heard.recv() {
+            Ok(Event::Ended { thread, .. }) => threads.heard_end(&thread),
+            _ => panic!("nothing else is said"),
+        };
+        hear(&mut threads);
+        assert_eq!(threads.running(), ["long"]);
+        drop(go);
+        hear(&mut threads);
+        assert!(threads.running().is_empty());
+    }
 
     #[test]
     fn every_end_of_a_thread_is_heard_of_also_a_panic() {

@@ -93,6 +93,11 @@ fn a_static_member_comes_back_to_its_partitions() {
     for _ in 0..2 {
         worker.stop();
         worker.assert_no_errors();
+        // Long enough for several heartbeats: a rebalance that the stop brought about would show.
+        let stored = stays.metrics().sum("consumer_messages_stored_total");
+        stays.wait_until("the other goes on alone", MINUTE, |metrics| {
+            metrics.sum("consumer_messages_stored_total") >= stored + 1000
+        });
         worker = restarted.start();
         wait_for_partitions(&mut worker, 3);
         worker.wait_until("it does its share", MINUTE, |metrics| {

@@ -41,6 +41,8 @@ pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
     if let Ok(Some(filters)) = &filters {
         builder.parse_filters(filters);
     }
+    // It calls it an error that a consumer is closed already when it is dropped.
+    builder.filter_module("rdkafka::consumer::base_consumer", LevelFilter::Off);
     builder.format(move |out, record| write_line(out, format, record));
     builder.try_init()?;
 
