@@ -2,8 +2,11 @@
 //! systems, each watched from outside in the same way. scripts/bench starts the servers and calls this.
 
 mod context;
+mod http;
 mod machine;
 mod observe;
+mod plot;
+mod probe;
 mod process;
 mod report;
 mod rows;
@@ -124,6 +127,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             serde_json::to_string_pretty(&results)?,
         )?;
     }
+    plot::backlog(&context.out.join("backlog.svg"), &measured)?;
     let are_met = measured.iter().all(Row::is_met);
     Ok(failed.is_empty() && (are_met || !arguments.check))
 }

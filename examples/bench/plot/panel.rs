@@ -1,0 +1,231 @@
+//! Panels of dots with their spread, and how they are drawn. Axes are scaled here: to the library, all of
+//! them are linear.
+
+use std::ops::Range;
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::Result;
+use crate::report::number;
+use crate::statistics::{Summary, float};
+
+const COLORS: [RGBColor; 3] = [
+    RGBColor(0x2b, 0x6c, 0xb0),
+    RGBColor(0xd9, 0x77, 0x2b),
+    RGBColor(0x3c, 0x8d, 0x4f),
+];
+const GRID: RGBColor = RGBColor(0xe2, 0xe6, 0xea);
+const TEXT: RGBColor = RGBColor(0x33, 0x3d, 0x47);
+const FONT: &str = "sans-serif";
+
+pub struct Panel<'a> {
+    pub title: &'a str,
+    pub x_label: &'a str,
+    pub y_label: &'a str,
+    pub x: Axis,
+    pub y: Axis,
+    pub series: Vec<Series>,
+}
+
+pub enum Axis {
+    FromZero,
+    /// Whole decades.
+    Log,
+    /// These, at 0, 1, 2 and so on.
+    Categories(Vec<String>),
+}
+
+pub struct Series {
+    pub name: String,
+    pub is_line: bool,
+    pub dots: Vec<Dot>,
+}
+
+/// A value; from quartile to quartile and from end to end where there are several.
+pub struct Dot {
+    x: f64,
+    y: f64,
+    quartiles: (f64, f64),
+    ends: (f64, f64),
+}
+
+impl Dot {
+    pub fn at(x: f64, y: f64) -> Self {
+        Self {
+            x,
+            y,
+            quartiles: (y, y),
+            ends: (y, y),
+        }
+    }
+
+    pub fn of(x: f64, summary: &Summary) -> Self {
+        Self {
+            x,
+            y: summary.median,
+            quartiles: (summary.lower_quartile, summary.upper_quartile),
+            ends: (summary.min, summary.max),
+        }
+    }
+}
+
+impl Axis {
+    /// Where a value stands on it.
+    fn place(&self, value: f64) -> f64 {
+        match self {
+            Self::FromZero | Self::Categories(_) => value,
+            Self::Log => value.max(f64::MIN_POSITIVE).log10(),
+        }
+    }
+
+    fn range(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
+        let places = values.map(|value| self.place(value));
+        let (least, most) = places.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), at| {
+            (least.min(at), most.max(at))
+        });
+        match self {
+            Self::FromZero => 0.0..(most * 1.1).max(f64::MIN_POSITIVE),
+            // A decade at least.
+            Self::Log => least.floor()..most.ceil().max(least.floor() + 1.0),
+            Self::Categories(names) => -0.5..float(names.len() as u64) - 0.5,
+        }
+    }
+
+    /// Nothing between whole decades, and between categories.
+    fn label(&self, place: f64) -> String {
+        let is_whole = (place - place.round()).abs() < 1e-6;
+        match self {
+            Self::FromZero if place >= 10.0 => number(place.round()),
+            Self::FromZero => number(place),
+            Self::Log if is_whole => decade(place),
+            Self::Categories(names) if is_whole => {
+                let index = (0..)
+                    .zip(names)
+                    .find(|(index, _)| (f64::from(*index) - place).abs() < 0.1);
+                index.map(|(_, name)| name.clone()).unwrap_or_default()
+            }
+            Self::Log | Self::Categories(_) => String::new(),
+        }
+    }
+}
+
+fn decade(exponent: f64) -> String {
+    let value = 10_f64.powf(exponent.round());
+    if value < 1.0 {
+        value.to_string()
+    } else {
+        number(value.round())
+            .trim_end_matches(".00")
+            .trim_end_matches(".0")
+            .to_owned()
+    }
+}
+
+/// Draws panels in rows and columns.
+pub fn draw(
+    path: &Path,
+    size: (u32, u32),
+    (rows, columns): (usize, usize),
+    panels: &[Panel<'_>],
+) -> Result<()> {
+    let root = SVGBackend::new(path, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
+        panel.draw(area)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+impl Panel<'_> {
+    fn dots(&self) -> impl Iterator<Item = &Dot> {
+        self.series.iter().flat_map(|series| &series.dots)
+    }
+
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
+        let xs = self.x.range(self.dots().map(|dot| dot.x));
+        let ys = self
+            .y
+            .range(self.dots().flat_map(|dot| [dot.ends.0, dot.ends.1]));
+        let mut chart = ChartBuilder::on(area)
+            .margin(14)
+            .caption(self.title, (FONT, 16).into_font().color(&TEXT))
+            .x_label_area_size(44)
+            .y_label_area_size(74)
+            .build_cartesian_2d(xs, ys)?;
+        let mut mesh = chart.configure_mesh();
+        mesh.light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .axis_style(TEXT)
+            .label_style((FONT, 12).into_font().color(&TEXT))
+            .axis_desc_style((FONT, 13).into_font().color(&TEXT))
+            .x_desc(self.x_label)
+            .y_desc(self.y_label)
+            .x_labels(12)
+            .y_labels(6);
+        let x_label = |place: &f64| self.x.label(*place);
+        let y_label = |place: &f64| self.y.label(*place);
+        mesh.x_label_formatter(&x_label).y_label_formatter(&y_label);
+        if matches!(self.x, Axis::Categories(_)) {
+            mesh.disable_x_mesh();
+        }
+        mesh.draw()?;
+
+        for (series, color) in self.series.iter().zip(COLORS.into_iter().cycle()) {
+            let at = |x: f64, y: f64| (self.x.place(x), self.y.place(y));
+            if series.is_line {
+                let line = series.dots.iter().map(|dot| at(dot.x, dot.y));
+                chart.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
+            }
+            for dot in &series.dots {
+                for ((low, high), width) in [(dot.ends, 1), (dot.quartiles, 4)] {
+                    let bar = PathElement::new(
+                        vec![at(dot.x, low), at(dot.x, high)],
+                        color.mix(0.6).stroke_width(width),
+                    );
+                    chart.draw_series([bar])?;
+                }
+            }
+            let circles = series.dots.iter();
+            let circles = circles.map(|dot| Circle::new(at(dot.x, dot.y), 4, color.filled()));
+            chart
+                .draw_series(circles)?
+                .label(&series.name)
+                .legend(move |(x, y)| Circle::new((x + 10, y), 4, color.filled()));
+        }
+        if self.series.len() > 1 {
+            chart
+                .configure_series_labels()
+                .background_style(WHITE)
+                .border_style(GRID)
+                .label_font((FONT, 12).into_font().color(&TEXT))
+                .draw()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_axis_has_whole_decades() {
+        let range = Axis::Log.range([3.0, 400.0].into_iter());
+        assert_eq!((range.start, range.end), (0.0, 3.0));
+        assert_eq!(Axis::Log.label(3.0), "1,000");
+        assert_eq!(Axis::Log.label(0.0), "1");
+        assert_eq!(Axis::Log.label(-1.0), "0.1");
+        assert_eq!(Axis::Log.label(0.5), "");
+    }
+
+    #[test]
+    fn categories_are_named_at_their_places() {
+        let axis = Axis::Categories(vec![String::from("a"), String::from("b")]);
+        assert_eq!(axis.label(1.0), "b");
+        assert_eq!(axis.label(0.5), "");
+        assert_eq!(axis.label(2.0), "");
+    }
+}
