@@ -19,7 +19,7 @@ pub fn free_port() -> Result<u16> {
 pub fn await_ready(worker: &mut Process, port: u16) -> Result<()> {
     let started = Instant::now();
     loop {
-        if get(port, "/ready").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        if get(port, "/ready").is_ok_and(|answer| status(&answer) == Some("200")) {
             return Ok(());
         }
         worker.check()?;
@@ -53,6 +53,10 @@ fn metric(text: &str, name: &str) -> Option<f64> {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value?.trim().parse().ok()
+}
+
+fn status(answer: &str) -> Option<&str> {
+    answer.split(' ').nth(1)
 }
 
 /// The whole answer, with its head.

@@ -10,7 +10,7 @@ use crate::rows::batching;
 use crate::rows::growth::{self, Dimension};
 use crate::statistics::float;
 
-use panel::{Axis, Dot, Panel, Series, draw};
+use panel::{Axis, Dot, Panel, Series, draw, plain};
 
 /// Throughput and cost of each system, for each batch size that was measured.
 pub fn backlog(path: &Path, rows: &[Row]) -> Result<()> {
@@ -105,7 +105,12 @@ pub fn growth(path: &Path, points: &[growth::Point]) -> Result<()> {
             title,
             x_label: dimension.name(),
             y_label,
-            x: Axis::Categories(points.iter().map(|point| point.value.to_string()).collect()),
+            x: Axis::Categories(
+                points
+                    .iter()
+                    .map(|point| plain(point.value.into()))
+                    .collect(),
+            ),
             y: Axis::FromZero,
             series: vec![Series {
                 name: String::from("worker"),

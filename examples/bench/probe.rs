@@ -13,10 +13,10 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 
 use crate::{Result, pause};
 
-/// The pause between two looks.
+/// The shortest pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_micros(100);
 /// A message that can't be read by then is given up, and the row with it.
-const GIVE_UP: Duration = Duration::from_secs(120);
+const GIVE_UP: Duration = Duration::from_secs(300);
 /// More than are ever under way: the one who looks takes them at once.
 const UNDER_WAY: usize = 100_000;
 
@@ -149,10 +149,13 @@ fn find(collection: &Collection<Document>, probes: &Receiver<Probe>) -> Result<V
                 latencies.push(since.elapsed().as_secs_f64() * 1e3);
             }
         }
-        if under_way.values().any(|since| since.elapsed() > GIVE_UP) {
+        let ages = under_way.values().map(Instant::elapsed);
+        let oldest = ages.max().unwrap_or_default();
+        if oldest > GIVE_UP {
             return Err(format!("{} probes were not stored in time", under_way.len()).into());
         }
-        pause(LOOK_INTERVAL);
+        // Exact to 1 %: what waits for long must not be slowed down by being looked for.
+        pause(LOOK_INTERVAL.max(oldest / 100));
     }
 }
 

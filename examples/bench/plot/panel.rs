@@ -97,9 +97,8 @@ impl Axis {
     fn label(&self, place: f64) -> String {
         let is_whole = (place - place.round()).abs() < 1e-6;
         match self {
-            Self::FromZero if place >= 10.0 => number(place.round()),
-            Self::FromZero => number(place),
-            Self::Log if is_whole => decade(place),
+            Self::FromZero => plain(place),
+            Self::Log if is_whole => plain(10_f64.powf(place.round())),
             Self::Categories(names) if is_whole => {
                 let index = (0..)
                     .zip(names)
@@ -111,15 +110,13 @@ impl Axis {
     }
 }
 
-fn decade(exponent: f64) -> String {
-    let value = 10_f64.powf(exponent.round());
-    if value < 1.0 {
-        value.to_string()
+/// Without digits that say nothing.
+pub fn plain(value: f64) -> String {
+    if value >= 1000.0 {
+        number(value)
     } else {
-        number(value.round())
-            .trim_end_matches(".00")
-            .trim_end_matches(".0")
-            .to_owned()
+        // A sum of steps may miss its number by a little.
+        ((value * 1e6).round() / 1e6).to_string()
     }
 }
 
@@ -169,7 +166,8 @@ impl Panel<'_> {
         let y_label = |place: &f64| self.y.label(*place);
         mesh.x_label_formatter(&x_label).y_label_formatter(&y_label);
         if matches!(self.x, Axis::Categories(_)) {
-            mesh.disable_x_mesh();
+            mesh.disable_x_mesh()
+                .set_tick_mark_size(LabelAreaPosition::Bottom, 0);
         }
         mesh.draw()?;
 
@@ -198,6 +196,7 @@ impl Panel<'_> {
         if self.series.len() > 1 {
             chart
                 .configure_series_labels()
+                .position(SeriesLabelPosition::UpperLeft)
                 .background_style(WHITE)
                 .border_style(GRID)
                 .label_font((FONT, 12).into_font().color(&TEXT))
@@ -219,6 +218,7 @@ mod tests {
         assert_eq!(Axis::Log.label(0.0), "1");
         assert_eq!(Axis::Log.label(-1.0), "0.1");
         assert_eq!(Axis::Log.label(0.5), "");
+        assert_eq!(Axis::FromZero.label(0.1 + 0.2), "0.3");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Outcome;
 use crate::context::{Context, Load};
 use crate::observe::{self, Run};
+use crate::process::Stop;
 use crate::report::{Quantity, Row, Target};
 use crate::systems::{Job, System};
 
@@ -52,6 +53,10 @@ pub fn run(context: &Context, batch_size: u32) -> Outcome {
                         "round {round}: {} {:.0} messages/s, {:.1} µs CPU a message",
                         run.system, run.messages_per_second, run.cpu_microseconds_per_message
                     ));
+                    if run.stops.contains(&Stop::Killed) {
+                        row.notes
+                            .push(format!("round {round}: {} had to be killed", run.system));
+                    }
                     runs.push(run);
                 }
                 // One that fails must not take the others' hours along.

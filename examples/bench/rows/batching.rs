@@ -18,7 +18,7 @@ use crate::statistics::Summary;
 use crate::systems::{Job, System};
 use crate::{Result, pause};
 
-/// Messages a second; `None` is as many as the generator can send.
+/// Messages a second; `None` is a flood: so many at once that the worker is busy throughout.
 const RATES: [Option<u32>; 7] = [
     Some(10),
     Some(100),
@@ -64,7 +64,7 @@ pub fn run(context: &Context) -> Outcome {
     }
     row.observations = json!(points);
     row.notes.push(String::from(
-        "a flood waits in Kafka, and its latency grows with its duration",
+        "a flood waits in Kafka: its latency is that of its size",
     ));
     plot::batching(&context.out.join("natural-batching.svg"), &points)?;
     Ok(row)
@@ -88,10 +88,11 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
 
     let window = Duration::from_secs(context.scale(10, 2));
     let mut generator = context.load_generator(&name);
+    // A load goes on until it is stopped; a flood has to end, so that its probes do.
+    let count = rate.map_or(context.scale(1_000_000, 50_000), |_| u32::MAX);
     generator
         .args(["--rate", &rate.unwrap_or(0).to_string()])
-        // More than it comes to, as it is stopped.
-        .args(["--count", "1000000000"])
+        .args(["--count", &count.to_string()])
         .stderr(Stdio::null());
     let log = context.log(&format!("{name}-generator"));
     let generator = Process::start("load_generator", generator, &log)?;
@@ -109,7 +110,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
         pause(window);
         let after = Batches::read(job.metrics_port)?;
         let seconds = started.elapsed().as_secs_f64();
-        // Before the last probe is found: a flood would only grow.
+        // The last probes have no load to wait behind but what is there.
         drop(generator);
         let latencies = probing.join().map_err(|_| "the probes panicked")??;
         Ok::<_, Box<dyn std::error::Error>>((before, after, seconds, latencies))

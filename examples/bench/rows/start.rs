@@ -11,11 +11,14 @@ use crate::systems::{Job, System};
 pub fn run(context: &Context) -> Outcome {
     let topic = context.topic(backlog::load(context))?;
     let tries = context.scale(10, 2);
+    let start = |number: u32| {
+        let job = Job::new(&topic, &format!("bench_start_{number}"), 100);
+        observe::start_seconds(context, &System::Worker, &job)
+    };
+    // A broker makes its topic of committed offsets when it first meets a group: that one doesn't count.
+    start(0)?;
     let seconds = (1..=tries)
-        .map(|number| {
-            let job = Job::new(&topic, &format!("bench_start_{number}"), 100);
-            observe::start_seconds(context, &System::Worker, &job)
-        })
+        .map(start)
         .collect::<crate::Result<Vec<f64>>>()?;
 
     let mut row = Row::new(
