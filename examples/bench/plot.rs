@@ -58,36 +58,40 @@ pub fn backlog(path: &Path, rows: &[Row]) -> Result<()> {
     draw(path, (980, 420), (1, 2), &panels)
 }
 
-/// Batch size and latency by load.
+/// Batch size and latency by load; a flood, which is no steady load, stands by itself.
 pub fn batching(path: &Path, points: &[batching::Point]) -> Result<()> {
-    let series = |name: &str, value: fn(&batching::Point) -> f64| Series {
-        name: name.to_owned(),
-        is_line: true,
-        dots: points
-            .iter()
-            .map(|point| Dot::at(point.messages_per_second, value(point)))
-            .collect(),
+    let series = |name: &str, value: fn(&batching::Point) -> f64| {
+        [false, true].map(|is_flood| {
+            let points = points.iter().filter(|point| point.is_flood == is_flood);
+            let dots = points.map(|point| Dot::at(point.messages_per_second, value(point)));
+            Series {
+                name: format!("{name}{}", if is_flood { ", flood" } else { "" }),
+                is_line: !is_flood,
+                dots: dots.collect(),
+            }
+        })
     };
+    let panel = |title, y_label, series| Panel {
+        title,
+        x_label: "messages/s",
+        y_label,
+        x: Axis::Log,
+        y: Axis::Log,
+        series,
+    };
+    let median = series("median", |point| point.latency.median);
+    let p99 = series("99th percentile", |point| point.latency.p99);
     let panels = [
-        Panel {
-            title: "Batch size",
-            x_label: "messages/s",
-            y_label: "messages a batch, mean",
-            x: Axis::Log,
-            y: Axis::Log,
-            series: vec![series("mean", |point| point.batch_size)],
-        },
-        Panel {
-            title: "Latency, from acknowledged by Kafka to readable in MongoDB",
-            x_label: "messages/s",
-            y_label: "ms",
-            x: Axis::Log,
-            y: Axis::Log,
-            series: vec![
-                series("median", |point| point.latency.median),
-                series("99th percentile", |point| point.latency.p99),
-            ],
-        },
+        panel(
+            "Batch size",
+            "messages a batch",
+            series("mean", |point| point.batch_size).into(),
+        ),
+        panel(
+            "Latency, from acknowledged by Kafka to readable in MongoDB",
+            "ms",
+            median.into_iter().chain(p99).collect(),
+        ),
     ];
     draw(path, (980, 420), (1, 2), &panels)
 }

@@ -11,10 +11,11 @@ use crate::Result;
 use crate::report::number;
 use crate::statistics::{Summary, float};
 
-const COLORS: [RGBColor; 3] = [
+const COLORS: [RGBColor; 4] = [
     RGBColor(0x2b, 0x6c, 0xb0),
     RGBColor(0xd9, 0x77, 0x2b),
     RGBColor(0x3c, 0x8d, 0x4f),
+    RGBColor(0x8a, 0x4f, 0xa3),
 ];
 const GRID: RGBColor = RGBColor(0xe2, 0xe6, 0xea);
 const TEXT: RGBColor = RGBColor(0x33, 0x3d, 0x47);
@@ -93,6 +94,17 @@ impl Axis {
         }
     }
 
+    /// How many labels it has at most: one for each category or decade.
+    fn places(&self, range: &Range<f64>) -> usize {
+        match self {
+            Self::FromZero => 6,
+            Self::Categories(names) => names.len(),
+            Self::Log => (0..20)
+                .take_while(|&index| range.start + f64::from(index) <= range.end)
+                .count(),
+        }
+    }
+
     /// Nothing between whole decades, and between categories.
     fn label(&self, place: f64) -> String {
         let is_whole = (place - place.round()).abs() < 1e-6;
@@ -148,10 +160,11 @@ impl Panel<'_> {
             .range(self.dots().flat_map(|dot| [dot.ends.0, dot.ends.1]));
         let mut chart = ChartBuilder::on(area)
             .margin(14)
+            .margin_right(32)
             .caption(self.title, (FONT, 16).into_font().color(&TEXT))
             .x_label_area_size(44)
             .y_label_area_size(74)
-            .build_cartesian_2d(xs, ys)?;
+            .build_cartesian_2d(xs.clone(), ys.clone())?;
         let mut mesh = chart.configure_mesh();
         mesh.light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
@@ -160,14 +173,13 @@ impl Panel<'_> {
             .axis_desc_style((FONT, 13).into_font().color(&TEXT))
             .x_desc(self.x_label)
             .y_desc(self.y_label)
-            .x_labels(12)
-            .y_labels(6);
+            .x_labels(self.x.places(&xs))
+            .y_labels(self.y.places(&ys));
         let x_label = |place: &f64| self.x.label(*place);
         let y_label = |place: &f64| self.y.label(*place);
         mesh.x_label_formatter(&x_label).y_label_formatter(&y_label);
         if matches!(self.x, Axis::Categories(_)) {
-            mesh.disable_x_mesh()
-                .set_tick_mark_size(LabelAreaPosition::Bottom, 0);
+            mesh.disable_x_mesh();
         }
         mesh.draw()?;
 

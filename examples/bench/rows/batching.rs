@@ -34,7 +34,8 @@ const PROBES_PER_SECOND: u32 = 20;
 /// What was seen at one load.
 #[derive(Debug, Serialize)]
 pub struct Point {
-    pub load: String,
+    load: String,
+    pub is_flood: bool,
     /// What the worker took, the probes included.
     pub messages_per_second: f64,
     pub batch_size: f64,
@@ -89,7 +90,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
     let window = Duration::from_secs(context.scale(10, 2));
     let mut generator = context.load_generator(&name);
     // A load goes on until it is stopped; a flood has to end, so that its probes do.
-    let count = rate.map_or(context.scale(1_000_000, 50_000), |_| u32::MAX);
+    let count = rate.map_or(context.scale(2_000_000, 200_000), |_| u32::MAX);
     generator
         .args(["--rate", &rate.unwrap_or(0).to_string()])
         .args(["--count", &count.to_string()])
@@ -122,6 +123,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
     let messages = after.messages - before.messages;
     Ok(Point {
         load,
+        is_flood: rate.is_none(),
         messages_per_second: messages / seconds,
         batch_size: messages / (after.batches - before.batches),
         latency: Summary::of(&latencies_ms).ok_or("no probe was seen")?,
