@@ -145,24 +145,28 @@ impl Display for Row {
             writeln!(
                 f,
                 "  {:<52}{:>4}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-                "", "n", "median", "quartile", "quartile", "p99", "min", "max"
+                "", "n", "median", "lower q.", "upper q.", "p99", "min", "max"
             )?;
         }
         for figure in &self.figures {
             let what = format!("{} {}", figure.subject, figure.quantity);
             let summary = figure.summary;
             write!(f, "  {what:<52}{:>4}", summary.count)?;
-            for value in [
-                summary.median,
-                summary.lower_quartile,
-                summary.upper_quartile,
-                summary.p99,
-                summary.min,
-                summary.max,
-            ] {
-                write!(f, "{:>10}", number(value))?;
-            }
-            writeln!(f)?;
+            // Of a few values, the 99th percentile says nothing.
+            let p99 = if summary.count < 100 {
+                String::new()
+            } else {
+                number(summary.p99)
+            };
+            writeln!(
+                f,
+                "{:>10}{:>10}{:>10}{p99:>10}{:>10}{:>10}",
+                number(summary.median),
+                number(summary.lower_quartile),
+                number(summary.upper_quartile),
+                number(summary.min),
+                number(summary.max)
+            )?;
         }
         for Judgement {
             what,

@@ -57,7 +57,7 @@ impl System {
 
     pub fn command(&self, context: &Context, job: &Job) -> Command {
         match self {
-            Self::Worker => worker(context, job),
+            Self::Worker => worker(context, job, "run"),
             Self::BareLoop => bare_loop(context, job),
             Self::Peer(name) => peer(context, name, job),
         }
@@ -65,29 +65,30 @@ impl System {
 
     /// The settings it runs with, for the record.
     pub fn settings(&self, context: &Context, batch_size: u32) -> Result<Value> {
-        match self {
-            Self::Worker => Ok(json!({
-                "config": "config.json, as shipped", "consumer.batch_size": batch_size,
-            })),
-            Self::BareLoop => Ok(json!({
-                "batch_size": batch_size, "writers": context.default_writers,
-                "the rest": "in examples/bare_loop",
-            })),
+        let mut command = match self {
+            Self::Worker => worker(context, &Job::new("TOPIC", "RUN", batch_size), "check"),
+            Self::BareLoop => {
+                return Ok(json!({
+                    "batch_size": batch_size, "writers": context.default_writers,
+                    "the rest": "in examples/bare_loop",
+                }));
+            }
             Self::Peer(name) => {
                 let mut command = Command::new(launcher(context, name));
                 command.args(["settings", "--batch", &batch_size.to_string()]);
-                let output = command.output()?;
-                if !output.status.success() {
-                    return Err(format!("`scripts/peers/{name} settings` failed").into());
-                }
-                Ok(serde_json::from_slice(&output.stdout)?)
+                command
             }
+        };
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(format!("{} does not say its settings", self.name()).into());
         }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }
 
 /// The shipped configuration; what the environment of the caller says of it doesn't count.
-fn worker(context: &Context, job: &Job) -> Command {
+fn worker(context: &Context, job: &Job, subcommand: &str) -> Command {
     let mut command = Command::new(context.binary("kafka-mongo-consumer"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -98,7 +99,7 @@ fn worker(context: &Context, job: &Job) -> Command {
     command
         .arg("--config")
         .arg(context.project.join("config.json"))
-        .arg("run");
+        .arg(subcommand);
     command.envs([
         ("CONSUMER__KAFKA__BOOTSTRAP_SERVERS", &*context.brokers),
         ("CONSUMER__KAFKA__TOPIC", &job.topic),

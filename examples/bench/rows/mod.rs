@@ -27,13 +27,13 @@ pub const ALL: [Entry; 9] = [
     Entry {
         name: "backlog-100",
         about: "1,000,000 messages wait, batches of 100: worker, bare loop, peers",
-        estimate: "6 min, 16 with peers",
+        estimate: "5 min, 12 with peers",
         run: |context| backlog::run(context, 100),
     },
     Entry {
         name: "backlog-1000",
         about: "the same with batches of 1,000",
-        estimate: "5 min, 16 with peers",
+        estimate: "5 min, 12 with peers",
         run: |context| backlog::run(context, 1000),
     },
     Entry {
