@@ -16,4 +16,5 @@ pub use problem::{CommitProblem, dead_letter_advice, is_authorization};
 pub use producer::{DeadLetter, DeadLetterProducer, DeliveryEvents, ReportPoller, SendOutcome};
 pub use rdkafka::error::KafkaError;
 pub use reader::{Next, Ranges, ReadError, ReaderGroup, TopicReader};
+pub use settings::PREFETCH_KIB;
 pub use topics::dead_letter_topic_warnings;
