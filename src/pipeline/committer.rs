@@ -224,7 +224,7 @@ impl State {
         let waited = now.duration_since(self.last_request);
         self.settled >= self.committer.commit_frequency
             || waited >= self.committer.commit_interval
-            || (self.tracker.has_never_committed() && waited >= TICK)
+            || (waited >= TICK && self.tracker.has_never_committed())
     }
 
     fn ask_commit(&mut self, now: Instant) {
