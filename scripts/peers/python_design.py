@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-THREADS = 4
+THREADS = 8
 OFFSET_COMMIT_FREQUENCY = 1000
 ATTEMPTS, RETRY_BACKOFF_SECONDS = 3, 1.0
 POLL_SECONDS = 0.05  # The longest wait for a batch to fill.
