@@ -14,20 +14,18 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 import orjson
+from bson.errors import BSONError
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from pymongo import MongoClient
-from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
-THREADS = 8
-OFFSET_COMMIT_FREQUENCY = 1000
+THREADS, OFFSET_COMMIT_FREQUENCY = 8, 1000
 ATTEMPTS, RETRY_BACKOFF_SECONDS = 3, 1.0
 POLL_SECONDS = 0.05  # The longest wait for a batch to fill.
 WRITE_CONCERN = {"w": 1, "journal": True}
-CONSUMER_PROPERTIES = {
-    "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.queue.backoff.ms": 20,
-    "queued.min.messages": 20000, "queued.max.messages.kbytes": 16384,
-}
+CONSUMER_PROPERTIES = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.queue.backoff.ms": 20,
+                       "queued.min.messages": 20000, "queued.max.messages.kbytes": 16384}
 REQUIRED_FIELDS = (("message_id", str), ("name", str), ("created_at", str), ("metadata", dict))
 DUPLICATE_KEY = 11000
 
@@ -41,8 +39,7 @@ class MetricsCollector:
         self.write_time = Histogram("consumer_mongodb_write_time_seconds", "One insert")
         self.commit_time = Histogram("consumer_offset_commit_time_seconds", "One commit")
         self.lag = Gauge("consumer_lag", "Messages not yet committed", ["partition"])
-        server, _ = start_http_server(0, addr="127.0.0.1")
-        logging.info("metrics on port %d", server.server_port)
+        logging.info("metrics on port %d", start_http_server(0, addr="127.0.0.1")[0].server_port)
 
 
 class MessageProcessor:
@@ -79,6 +76,11 @@ class MongoDBHandler:
             except AutoReconnect as error:
                 logging.warning("attempt %d to insert failed: %s", attempt + 1, error)
                 time.sleep(RETRY_BACKOFF_SECONDS * 2**attempt)
+            except (BSONError, OperationFailure, OverflowError) as error:  # One spoils the batch: each alone.
+                if len(documents) == 1:
+                    return {0: str(error)}
+                alone = enumerate(self.insert_batch([document]) for document in documents)
+                return {index: refused[0] for index, refused in alone if refused}
         return dict.fromkeys(range(len(documents)), "MongoDB is unavailable")
 
 
@@ -106,9 +108,8 @@ class DataConsumer:
         self.metrics = MetricsCollector()
         self.mongodb = MongoDBHandler(options.mongodb, options.database, options.collection, self.metrics)
         self.errors = ErrorHandler(options.brokers, f"{options.topic}-dead-letters", self.metrics)
-        self.pool = ThreadPoolExecutor(THREADS)
         # Batches on their way, oldest first: the future, the next offsets behind it, its size.
-        self.in_flight = deque()
+        self.pool, self.in_flight = ThreadPoolExecutor(THREADS), deque()
         self.committable, self.uncommitted, self.running = {}, 0, True
         connection = {"bootstrap.servers": options.brokers, "group.id": options.group}
         self.consumer = Consumer(connection | CONSUMER_PROPERTIES)
@@ -140,8 +141,6 @@ class DataConsumer:
             self.commit_offsets()
 
     def commit_offsets(self):
-        if not self.committable:
-            return
         offsets = [TopicPartition(self.topic, *place) for place in self.committable.items()]
         with self.metrics.commit_time.time():
             self.consumer.commit(offsets=offsets, asynchronous=False)
@@ -153,7 +152,8 @@ class DataConsumer:
     def drain(self):
         while self.in_flight:
             self.settle_oldest()
-        self.commit_offsets()
+        if self.committable:
+            self.commit_offsets()
 
     def run(self):
         while self.running:
@@ -177,8 +177,7 @@ def settings(batch):
         "system": f"the specification's design in Python {platform.python_version()}",
         "libraries": {name: version(name) for name in ("confluent-kafka", "pymongo", "orjson", "prometheus_client")},
         "batch_size": batch, "insert_many": {"ordered": False, **WRITE_CONCERN}, "threads": THREADS,
-        "poll_seconds": POLL_SECONDS, "offset_commit_frequency": OFFSET_COMMIT_FREQUENCY,
-        "consumer_properties": CONSUMER_PROPERTIES,
+        "poll_seconds": POLL_SECONDS, "offset_commit_frequency": OFFSET_COMMIT_FREQUENCY, **CONSUMER_PROPERTIES,
     }
 
 
