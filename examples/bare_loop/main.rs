@@ -73,8 +73,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "20")
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.min.messages", "5000")
+        .set("queued.max.messages.kbytes", "4096")
         .set("check.crcs", "true")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .create()?;

@@ -82,6 +82,36 @@ install_packages() {
         apt-get -q -y install --no-install-recommends "${packages[@]}"
 }
 
+# install_once FOLDER FUNCTION: fills a folder of the cache, whole or not at all, once for all
+# checkouts.
+install_once() {
+    local folder=$1 fill=$2 temporary=$1.part
+    [[ -d $folder ]] && return
+    mkdir -p "$(dirname "$folder")"
+    (
+        flock -w 1200 8 || die "another download into $folder goes on for 20 minutes"
+        [[ -d $folder ]] && exit
+        rm -rf "$temporary"
+        mkdir -p "$temporary"
+        "$fill" "$temporary"
+        mv "$temporary" "$folder"
+    ) 8>"$folder.lock"
+}
+
+java_command() {
+    if [[ -n ${JAVA_HOME:-} ]]; then
+        echo "$JAVA_HOME/bin/java"
+    else
+        echo java
+    fi
+}
+
+java_is_recent() {
+    local version
+    version=$("$(java_command)" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+    [[ -n $version ]] && ((version >= 17))
+}
+
 # need_rust: cargo on the PATH, and what the C libraries among the crates need to be compiled.
 need_rust() {
     if ! has cargo && [[ -x $HOME/.cargo/bin/cargo ]]; then

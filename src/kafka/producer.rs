@@ -10,8 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::{
-    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
-    ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
 };
 
 use super::context::forward_log;
@@ -20,7 +19,11 @@ use crate::config::Config;
 use crate::core::dead_letter::{Header as OurHeader, Ticket, VALUE_OMITTED, VALUE_SIZE};
 use crate::core::record::OpaqueHeaders;
 
-/// Who hears of each dead letter's end; called on a thread of librdkafka's or of a producer.
+/// How long one poll for reports takes; they are told as they come. rdkafka spends the last millisecond of
+/// each poll turning, so short polls are dear.
+const REPORT_POLL: Duration = Duration::from_secs(1);
+
+/// Who hears of each dead letter's end; called on the thread of a [`ReportPoller`], or one that flushes.
 pub trait DeliveryEvents: Send + Sync {
     fn delivered(&self, ticket: &Ticket);
     /// Kafka won't take it: `ticket`'s record is neither stored nor dead-lettered.
@@ -50,11 +53,23 @@ pub enum SendOutcome {
 /// a batch, for those that the broker refused with their company.
 pub struct DeadLetterProducer {
     topic: Arc<str>,
-    in_company: Producer,
+    in_company: Arc<Producer>,
     alone: Arc<Producer>,
 }
 
-type Producer = ThreadedProducer<DeliveryContext>;
+type Producer = BaseProducer<DeliveryContext>;
+
+/// Brings the delivery reports of one producer. To be run on a thread of its own.
+pub struct ReportPoller(Weak<Producer>);
+
+impl ReportPoller {
+    /// Runs until the producer is gone, and a second more.
+    pub fn run(&self) {
+        while let Some(producer) = self.0.upgrade() {
+            producer.poll(REPORT_POLL);
+        }
+    }
+}
 
 impl DeadLetterProducer {
     /// # Errors
@@ -94,13 +109,19 @@ impl DeadLetterProducer {
         };
         let alone: Producer = settings::solo_producer(config).create_with_context(context())?;
         let alone = Arc::new(alone);
-        let in_company = settings::producer(config).create_with_context(context())?;
+        let in_company = Arc::new(settings::producer(config).create_with_context(context())?);
         slot.get_or_init(|| Arc::downgrade(&alone));
         Ok(Self {
             topic,
             in_company,
             alone,
         })
+    }
+
+    /// One for each of the producers inside; without them no report comes.
+    #[must_use]
+    pub fn report_pollers(&self) -> [ReportPoller; 2] {
+        [&self.in_company, &self.alone].map(|producer| ReportPoller(Arc::downgrade(producer)))
     }
 
     /// Hands a dead letter over; doesn't wait.

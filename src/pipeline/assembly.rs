@@ -20,6 +20,7 @@ use super::messages::{CommitAnswer, ToCommitter};
 use super::poller::Poller;
 use super::supervisor::{POLLER, Running};
 use super::threads::Threads;
+use super::wake_up::WakeUp;
 use super::watch::KafkaWatch;
 use super::writer::{Writer, WriterContext};
 use crate::config::OnUnavailable;
@@ -87,6 +88,7 @@ impl DataConsumer {
             DeadLetterProducer::new(config, &reports)
                 .map_err(|error| Failure::Setting(format!("the producer's settings: {error}")))?,
         );
+        threads.spawn_reports(&dead_letters)?;
 
         self.spawn_committer(
             threads,
@@ -251,6 +253,7 @@ impl DataConsumer {
                 instance: instance(),
             },
             idle: AtomicUsize::new(0),
+            queue_room: WakeUp::default(),
             rejection_log: RateLimited::default(),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,

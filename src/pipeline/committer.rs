@@ -21,8 +21,12 @@ use crate::observe::metrics::MetricsCollector;
 /// How often ages are shown and waits are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// While there is much to hear, what comes within this time is heard in one go: to be woken for each message
+/// would cost several times what there is to do for it.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How many messages are heard before answers and revokes have their turn.
-const HEARD_AT_ONCE: usize = 256;
+const HEARD_AT_ONCE: usize = 1024;
 
 pub struct Committer {
     pub messages: Receiver<ToCommitter>,
@@ -83,25 +87,39 @@ impl State {
     fn run(mut self) -> Result<(), Failure> {
         let messages = self.committer.messages.clone();
         let answers = self.committer.answers.clone();
+        let mut heard = 0;
         loop {
-            select! {
-                recv(messages) -> message => match message {
-                    Ok(message) => {
-                        self.hear(message);
-                        // What has gathered meanwhile is heard in one go.
-                        for message in messages.try_iter().take(HEARD_AT_ONCE) {
-                            self.hear(message);
-                        }
-                        self.committer.in_flight.set_held(self.tracker.held());
-                    }
-                    Err(_) => return Ok(()),
-                },
-                recv(answers) -> answer => match answer {
-                    Ok(answer) => self.answered(answer)?,
-                    Err(_) => return Err(Failure::Running("the commit thread is gone".to_owned())),
-                },
-                default(TICK) => {}
+            let mut answer = None;
+            if heard == 0 {
+                select! {
+                    recv(messages) -> message => match message {
+                        Ok(message) => self.hear(message),
+                        Err(_) => return Ok(()),
+                    },
+                    recv(answers) -> received => answer = Some(received),
+                    default(TICK) => {}
+                }
+            } else if heard < HEARD_AT_ONCE {
+                select! {
+                    recv(answers) -> received => answer = Some(received),
+                    default(GATHER) => {}
+                }
+            } else if !answers.is_empty() {
+                answer = Some(answers.recv());
             }
+            match answer {
+                Some(Ok(answer)) => self.answered(answer)?,
+                Some(Err(_)) => {
+                    return Err(Failure::Running("the commit thread is gone".to_owned()));
+                }
+                None => {}
+            }
+            heard = 0;
+            for message in messages.try_iter().take(HEARD_AT_ONCE) {
+                self.hear(message);
+                heard += 1;
+            }
+            self.committer.in_flight.set_held(self.tracker.held());
             let now = Instant::now();
             if now.duration_since(self.shown) >= TICK {
                 self.show(now);
@@ -206,7 +224,7 @@ impl State {
         let waited = now.duration_since(self.last_request);
         self.settled >= self.committer.commit_frequency
             || waited >= self.committer.commit_interval
-            || (self.tracker.has_never_committed() && waited >= TICK)
+            || (waited >= TICK && self.tracker.has_never_committed())
     }
 
     fn ask_commit(&mut self, now: Instant) {

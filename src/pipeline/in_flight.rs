@@ -1,11 +1,9 @@
 //! How much is taken off Kafka and not settled, against its bounds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::messages::Weight;
+use super::wake_up::WakeUp;
 use crate::core::record::Record;
 
 /// What a record costs beside its key and value: its entry in the batch, the bookkeeping, a share of
@@ -24,8 +22,8 @@ pub struct InFlight {
     held: AtomicUsize,
     max_messages: usize,
     max_bytes: usize,
-    /// Holds one wake-up: more would say nothing new.
-    room: (Sender<()>, Receiver<()>),
+    /// Something was settled.
+    pub room: WakeUp,
 }
 
 impl Weight {
@@ -63,7 +61,7 @@ impl InFlight {
             held: AtomicUsize::new(0),
             max_messages,
             max_bytes,
-            room: bounded(1),
+            room: WakeUp::default(),
         }
     }
 
@@ -97,19 +95,12 @@ impl InFlight {
     pub fn remove(&self, weight: Weight) {
         self.messages.fetch_sub(weight.messages, Ordering::AcqRel);
         self.bytes.fetch_sub(weight.bytes, Ordering::AcqRel);
-        // A wake-up that is already waiting serves as well.
-        let _ = self.room.0.try_send(());
+        self.room.wake();
     }
 
     /// What the bookkeeping holds: records in flight, and those settled above one that is stuck.
     pub fn set_held(&self, records: usize) {
         self.held.store(records, Ordering::Release);
-    }
-
-    /// Waits until something was settled since the last wait, up to `timeout`.
-    pub fn wait_for_room(&self, timeout: Duration) {
-        // A time-out is as good an end: the caller looks again.
-        let _ = self.room.1.recv_timeout(timeout);
     }
 }
 

@@ -5,13 +5,12 @@ use std::fs;
 use log::{info, warn};
 
 use crate::config::Config;
+use crate::kafka::PREFETCH_KIB;
 
 /// The program, its libraries and threads, with empty queues.
 const BASE: u64 = 40 << 20;
 /// In flight, a record stands in its batch, in its document, and twice in the driver's command.
 const COPIES_IN_FLIGHT: u64 = 4;
-/// What librdkafka prefetches where nothing else is configured, in KiB.
-const PREFETCH_KIB: u64 = 16_384;
 
 /// Where a container's limit stands: the second version of cgroups, then the first.
 const LIMIT_FILES: [&str; 2] = [

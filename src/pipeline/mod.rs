@@ -25,6 +25,7 @@ mod signals;
 mod stop;
 mod supervisor;
 mod threads;
+mod wake_up;
 mod watch;
 mod writer;
 

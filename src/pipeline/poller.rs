@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Select, Sender, TrySendError};
+use crossbeam_channel::{Sender, TrySendError};
 use log::{debug, error, info, warn};
 
 use super::failure::Failure;
@@ -151,29 +151,36 @@ impl State {
         self.poll(timeout)
     }
 
-    fn poll(&mut self, timeout: Duration) -> Result<(), Failure> {
+    /// Takes what is ready, up to a full batch; waits up to `timeout` for the first record.
+    fn poll(&mut self, mut timeout: Duration) -> Result<(), Failure> {
         let consumer = Arc::clone(&self.poller.consumer);
-        let polled = consumer.poll(timeout);
-        // A rebalance may have happened inside: what is no longer ours is not ours to store.
-        if self.readings.renew(&self.poller.assignment) {
-            self.drop_what_is_gone();
+        loop {
+            let polled = consumer.poll(timeout);
+            // A rebalance may have happened inside: what is no longer ours is not ours to store.
+            if self.readings.renew(&self.poller.assignment) {
+                self.drop_what_is_gone();
+            }
+            match polled {
+                Polled::Record(taken) => {
+                    self.is_drained = false;
+                    self.take(&taken);
+                }
+                Polled::Nothing => {
+                    self.is_drained = true;
+                    self.tell_positions();
+                    self.look_for_topic();
+                    return Ok(());
+                }
+                Polled::Trouble(trouble) => {
+                    self.is_drained = true;
+                    return self.trouble(trouble);
+                }
+            }
+            if self.hand.is_full() {
+                return Ok(());
+            }
+            timeout = Duration::ZERO;
         }
-        match polled {
-            Polled::Record(taken) => {
-                self.is_drained = false;
-                self.take(&taken);
-            }
-            Polled::Nothing => {
-                self.is_drained = true;
-                self.tell_positions();
-                self.look_for_topic();
-            }
-            Polled::Trouble(trouble) => {
-                self.is_drained = true;
-                self.trouble(trouble)?;
-            }
-        }
-        Ok(())
     }
 
     fn take(&mut self, taken: &Taken<'_>) {
@@ -288,14 +295,13 @@ impl State {
         if !self.is_paused && now.duration_since(since) >= PAUSE_AFTER {
             self.pause();
         }
-        if self.poller.batches.is_full() {
-            let mut select = Select::new();
-            select.send(&self.poller.batches);
-            // Ready or not, the next turn looks.
-            let _ = select.ready_timeout(PRESSURE_SLICE);
+        // Ready or not, the next turn looks.
+        let room = if self.poller.batches.is_full() {
+            &self.poller.writers.queue_room
         } else {
-            self.poller.in_flight.wait_for_room(PRESSURE_SLICE);
-        }
+            &self.poller.in_flight.room
+        };
+        room.wait(PRESSURE_SLICE);
     }
 
     fn pressure_is_over(&mut self) {

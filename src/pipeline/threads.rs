@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::failure::Failure;
 use super::messages::Event;
+use crate::kafka::DeadLetterProducer;
 
 /// Starts the process's threads.
 pub struct Threads {
@@ -65,6 +66,17 @@ impl Threads {
             work();
             Ok(())
         })
+    }
+
+    /// Whatever brings the reports of dead letters.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub fn spawn_reports(&mut self, dead_letters: &DeadLetterProducer) -> Result<(), Failure> {
+        for poller in dead_letters.report_pollers() {
+            self.spawn_detached("reports", move || poller.run())?;
+        }
+        Ok(())
     }
 
     fn watched(

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::gate::Gate;
 use super::messages::{ToCommitter, Weight};
 use super::stop::StopSignal;
+use super::wake_up::WakeUp;
 use crate::core::assignment::Assignment;
 use crate::core::availability::Permit;
 use crate::core::dead_letter::Origin;
@@ -38,6 +39,8 @@ pub struct WriterContext {
     pub metrics: Arc<MetricsCollector>,
     pub origin: Origin,
     pub idle: AtomicUsize,
+    /// Half of the batches that may wait are through.
+    pub queue_room: WakeUp,
     pub rejection_log: RateLimited,
     pub max_attempts: u32,
     pub retry_backoff: Duration,
@@ -59,12 +62,16 @@ impl Writer {
     pub fn run(self) -> Result<(), Failure> {
         let context = &*self.context;
         let mut documents = Documents::default();
+        let most_waiting = self.batches.capacity().unwrap_or(0);
         loop {
             context.idle.fetch_add(1, Ordering::AcqRel);
             let received = self.batches.recv_timeout(IDLE_LOOK);
             context.idle.fetch_sub(1, Ordering::AcqRel);
             match received {
                 Ok(batch) => {
+                    if self.batches.len() <= most_waiting / 2 {
+                        context.queue_room.wake();
+                    }
                     let busy = context.metrics.busy_writer();
                     context.store_batch(batch, &mut documents)?;
                     drop(busy);

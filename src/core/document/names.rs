@@ -34,6 +34,7 @@ impl<'p> OpenNames<'p> {
     }
 
     /// Adds a name of `object`, the innermost that is open; false if it has it already.
+    #[inline]
     pub fn insert(&mut self, object: &mut ObjectNames<'p>, name: Cow<'p, str>) -> bool {
         if let Some(many) = &mut object.many {
             return many.insert(name);

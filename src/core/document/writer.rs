@@ -51,6 +51,7 @@ impl<'o> Writer<'o> {
 
     /// Writes the name; the type is filled in with the value. The name must not contain a NUL, or
     /// the element must not stay.
+    #[inline]
     pub fn begin_element(&mut self, name: &[u8]) -> Result<Element, Fault> {
         self.check_room(name.len())?;
         let kind_at = self.out.len();
@@ -83,6 +84,7 @@ impl<'o> Writer<'o> {
     }
 
     /// An `int32` where it fits, else an `int64`.
+    #[inline]
     pub fn integer(&mut self, element: Element, value: i64) {
         if let Ok(small) = i32::try_from(value) {
             self.out[element.kind_at] = INT32;
@@ -98,6 +100,7 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
+    #[inline]
     pub fn string(&mut self, element: Element, value: &str) -> Result<(), Fault> {
         self.check_room(value.len())?;
         self.out[element.kind_at] = STRING;

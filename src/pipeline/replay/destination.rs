@@ -13,6 +13,7 @@ use super::super::gate::Gate;
 use super::super::messages::{Event, Outcome, Settlement, ToCommitter, Weight};
 use super::super::stop::StopSignal;
 use super::super::threads::Threads;
+use super::super::wake_up::WakeUp;
 use super::super::writer::{Writer, WriterContext};
 use super::books::Books;
 use crate::config::Config;
@@ -64,6 +65,7 @@ impl Destination {
         });
         let dead_letters =
             DeadLetterProducer::new(config, &reports).map_err(|error| producer_settings(&error))?;
+        threads.spawn_reports(&dead_letters)?;
         let context = Arc::new(WriterContext {
             mongodb: Arc::new(mongodb),
             dead_letters: Arc::new(dead_letters),
@@ -78,6 +80,7 @@ impl Destination {
                 instance: instance(),
             },
             idle: AtomicUsize::new(0),
+            queue_room: WakeUp::default(),
             rejection_log: RateLimited::default(),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
@@ -103,6 +106,7 @@ impl Destination {
     pub(super) fn topic(
         config: &Config,
         topic: &str,
+        threads: &mut Threads,
         to_books: Sender<ToCommitter>,
         events: Sender<Event>,
     ) -> Result<Self, Failure> {
@@ -113,6 +117,7 @@ impl Destination {
         });
         let producer = DeadLetterProducer::to_topic(config, topic, &reports)
             .map_err(|error| producer_settings(&error))?;
+        threads.spawn_reports(&producer)?;
         Ok(Self::Topic { producer, sent: 0 })
     }
 

@@ -130,7 +130,7 @@ fn run(
     );
     let destination = match &request.to {
         None => Destination::mongodb(config, &mut threads, to_books, events, &books, &stop)?,
-        Some(to) => Destination::topic(config, to, to_books, events)?,
+        Some(to) => Destination::topic(config, to, &mut threads, to_books, events)?,
     };
     Replayer {
         reader,

@@ -1,0 +1,53 @@
+# shellcheck shell=bash disable=SC2034
+# What the launch scripts in scripts/peers/ share: the command line. Sourced after common.sh, never run.
+
+peers_dir=$cache_dir/peers
+
+# peer COMMAND [OPTIONS]: the functions `prepare`, `run_peer` and `settings` are the script's own; they
+# find the options in the variables of their names.
+peer() {
+    local command=${1:-} option
+    (($#)) && shift
+    brokers='' mongodb='' topic='' group='' database='' collection='' batch=''
+    while (($#)); do
+        case $1 in
+            --brokers | --mongodb | --topic | --group | --database | --collection | --batch)
+                [[ -n ${2:-} ]] || die "$1 needs a value"
+                declare -g "${1#--}=$2"
+                shift
+                ;;
+            *) die "unknown option \`$1\`; see scripts/peers/${0##*/} help" ;;
+        esac
+        shift
+    done
+    case $command in
+        prepare) prepare ;;
+        run)
+            need brokers mongodb topic group database collection batch
+            prepare
+            run_peer
+            ;;
+        settings)
+            need batch
+            settings
+            ;;
+        # The comment at the top of the script.
+        help | --help | -h) sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p }' "$0" ;;
+        *) die "the commands are prepare, run, settings and help" ;;
+    esac
+}
+
+need() {
+    local option
+    for option in "$@"; do
+        [[ -n ${!option} ]] || die "--$option is missing"
+    done
+    [[ $batch =~ ^[1-9][0-9]*$ ]] || die "--batch takes a number, not \`$batch\`"
+}
+
+# as_json: lines of `key=value` as one JSON object of texts.
+as_json() {
+    printf '{'
+    sed -E 's/[\\"]/\\&/g; s/^([^=]*)=(.*)$/"\1": "\2"/; $!s/$/,/' | tr '\n' ' ' | sed 's/ $//'
+    printf '}'
+}
