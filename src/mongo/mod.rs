@@ -2,5 +2,6 @@
 
 mod classify;
 mod handler;
+mod insert;
 
 pub use handler::{MongoDbError, MongoDbHandler, Topology};

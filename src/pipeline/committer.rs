@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// While there is much to hear, what comes within this time is heard in one go: to be woken for each message
 /// would cost several times what there is to do for it.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How many messages are heard before answers and revokes have their turn.
 const HEARD_AT_ONCE: usize = 1024;
