@@ -2,6 +2,7 @@
 //! systems, each watched from outside in the same way. scripts/bench starts the servers and calls this.
 
 mod context;
+mod document;
 mod http;
 mod machine;
 mod observe;
@@ -24,6 +25,7 @@ use serde_json::json;
 
 use context::Context;
 use report::Row;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Measure the worker; scripts/bench has the options to use.
@@ -60,6 +62,9 @@ struct Arguments {
     /// Exit with 1 where a target is missed.
     #[arg(long)]
     check: bool,
+    /// Write the results into this Markdown document, too.
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
     /// The version of Kafka, for the record.
     #[arg(long, default_value = "unknown")]
     kafka_version: String,
@@ -128,6 +133,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         )?;
     }
     plot::backlog(&context.out.join("backlog.svg"), &measured)?;
+    if let Some(path) = &arguments.document {
+        document::update(path, &machine, context.rounds, &measured)?;
+    }
     let are_met = measured.iter().all(Row::is_met);
     Ok(failed.is_empty() && (are_met || !arguments.check))
 }
