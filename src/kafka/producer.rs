@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{debug, warn};
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -19,9 +21,11 @@ use crate::config::Config;
 use crate::core::dead_letter::{Header as OurHeader, Ticket, VALUE_OMITTED, VALUE_SIZE};
 use crate::core::record::OpaqueHeaders;
 
-/// How long one poll for reports takes; they are told as they come. rdkafka spends the last millisecond of
-/// each poll turning, so short polls are dear.
-const REPORT_POLL: Duration = Duration::from_secs(1);
+/// How long one poll for reports takes; they are told as they come.
+const REPORT_POLL: Duration = Duration::from_millis(100);
+
+/// How often a producer with nothing under way is looked at, for what it has to log.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 
 /// Who hears of each dead letter's end; called on the thread of a [`ReportPoller`], or one that flushes.
 pub trait DeliveryEvents: Send + Sync {
@@ -57,16 +61,48 @@ pub struct DeadLetterProducer {
     alone: Arc<Producer>,
 }
 
-type Producer = BaseProducer<DeliveryContext>;
+/// A producer whose reports a [`ReportPoller`] brings.
+struct Producer {
+    inner: BaseProducer<DeliveryContext>,
+    /// Something was sent. Holds one: more would say nothing new.
+    sent: (Sender<()>, Receiver<()>),
+}
 
-/// Brings the delivery reports of one producer. To be run on a thread of its own.
-pub struct ReportPoller(Weak<Producer>);
+impl Producer {
+    fn new(settings: &ClientConfig, context: DeliveryContext) -> KafkaResult<Arc<Self>> {
+        let inner = settings.create_with_context(context)?;
+        let sent = bounded(1);
+        Ok(Arc::new(Self { inner, sent }))
+    }
+
+    fn send(&self, record: BaseRecord<'_, [u8], [u8], Box<Delivery>>) -> KafkaResult<()> {
+        self.inner.send(record).map_err(|(error, _)| error)?;
+        // One that is there already serves as well.
+        let _ = self.sent.0.try_send(());
+        Ok(())
+    }
+}
+
+/// Brings the delivery reports of one producer, while any are due. To be run on a thread of its own.
+pub struct ReportPoller {
+    /// Weak, so that a wait for something to be sent keeps no producer from its end.
+    producer: Weak<Producer>,
+    sent: Receiver<()>,
+}
 
 impl ReportPoller {
-    /// Runs until the producer is gone, and a second more.
+    /// Runs until the producer is gone.
     pub fn run(&self) {
-        while let Some(producer) = self.0.upgrade() {
-            producer.poll(REPORT_POLL);
+        while let Some(producer) = self.producer.upgrade() {
+            if producer.inner.in_flight_count() > 0 {
+                producer.inner.poll(REPORT_POLL);
+                continue;
+            }
+            producer.inner.poll(Duration::ZERO);
+            drop(producer);
+            if self.sent.recv_timeout(IDLE_LOOK) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
         }
     }
 }
@@ -107,9 +143,8 @@ impl DeadLetterProducer {
             doubted: Mutex::default(),
             alone: Arc::clone(&slot),
         };
-        let alone: Producer = settings::solo_producer(config).create_with_context(context())?;
-        let alone = Arc::new(alone);
-        let in_company = Arc::new(settings::producer(config).create_with_context(context())?);
+        let alone = Producer::new(&settings::solo_producer(config), context())?;
+        let in_company = Producer::new(&settings::producer(config), context())?;
         slot.get_or_init(|| Arc::downgrade(&alone));
         Ok(Self {
             topic,
@@ -121,7 +156,10 @@ impl DeadLetterProducer {
     /// One for each of the producers inside; without them no report comes.
     #[must_use]
     pub fn report_pollers(&self) -> [ReportPoller; 2] {
-        [&self.in_company, &self.alone].map(|producer| ReportPoller(Arc::downgrade(producer)))
+        [&self.in_company, &self.alone].map(|producer| ReportPoller {
+            producer: Arc::downgrade(producer),
+            sent: producer.sent.1.clone(),
+        })
     }
 
     /// Hands a dead letter over; doesn't wait.
@@ -135,10 +173,10 @@ impl DeadLetterProducer {
         let record = record(&self.topic, letter.key, letter.value, all_headers, delivery);
         match self.in_company.send(record) {
             Ok(()) => SendOutcome::Sent,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+            Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                 SendOutcome::QueueFull
             }
-            Err((error, _)) => SendOutcome::Refused(error),
+            Err(error) => SendOutcome::Refused(error),
         }
     }
 
@@ -147,8 +185,8 @@ impl DeadLetterProducer {
     /// # Errors
     /// When some are still under way.
     pub fn flush(&self, timeout: Duration) -> KafkaResult<()> {
-        self.in_company.flush(timeout)?;
-        self.alone.flush(timeout)
+        self.in_company.inner.flush(timeout)?;
+        self.alone.inner.flush(timeout)
     }
 }
 
@@ -286,7 +324,7 @@ impl DeliveryContext {
                 });
         }
         let record = record(&self.topic, message.key(), value, headers, delivery);
-        alone.send(record).map_err(|(error, _)| error)
+        alone.send(record)
     }
 }
 

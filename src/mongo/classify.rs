@@ -2,31 +2,34 @@
 //! latter may be the server's as well. Nothing else looks into driver errors.
 
 use mongodb::error::{
-    Error, ErrorKind, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR, SYSTEM_OVERLOADED_ERROR,
+    Error, ErrorKind, IndexedWriteError, InsertManyError, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR,
+    SYSTEM_OVERLOADED_ERROR,
 };
 
-use crate::core::write_plan::{Failure, Judgement};
+use crate::core::write_plan::{Failure, InsertOutcome, Judgement};
 
-/// What the server refuses of a single document.
-pub(super) fn document_failure(code: i32, name: Option<&str>, message: &str) -> Failure {
-    Failure {
-        judgement: judge_code(code),
-        code: Some(code),
-        message: message.to_owned(),
-        summary: summary(code, name),
+/// What a failed insert says of its documents.
+pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
+    if let ErrorKind::InsertMany(InsertManyError {
+        write_errors: Some(write_errors),
+        write_concern_error: None,
+        ..
+    }) = error.kind.as_ref()
+    {
+        let failures = write_errors
+            .iter()
+            .map(|error| (error.index, document_failure(error)));
+        return InsertOutcome::Answered(failures.collect());
     }
+    InsertOutcome::Failed(failure(error))
 }
 
-/// The documents may be there, but not as safely as was asked for: nothing is settled.
-pub(super) fn write_concern_failure(code: i32, name: &str, message: &str) -> Failure {
+fn document_failure(error: &IndexedWriteError) -> Failure {
     Failure {
-        judgement: match judge_code(code) {
-            Judgement::Operator => Judgement::Operator,
-            _ => Judgement::Server,
-        },
-        code: Some(code),
-        message: format!("write concern not satisfied: {message}"),
-        summary: summary(code, Some(name)),
+        judgement: judge_code(error.code),
+        code: Some(error.code),
+        message: error.message.clone(),
+        summary: summary(error.code, error.code_name.as_deref()),
     }
 }
 
@@ -38,7 +41,7 @@ fn summary(code: i32, name: Option<&str>) -> String {
     }
 }
 
-/// What an error says of the whole command.
+/// What an error says as a whole.
 pub(super) fn failure(error: &Error) -> Failure {
     let is_transient = [
         RETRYABLE_WRITE_ERROR,
@@ -53,6 +56,19 @@ pub(super) fn failure(error: &Error) -> Failure {
             Some((command.code, command.code_name.as_str())),
             command.message.clone(),
         ),
+        ErrorKind::InsertMany(InsertManyError {
+            write_concern_error: Some(refused),
+            ..
+        }) => {
+            // The documents may be there, but not as safely as was asked for: nothing is settled.
+            let judgement = match judge_code(refused.code) {
+                Judgement::Operator => Judgement::Operator,
+                _ => Judgement::Server,
+            };
+            let message = format!("write concern not satisfied: {}", refused.message);
+            let answer = (refused.code, refused.code_name.as_str());
+            (judgement, Some(answer), message)
+        }
         kind => (judge_kind(kind), None, error.to_string()),
     };
     let judgement = if is_transient {

@@ -13,9 +13,9 @@ use mongodb::options::{
     Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
 use mongodb::results::CollectionType;
-use mongodb::sync::{Client, Collection, Database};
+use mongodb::sync::{Client, Collection};
 
-use super::{classify, insert};
+use super::classify;
 use crate::config::{Config, W};
 use crate::core::document::is_same_document;
 use crate::core::write_plan::{Failure, Found, InsertOutcome, Judgement};
@@ -37,10 +37,7 @@ const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 /// Writes to one collection; one for all writers, each of which has a connection of its pool.
 pub struct MongoDbHandler {
     client: Client,
-    database: Database,
     collection: Collection<RawDocumentBuf>,
-    /// What each insert command begins with.
-    insert_head: RawDocumentBuf,
 }
 
 /// What kind of deployment answered.
@@ -87,20 +84,13 @@ impl MongoDbHandler {
         options
             .max_pool_size
             .get_or_insert(connections.saturating_add(2));
-        let write_concern = write_concern(config);
-        options.write_concern = Some(write_concern.clone());
+        options.write_concern = Some(write_concern(config));
         let client = Client::with_options(options)
             .map_err(|error| MongoDbError::Refused(error.to_string()))?;
-        let database = client.database(&mongodb.database);
-        let collection = database.collection(&mongodb.collection);
-        let insert_head = insert::head(&mongodb.collection, &write_concern)
-            .map_err(|error| MongoDbError::Refused(error.to_string()))?;
-        Ok(Self {
-            client,
-            database,
-            collection,
-            insert_head,
-        })
+        let collection = client
+            .database(&mongodb.database)
+            .collection(&mongodb.collection);
+        Ok(Self { client, collection })
     }
 
     /// Asks the server whether it is there. Bounded by the server selection.
@@ -122,8 +112,8 @@ impl MongoDbHandler {
     /// When no server answers, it refuses us, or the collection is not fit.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
         let namespace = self.collection.namespace();
-        let collections = self
-            .database
+        let database = self.client.database(&namespace.db);
+        let collections = database
             .list_collections()
             .filter(doc! { "name": &namespace.coll })
             .run()
@@ -211,27 +201,10 @@ impl MongoDbHandler {
     /// Inserts documents, unordered, and waits for the write concern.
     #[must_use]
     pub fn insert_batch(&self, documents: &[&RawDocument]) -> InsertOutcome {
-        let mut failures = Vec::new();
-        let mut before = 0;
-        for part in insert::parts(documents) {
-            match self.insert_part(part) {
-                InsertOutcome::Answered(some) => failures.extend(
-                    some.into_iter()
-                        .map(|(index, failure)| (before + index, failure)),
-                ),
-                // The parts before it are found to be there when all is inserted again.
-                InsertOutcome::Failed(failure) => return InsertOutcome::Failed(failure),
-            }
-            before += part.len();
-        }
-        InsertOutcome::Answered(failures)
-    }
-
-    fn insert_part(&self, documents: &[&RawDocument]) -> InsertOutcome {
-        let command = insert::command(&self.insert_head, documents);
-        match self.database.run_raw_command(command).run() {
-            Ok(answer) => insert::outcome(&answer, documents.len()),
-            Err(error) => InsertOutcome::Failed(classify::failure(&error)),
+        let collection = self.collection.clone_with_type::<&RawDocument>();
+        match collection.insert_many(documents).ordered(false).run() {
+            Ok(_) => InsertOutcome::Answered(Vec::new()),
+            Err(error) => classify::insert_outcome(&error),
         }
     }
 

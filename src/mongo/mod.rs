@@ -2,6 +2,5 @@
 
 mod classify;
 mod handler;
-mod insert;
 
 pub use handler::{MongoDbError, MongoDbHandler, Topology};

@@ -111,8 +111,7 @@ impl State {
             self.poller.health.beat(Instant::now());
             self.turn()?;
         }
-        self.leave();
-        Ok(())
+        self.leave()
     }
 
     /// Hands over what is ready, and polls once.
@@ -176,7 +175,7 @@ impl State {
                     return self.trouble(trouble);
                 }
             }
-            if self.hand.is_full() {
+            if self.hand.is_full() || self.poller.stop.is_stopping() {
                 return Ok(());
             }
             timeout = Duration::ZERO;
@@ -414,7 +413,7 @@ impl State {
     }
 
     /// The ordered end: what is in hand goes out, the writers finish, the group hears that we leave.
-    fn leave(mut self) {
+    fn leave(mut self) -> Result<(), Failure> {
         while !self.hand.is_empty() && !self.poller.stop.is_past_deadline() {
             if !self.try_dispatch() {
                 self.wait_under_pressure();
@@ -432,15 +431,13 @@ impl State {
         // The writers end when they have taken what is queued.
         drop(batches);
         // The revoke that this brings about waits for them, and commits.
-        if let Err(error) = consumer.close() {
-            warn!("the consumer can't be closed in order: {error}");
-            return;
-        }
+        consumer.close().map_err(|error| fatal(&error))?;
         let patience = stop.settle_by().unwrap_or_else(Instant::now) + LEAVE_PATIENCE;
         while !consumer.is_closed() && Instant::now() < patience {
             // Whatever still comes is Kafka's to deliver again.
             let _ = consumer.poll(FILL_POLL);
         }
+        Ok(())
     }
 
     fn tell(&self, message: ToCommitter) {

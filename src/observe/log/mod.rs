@@ -41,9 +41,12 @@ pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
     if let Ok(Some(filters)) = &filters {
         builder.parse_filters(filters);
     }
-    // It calls it an error that a consumer is closed already when it is dropped.
-    builder.filter_module("rdkafka::consumer::base_consumer", LevelFilter::Off);
-    builder.format(move |out, record| write_line(out, format, record));
+    builder.format(move |out, record| {
+        if is_closed_already(record) {
+            return Ok(());
+        }
+        write_line(out, format, record)
+    });
     builder.try_init()?;
 
     if let Err(error) = filters {
@@ -51,6 +54,12 @@ pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
     }
     log_panics();
     Ok(())
+}
+
+/// rdkafka calls it an error that a consumer is closed already when it is dropped.
+fn is_closed_already(record: &Record<'_>) -> bool {
+    record.target() == "rdkafka::consumer::base_consumer"
+        && record.args().to_string().contains("consumer queue on drop")
 }
 
 /// What `RUST_LOG` asks for, if anything, or what is wrong with it.
