@@ -101,6 +101,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     let context = Context::new(arguments)?;
     let machine = machine::describe(&context, &arguments.kafka_version)?;
+    println!("machine: {machine}\n");
     let mut measured: Vec<Row> = Vec::new();
     let mut failed = Vec::new();
     for entry in rows::ALL {

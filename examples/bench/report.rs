@@ -182,6 +182,9 @@ impl Display for Row {
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
         }
+        for (what, value) in self.settings.as_object().into_iter().flatten() {
+            writeln!(f, "  setting: {what}: {value}")?;
+        }
         Ok(())
     }
 }
