@@ -155,9 +155,13 @@ impl Panel<'_> {
 
     fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
         let xs = self.x.range(self.dots().map(|dot| dot.x));
-        let ys = self
+        let mut ys = self
             .y
             .range(self.dots().flat_map(|dot| [dot.ends.0, dot.ends.1]));
+        if matches!(self.y, Axis::FromZero) && self.series.len() > 1 {
+            // For the legend, above all dots.
+            ys.end *= 1.25;
+        }
         let mut chart = ChartBuilder::on(area)
             .margin(14)
             .margin_right(32)
