@@ -7,13 +7,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use foldhash::fast::FixedState;
+
 use super::partition::{Epoch, Offset, Partition};
 use super::run::RecordRun;
 
 /// The bookkeeping of all assigned partitions. The committer owns it, alone.
 #[derive(Debug, Default)]
 pub struct OffsetTracker {
-    partitions: HashMap<Partition, PartitionOffsets>,
+    partitions: HashMap<Partition, PartitionOffsets, FixedState>,
     /// Records received and not yet below the committable offset, over all partitions.
     held: usize,
 }
