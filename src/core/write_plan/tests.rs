@@ -353,16 +353,20 @@ proptest! {
                 }
                 Step::BackOff => plan.backed_off(),
                 Step::Unavailable(failure) => {
-                    let all_refused = verdicts.is_empty()
-                        && fates.iter().all(|fate| *fate == Fate::PoisonsItsCommand);
-                    if all_refused && failure.judgement == Judgement::Record {
-                        // Every leaf was refused alike: that won't change with this server.
-                        return Ok(());
+                    let left = plan.pending();
+                    let only_poison = left.iter().all(|i| fates[*i] == Fate::PoisonsItsCommand);
+                    if only_poison && failure.judgement == Judgement::Record {
+                        // Every leaf was refused alike, and what was taken before an outage proves
+                        // nothing after it: that won't change with this server.
+                        break;
                     }
                     plan.start_over();
                 }
                 Step::Stop(failure) => prop_assert!(false, "nothing was denied: {failure:?}"),
-                Step::Done => break,
+                Step::Done => {
+                    prop_assert_eq!(verdicts.len(), fates.len());
+                    break;
+                }
             }
             for (index, verdict) in plan.take_verdicts() {
                 prop_assert!(verdicts.insert(index, verdict).is_none(), "{index} has two verdicts");
@@ -371,6 +375,10 @@ proptest! {
             prop_assert_eq!(plan.pending(), open);
         }
         for (index, fate) in fates.iter().enumerate() {
+            if !verdicts.contains_key(&index) {
+                prop_assert_eq!(*fate, Fate::PoisonsItsCommand, "{} has no verdict", index);
+                continue;
+            }
             let reason = match &verdicts[&index] {
                 Verdict::Rejected(rejection) => Some(rejection.reason),
                 Verdict::Stored | Verdict::Replayed => None,
