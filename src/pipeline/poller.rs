@@ -4,6 +4,8 @@
 //! has nothing more ready and a writer is idle. So a backlog goes in full batches, a lone message at
 //! once, and no timer is waited out. It polls whatever happens: a member that doesn't is thrown out.
 
+mod trouble;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, TrySendError};
 use log::{debug, error, info, warn};
 
+use self::trouble::fatal;
 use super::failure::Failure;
 use super::hand::Hand;
 use super::in_flight::InFlight;
@@ -22,7 +25,7 @@ use crate::core::assignment::Assignment;
 use crate::core::partition::{Epoch, Offset, Partition, RecordId};
 use crate::core::record::Batch;
 use crate::core::run::RecordRun;
-use crate::kafka::{Assigned, KafkaConsumer, KafkaError, Polled, Taken, TopicState, Trouble};
+use crate::kafka::{Assigned, KafkaConsumer, Polled, Taken};
 use crate::observe::health::Health;
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
@@ -37,10 +40,6 @@ const PRESSURE_SLICE: Duration = Duration::from_millis(100);
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
 /// How often positions are told while there is nothing to take.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a missing topic is looked for.
-const TOPIC_INTERVAL: Duration = Duration::from_secs(3);
-/// The longest look for it.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest look for the earliest offset that is left.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -366,52 +365,6 @@ impl State {
         }
     }
 
-    /// A standby gets nothing assigned that would tell it that a missing topic is there now.
-    fn look_for_topic(&mut self) {
-        let now = Instant::now();
-        let is_due =
-            |missed: Instant| now.duration_since(missed) >= TOPIC_INTERVAL && self.hand.is_empty();
-        if !self.topic_missed.is_some_and(is_due) {
-            return;
-        }
-        let state = self.poller.consumer.topic_state(TOPIC_TIMEOUT);
-        let is_there = matches!(state, Ok(TopicState::Partitions(_)));
-        if is_there {
-            self.poller.health.set_topic_exists(true);
-        }
-        self.topic_missed = (!is_there).then_some(now);
-    }
-
-    fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
-        match trouble {
-            Trouble::Fatal(error) => return Err(fatal(&error)),
-            Trouble::BrokersDown => {
-                // One request waiting is enough.
-                let _ = self.poller.brokers_down.try_send(());
-                self.log_trouble("no broker can be reached");
-            }
-            Trouble::TopicMissing => {
-                self.topic_missed = Some(Instant::now());
-                self.poller.health.set_topic_exists(false);
-                let text = format!(
-                    "the topic `{}` is missing: waiting for it",
-                    self.poller.topic
-                );
-                self.log_trouble(&text);
-            }
-            Trouble::Passing(error) => self.log_trouble(&error.to_string()),
-        }
-        // Errors may come without a pause between them.
-        let _ = self.poller.stop.wait(FILL_POLL);
-        Ok(())
-    }
-
-    fn log_trouble(&self, what: &str) {
-        if let Some(suppressed) = self.troubles.admit(Instant::now()) {
-            warn!(suppressed; "{what}");
-        }
-    }
-
     /// The ordered end: what is in hand goes out, the writers finish, the group hears that we leave.
     fn leave(mut self) -> Result<(), Failure> {
         while !self.hand.is_empty() && !self.poller.stop.is_past_deadline() {
@@ -448,7 +401,3 @@ impl State {
 
 /// How long leaving the group may take beyond the settling.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
-
-fn fatal(error: &KafkaError) -> Failure {
-    Failure::Running(format!("the Kafka client can't go on: {error}"))
-}
