@@ -15,7 +15,7 @@ use mongodb::options::{
 use mongodb::results::CollectionType;
 use mongodb::sync::{Client, Collection};
 
-use super::classify;
+use super::{InsertSession, classify};
 use crate::config::{Config, W};
 use crate::core::document::is_same_document;
 use crate::core::write_plan::{Failure, Found, InsertOutcome, Judgement};
@@ -200,12 +200,28 @@ impl MongoDbHandler {
 
     /// Inserts documents, unordered, and waits for the write concern.
     #[must_use]
-    pub fn insert_batch(&self, documents: &[&RawDocument]) -> InsertOutcome {
+    pub fn insert_batch(
+        &self,
+        documents: &[&RawDocument],
+        session: &mut InsertSession,
+    ) -> InsertOutcome {
         let collection = self.collection.clone_with_type::<&RawDocument>();
-        match collection.insert_many(documents).ordered(false).run() {
+        let result = session.run(&self.client, |session| {
+            let insert = collection.insert_many(documents).ordered(false);
+            match session {
+                Some(session) => insert.session(session).run(),
+                None => insert.run(),
+            }
+        });
+        let outcome = match result {
             Ok(_) => InsertOutcome::Answered(Vec::new()),
             Err(error) => classify::insert_outcome(&error),
+        };
+        if let InsertOutcome::Failed(_) = outcome {
+            // The driver takes one that saw a connection break out of use.
+            session.close();
         }
+        outcome
     }
 
     /// Looks up what the primary holds under the `_id`s of `documents`, and compares.

@@ -2,5 +2,7 @@
 
 mod classify;
 mod handler;
+mod session;
 
 pub use handler::{MongoDbError, MongoDbHandler, Topology};
+pub use session::InsertSession;

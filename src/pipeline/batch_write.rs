@@ -20,6 +20,7 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::core::run::RecordRun;
 use crate::core::write_plan::{InsertOutcome, Judgement, Step, Verdict, WritePlan};
 use crate::kafka::{DeadLetter, SendOutcome};
+use crate::mongo::InsertSession;
 
 /// How often a wait looks whether its batch is still ours.
 const SLICE: Duration = Duration::from_millis(50);
@@ -37,6 +38,7 @@ pub(super) enum Left {
 pub(super) struct BatchWrite<'a> {
     context: &'a WriterContext,
     batch: &'a Batch,
+    session: &'a mut InsertSession,
     /// By index: it has its end, or is a dead letter under way.
     ended: Vec<bool>,
     /// This batch is the probe that finds out whether MongoDB is back.
@@ -44,10 +46,15 @@ pub(super) struct BatchWrite<'a> {
 }
 
 impl<'a> BatchWrite<'a> {
-    pub(super) fn new(context: &'a WriterContext, batch: &'a Batch) -> Self {
+    pub(super) fn new(
+        context: &'a WriterContext,
+        batch: &'a Batch,
+        session: &'a mut InsertSession,
+    ) -> Self {
         Self {
             context,
             batch,
+            session,
             ended: vec![false; batch.len()],
             is_probing: false,
         }
@@ -146,7 +153,7 @@ impl<'a> BatchWrite<'a> {
         let context = self.context;
         let raw: Vec<&RawDocument> = documents.get_all(indexes);
         let started = Instant::now();
-        let outcome = context.mongodb.insert_batch(&raw);
+        let outcome = context.mongodb.insert_batch(&raw, self.session);
         context
             .metrics
             .observe_mongodb_write_time(started.elapsed());

@@ -21,7 +21,7 @@ use crate::core::document::{Documents, ReceivedAt};
 use crate::core::record::{Batch, Record};
 use crate::core::run::RecordRun;
 use crate::kafka::DeadLetterProducer;
-use crate::mongo::MongoDbHandler;
+use crate::mongo::{InsertSession, MongoDbHandler};
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
 
@@ -62,6 +62,7 @@ impl Writer {
     pub fn run(self) -> Result<(), Failure> {
         let context = &*self.context;
         let mut documents = Documents::default();
+        let mut session = InsertSession::default();
         let most_waiting = self.batches.capacity().unwrap_or(0);
         loop {
             context.idle.fetch_add(1, Ordering::AcqRel);
@@ -73,10 +74,13 @@ impl Writer {
                         context.queue_room.wake();
                     }
                     let busy = context.metrics.busy_writer();
-                    context.store_batch(batch, &mut documents)?;
+                    context.store_batch(batch, &mut documents, &mut session)?;
                     drop(busy);
                 }
-                Err(RecvTimeoutError::Timeout) => context.probe_if_due(),
+                Err(RecvTimeoutError::Timeout) => {
+                    session.close();
+                    context.probe_if_due();
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
@@ -88,7 +92,12 @@ impl WriterContext {
     ///
     /// # Errors
     /// What ends the process; the records without an end are given up then, uncommitted.
-    pub fn store_batch(&self, mut batch: Batch, documents: &mut Documents) -> Result<(), Failure> {
+    pub fn store_batch(
+        &self,
+        mut batch: Batch,
+        documents: &mut Documents,
+        session: &mut InsertSession,
+    ) -> Result<(), Failure> {
         self.let_go_of_revoked(&mut batch);
         if batch.is_empty() {
             return Ok(());
@@ -102,7 +111,7 @@ impl WriterContext {
                 rejections.push((index, rejection));
             }
         }
-        let mut batch_write = BatchWrite::new(self, &batch);
+        let mut batch_write = BatchWrite::new(self, &batch, session);
         let result = batch_write
             .dead_letter_all(rejections, 0)
             .and_then(|()| batch_write.run(documents));

@@ -12,6 +12,7 @@ mod mixed_batches;
 mod mongod_away;
 mod mongod_blocked;
 mod paused_partitions;
+mod sessions;
 
 use std::collections::HashSet;
 use std::time::Duration;
