@@ -8,6 +8,11 @@ use mongodb::error::{
 
 use crate::core::write_plan::{Failure, InsertOutcome, Judgement};
 
+/// Whether the server knows no sessions, and the driver was given one.
+pub(super) fn needs_no_session(error: &Error) -> bool {
+    matches!(*error.kind, ErrorKind::SessionsNotSupported)
+}
+
 /// What a failed insert says of its documents.
 pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
     if let ErrorKind::InsertMany(InsertManyError {

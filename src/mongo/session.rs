@@ -2,8 +2,10 @@
 //! its pool for every insert and spawns a task to put it back: with small batches a tenth of the worker's
 //! CPU time.
 
-use mongodb::error::{ErrorKind, Result};
+use mongodb::error::Result;
 use mongodb::sync::{Client, ClientSession};
+
+use super::classify;
 
 /// For one thread. Between two inserts it keeps its session of the server.
 #[derive(Default)]
@@ -30,7 +32,7 @@ impl InsertSession {
             self.session = client.start_session().run().ok();
         }
         match insert(self.session.as_mut()) {
-            Err(error) if matches!(*error.kind, ErrorKind::SessionsNotSupported) => {
+            Err(error) if classify::needs_no_session(&error) => {
                 self.is_unsupported = true;
                 self.close();
                 insert(None)
