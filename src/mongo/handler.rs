@@ -218,7 +218,7 @@ impl MongoDbHandler {
             Err(error) => classify::insert_outcome(&error),
         };
         if let InsertOutcome::Failed(_) = outcome {
-            // The driver takes one that saw a connection break out of use.
+            // A connection may have broken: not to be used again.
             session.close();
         }
         outcome

@@ -7,18 +7,22 @@ use mongodb::sync::{Client, ClientSession};
 
 use super::classify;
 
-/// For one thread. Between two inserts it keeps its session of the server.
+/// For one thread.
 #[derive(Default)]
-pub struct InsertSession {
-    session: Option<ClientSession>,
-    /// The server knows no sessions: the driver fails where one is given, and does without where none is.
-    is_unsupported: bool,
+pub enum InsertSession {
+    #[default]
+    Closed,
+    Open(Box<ClientSession>),
+    /// The server knows no sessions: the driver fails where it is given one, and does without where it
+    /// isn't.
+    Unsupported,
 }
 
 impl InsertSession {
-    /// Gives the session back. One that nobody uses for half an hour ends in the server.
+    /// Gives the session back: an idle thread needs none. The driver discards one that saw a connection
+    /// break.
     pub fn close(&mut self) {
-        self.session = None;
+        *self = Self::Closed;
     }
 
     /// Runs `insert` with the session, and once more without where the server knows none.
@@ -27,14 +31,18 @@ impl InsertSession {
         client: &Client,
         insert: impl Fn(Option<&mut ClientSession>) -> Result<T>,
     ) -> Result<T> {
-        if self.session.is_none() && !self.is_unsupported {
-            // Asks no server.
-            self.session = client.start_session().run().ok();
+        if let Self::Closed = self {
+            // As the driver's own sessions are. Else each insert into a replica set would name the time of
+            // the one before, and wait until the server has come so far, without a limit.
+            let session = client.start_session().causal_consistency(false).run()?;
+            *self = Self::Open(Box::new(session));
         }
-        match insert(self.session.as_mut()) {
+        let Self::Open(session) = self else {
+            return insert(None);
+        };
+        match insert(Some(session)) {
             Err(error) if classify::needs_no_session(&error) => {
-                self.is_unsupported = true;
-                self.close();
+                *self = Self::Unsupported;
                 insert(None)
             }
             result => result,

@@ -1,27 +1,46 @@
-//! Each writer's inserts share a session of the server: one that is killed, and a server that has none.
+//! Each writer's inserts share a session of the server: what it may not change, one that is killed, and a
+//! server that has none.
 
 use bson::{Bson, doc};
 use mongodb::sync::Client;
 
-use super::{settled, wait_for_more_stored};
+use super::{OUTAGE, settled, wait_for_more_stored};
 use crate::harness::{
-    Background, MINUTE, Only, OwnServers, Producer, SHORT, SessionlessProxy, World,
+    Background, MINUTE, MongoDbProxy, Only, OwnServers, Producer, SHORT, World, until,
 };
 
 #[test]
-fn sessions_that_are_killed_again_and_again_cost_nothing() {
-    let mongod = OwnServers::start("faults-sessions", Only::Mongodb);
-    let world = World::on(mongod.servers(), 2);
-    let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
-    let load = Background::start(&world, 0, 2000, 2);
-    wait_for_more_stored(&mut worker, 200);
-
+fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_ones() {
+    let members = OwnServers::start("faults-sessions", Only::ReplicaSet);
+    let world = World::on(members.servers(), 2);
     let client = Client::with_uri_str(&world.servers.mongodb).unwrap();
-    for _ in 0..20 {
-        let kill = doc! { "killAllSessions": Bson::Array(Vec::new()) };
-        client.database("admin").run_command(kill).run().unwrap();
-        wait_for_more_stored(&mut worker, 100);
-    }
+    let admin = client.database("admin");
+    let primary = until("there is a primary", OUTAGE, || {
+        let hello = admin.run_command(doc! { "hello": 1 }).run().ok()?;
+        Some(hello.get_str("primary").ok()?.to_owned())
+    });
+    let proxy = MongoDbProxy::start(&primary, false);
+    let mut worker = world
+        .worker()
+        .set("mongodb.uri", proxy.uri())
+        .set("consumer.retry_backoff_ms", 50)
+        // However often one batch is hit.
+        .set("consumer.max_retries", 100)
+        .start();
+    let load = Background::start(&world, 0, 2000, 2);
+    wait_for_more_stored(&mut worker, 2000);
+    assert!(proxy.sessions() > 0, "no session was named");
+    assert_eq!(proxy.waits(), 0, "commands were to wait for others");
+
+    until("an insert is hit", MINUTE, || {
+        for _ in 0..20 {
+            let kill = doc! { "killAllSessions": Bson::Array(Vec::new()) };
+            admin.run_command(kill).run().unwrap();
+        }
+        let retries = worker.metrics().sum("consumer_mongodb_retries_total");
+        (retries > 0).then_some(())
+    });
+    wait_for_more_stored(&mut worker, 500);
     load.stop();
     world.wait_committed_to_end(MINUTE);
     worker.stop();
@@ -33,12 +52,13 @@ fn sessions_that_are_killed_again_and_again_cost_nothing() {
 fn a_server_without_sessions_gets_its_inserts_without_one() {
     const COUNT: u64 = 500;
     let world = World::new(2);
-    let proxy = SessionlessProxy::start(&world.servers.mongodb);
-    let uri = format!("mongodb://{}/?directConnection=true", proxy.address());
+    let (_, rest) = world.servers.mongodb.split_once("://").unwrap();
+    let server = rest.split(['/', '?']).next().unwrap();
+    let proxy = MongoDbProxy::start(server, true);
     let producer = Producer::new(&world);
     let mut worker = world
         .worker()
-        .set("mongodb.uri", uri)
+        .set("mongodb.uri", proxy.uri())
         .set("consumer.max_retries", 1)
         .start();
     for first in (0..COUNT).step_by(100) {
@@ -51,5 +71,5 @@ fn a_server_without_sessions_gets_its_inserts_without_one() {
     worker.assert_no_errors();
     assert_eq!(world.check().dead_lettered, 0);
     assert!(proxy.hidden() > 0, "nothing was hidden");
-    assert_eq!(proxy.named(), 0, "commands named a session");
+    assert_eq!(proxy.sessions(), 0, "commands named a session");
 }

@@ -1,4 +1,5 @@
-//! A proxy before MongoDB that makes it a server without sessions, as some that speak its protocol are.
+//! A proxy before MongoDB that counts what commands carry, and can make it a server without sessions, as
+//! some that speak its protocol are.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,69 +9,92 @@ use std::thread;
 
 /// By this name a server says that it knows sessions.
 const SAYS_SESSIONS: &[u8] = b"logicalSessionTimeoutMinutes\0";
-/// By this type and name a command says which it belongs to.
+/// By this type and name a command says which session it belongs to.
 const NAMES_SESSION: &[u8] = b"\x03lsid\0";
+/// By this type and name a command says how far the server must have come before.
+const WAITS_FOR_TIME: &[u8] = b"\x11afterClusterTime\0";
 
 /// Ends with the test's process.
-pub struct SessionlessProxy {
+pub struct MongoDbProxy {
     address: SocketAddr,
-    counts: Arc<Counts>,
+    seen: Arc<Seen>,
 }
 
+/// How often something was seen in what passed.
 #[derive(Default)]
-struct Counts {
+struct Seen {
     hidden: AtomicUsize,
-    named: AtomicUsize,
+    sessions: AtomicUsize,
+    waits: AtomicUsize,
 }
 
-impl SessionlessProxy {
-    /// Before the server of this URI.
-    pub fn start(uri: &str) -> Self {
-        let (_, rest) = uri.split_once("://").unwrap();
-        let server = rest.split(['/', '?']).next().unwrap().to_owned();
+impl MongoDbProxy {
+    /// Before the server at `host:port`; where `hides_sessions`, clients can't see that it knows them.
+    pub fn start(server: &str, hides_sessions: bool) -> Self {
+        let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap(),
-            counts: Arc::default(),
+            seen: Arc::default(),
         };
-        let counts = Arc::clone(&proxy.counts);
+        let seen = Arc::clone(&proxy.seen);
         spawn(move || {
             for client in listener.incoming() {
-                let client = client?;
-                connect(client, TcpStream::connect(&server)?, &counts)?;
+                // A client whose connection ends comes again.
+                if let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) {
+                    connect(client, server, &seen, hides_sessions)?;
+                }
             }
             Ok(())
         });
         proxy
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// The URI of what it makes of the server.
+    pub fn uri(&self) -> String {
+        format!("mongodb://{}/?directConnection=true", self.address)
     }
 
     /// How often it hid that the server knows sessions.
     pub fn hidden(&self) -> usize {
-        self.counts.hidden.load(Ordering::Relaxed)
+        self.seen.hidden.load(Ordering::Relaxed)
     }
 
-    /// How often a client named a session all the same.
-    pub fn named(&self) -> usize {
-        self.counts.named.load(Ordering::Relaxed)
+    /// How many commands named a session.
+    pub fn sessions(&self) -> usize {
+        self.seen.sessions.load(Ordering::Relaxed)
+    }
+
+    /// How many commands were to wait for a time.
+    pub fn waits(&self) -> usize {
+        self.seen.waits.load(Ordering::Relaxed)
     }
 }
 
-fn connect(client: TcpStream, server: TcpStream, counts: &Arc<Counts>) -> io::Result<()> {
+fn connect(
+    client: TcpStream,
+    server: TcpStream,
+    seen: &Arc<Seen>,
+    hides_sessions: bool,
+) -> io::Result<()> {
     let (from_client, from_server) = (client.try_clone()?, server.try_clone()?);
-    let (asked, answered) = (Arc::clone(counts), Arc::clone(counts));
+    let (asked, answered) = (Arc::clone(seen), Arc::clone(seen));
     spawn(move || {
         relay(from_client, server, |bytes| {
-            let count = places(bytes, NAMES_SESSION).len();
-            asked.named.fetch_add(count, Ordering::Relaxed);
+            let count = |pattern| places(bytes, pattern).len();
+            asked
+                .sessions
+                .fetch_add(count(NAMES_SESSION), Ordering::Relaxed);
+            asked
+                .waits
+                .fetch_add(count(WAITS_FOR_TIME), Ordering::Relaxed);
         })
     });
     spawn(move || {
         relay(from_server, client, |bytes| {
+            if !hides_sessions {
+                return;
+            }
             for place in places(bytes, SAYS_SESSIONS) {
                 bytes[place] = b'x';
                 answered.hidden.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +106,7 @@ fn connect(client: TcpStream, server: TcpStream, counts: &Arc<Counts>) -> io::Re
 
 /// What goes wrong shows as a connection that ends.
 fn spawn(run: impl FnOnce() -> io::Result<()> + Send + 'static) {
-    let thread = thread::Builder::new().name("sessionless-proxy".to_owned());
+    let thread = thread::Builder::new().name("mongodb-proxy".to_owned());
     thread.spawn(run).unwrap();
 }
 
@@ -100,7 +124,7 @@ fn relay(mut from: TcpStream, mut to: TcpStream, edit: impl Fn(&mut [u8])) -> io
             to.write_all(&message)?;
         }
     })();
-    // The other direction ends as well.
+    // The other direction ends as well, or has ended: nothing is to be done then.
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
     result
