@@ -1,11 +1,33 @@
-//! The worker as a library: the binary, the integration tests and the benchmarks stand on it.
-//! ARCHITECTURE.md has the map.
+//! The worker as a library: the binary, the integration tests and the benchmarks stand on it. Public is only
+//! what they use; ARCHITECTURE.md has the map of the rest.
 
-pub mod cli;
-pub mod commands;
+mod cli;
+mod commands;
+mod commit;
 pub mod config;
-pub mod core;
-pub mod kafka;
-pub mod mongo;
-pub mod observe;
-pub mod pipeline;
+mod core;
+mod failure;
+mod intake;
+mod kafka;
+mod mongo;
+mod observe;
+mod replay;
+mod runtime;
+mod store;
+mod worker;
+
+pub use cli::Cli;
+pub use commands::execute;
+pub use core::rejection::Reason;
+pub use failure::Failure;
+pub use mongo::MongoDbHandler;
+pub use observe::metrics::MetricsCollector;
+pub use worker::DataConsumer;
+
+/// What the benchmarks measure by itself: the work for each record.
+pub mod per_record {
+    pub use crate::core::document::{Documents, MAX_LEVELS, ReceivedAt};
+    pub use crate::core::offset_tracker::OffsetTracker;
+    pub use crate::core::partition::{Epoch, Offset, Partition};
+    pub use crate::core::record_run::RecordRun;
+}

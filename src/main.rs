@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use kafka_mongo_consumer::cli::Cli;
-use kafka_mongo_consumer::commands;
+use kafka_mongo_consumer::{Cli, execute};
 
 fn main() -> ExitCode {
-    match commands::execute(&Cli::parse()) {
+    match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit_code(),
     }

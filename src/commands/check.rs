@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 
 use crate::config::Config;
-use crate::pipeline::Failure;
+use crate::failure::Failure;
 
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
     let effective = serde_json::to_string_pretty(&config.redacted_json())
-        .map_err(|error| Failure::Running(error.to_string()))?;
+        .map_err(|error| Failure::running(error.to_string()))?;
     for warning in config.warnings() {
         // Where standard error is closed there is nobody to warn.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     writeln!(io::stdout(), "{effective}")
-        .map_err(|error| Failure::Running(format!("can't write to standard output: {error}")))
+        .map_err(|error| Failure::running(format!("can't write to standard output: {error}")))
 }

@@ -13,10 +13,10 @@ use log::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::kafka::{ReadError, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
-use crate::pipeline::Failure;
 
 /// Does what was asked for. A failure has been told to the operator already.
 ///
@@ -40,24 +40,24 @@ pub fn execute(cli: &Cli) -> Result<(), Failure> {
 /// A command that ends by itself: of the log only what is wrong, for people.
 fn by_an_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     worker_log::init(LevelFilter::Warn, LogFormat::Text)
-        .map_err(|error| Failure::Running(error.to_string()))
+        .map_err(|error| Failure::running(error.to_string()))
         .and_then(|()| command())
-        .inspect_err(|failure| output::tell(&format!("error: {failure}")))
+        .inspect_err(|failure| output::tell(&format!("error: {}", failure.chain())))
 }
 
 /// A reader of `topic`, in the name of the worker's group, which it never joins.
 fn reader_of(config: &Config, topic: &str) -> Result<TopicReader, Failure> {
     TopicReader::new(config, topic, &config.kafka.group_id)
-        .map_err(|error| Failure::Setting(format!("the consumer's settings: {error}")))
+        .map_err(|error| Failure::configuration("the consumer's settings").because(error))
 }
 
 fn unreachable_kafka(error: impl Into<ReadError>) -> Failure {
-    Failure::KafkaUnreachable(error.into().to_string())
+    Failure::kafka_unreachable().because(error.into())
 }
 
 fn failed_mongodb(error: MongoDbError) -> Failure {
     match error {
-        MongoDbError::Refused(why) => Failure::MongoDbRefused(why),
-        MongoDbError::Unavailable(why) => Failure::MongoDbUnreachable(why),
+        MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
+        MongoDbError::Unavailable(why) => Failure::mongodb_unreachable().because(why),
     }
 }

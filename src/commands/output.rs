@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::pipeline::Failure;
+use crate::failure::Failure;
 
 /// Writes a result. A reader that has seen enough and closed the pipe is no failure.
 ///
@@ -13,7 +13,7 @@ use crate::pipeline::Failure;
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Running(format!(
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::running(format!(
             "can't write to standard output: {error}"
         ))),
         Ok(()) | Err(_) => Ok(()),

@@ -3,8 +3,9 @@
 use log::{info, warn};
 
 use crate::config::{Config, LogFormat as ConfiguredFormat};
+use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};
-use crate::pipeline::{DataConsumer, Failure};
+use crate::worker::DataConsumer;
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
     let format = match config.logging.format {
@@ -12,7 +13,7 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
         ConfiguredFormat::Text => LogFormat::Text,
     };
     worker_log::init(config.logging.level, format)
-        .map_err(|error| Failure::Running(error.to_string()))?;
+        .map_err(|error| Failure::running(error.to_string()))?;
     info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic, group = config.kafka.group_id;
         "starting");
     for warning in config.warnings() {

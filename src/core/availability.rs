@@ -2,18 +2,30 @@
 
 use std::time::{Duration, Instant};
 
-/// Closed: writes go through. Open: MongoDB is unavailable, and one probe at a time is let through
-/// every `reconnect_interval`.
+/// What writers do with records while MongoDB is unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutagePolicy {
+    /// Records go to the dead letter topic, while one probe after the other looks whether MongoDB is back.
+    Redirect,
+    /// Records wait, while one probe after the other looks whether MongoDB is back.
+    Wait,
+    /// The outage ends the process: nothing waits for MongoDB, and nothing probes it.
+    Stop,
+}
+
+/// Available: writes go through. Unavailable: one probe at a time is let through every
+/// `reconnect_interval`.
 #[derive(Debug)]
 pub struct Availability {
     reconnect_interval: Duration,
+    policy: OutagePolicy,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed,
-    Open { since: Instant, probe_at: Instant },
+    Available,
+    Unavailable { since: Instant, probe_at: Instant },
     Probing { since: Instant },
 }
 
@@ -22,10 +34,10 @@ enum State {
 pub enum Permit {
     /// MongoDB is available.
     Write,
-    /// It isn't, and this caller is the probe: it must report what comes of it.
+    /// MongoDB is unavailable, and this caller is the probe: it must report the result.
     Probe,
-    /// It isn't; ask again after this time.
-    Wait(Duration),
+    /// MongoDB is unavailable: do what the policy says.
+    Denied,
 }
 
 /// An outage that is over.
@@ -35,60 +47,64 @@ pub struct Outage {
 }
 
 impl Availability {
-    #[must_use]
-    pub fn new(reconnect_interval: Duration) -> Self {
+    pub fn new(reconnect_interval: Duration, policy: OutagePolicy) -> Self {
         Self {
             reconnect_interval,
-            state: State::Closed,
+            policy,
+            state: State::Available,
         }
     }
 
-    #[must_use]
-    pub fn is_available(&self) -> bool {
-        self.state == State::Closed
+    pub fn policy(&self) -> OutagePolicy {
+        self.policy
     }
 
-    /// Asks for leave to write.
+    pub fn is_available(&self) -> bool {
+        self.state == State::Available
+    }
+
+    /// Asks for permission to write.
     pub fn permit(&mut self, now: Instant) -> Permit {
         match self.state {
-            State::Closed => Permit::Write,
-            State::Open { since, probe_at } if now >= probe_at => {
+            State::Available => Permit::Write,
+            State::Unavailable { since, probe_at }
+                if self.policy != OutagePolicy::Stop && now >= probe_at =>
+            {
                 self.state = State::Probing { since };
                 Permit::Probe
             }
-            State::Open { probe_at, .. } => Permit::Wait(probe_at.saturating_duration_since(now)),
-            State::Probing { .. } => Permit::Wait(self.reconnect_interval),
+            State::Unavailable { .. } | State::Probing { .. } => Permit::Denied,
         }
     }
 
-    /// The server took a write, or answered one on its merits. Says what ended, if this ended it.
+    /// The server took a write, or judged one by itself. Returns the outage that this ended, if any.
     pub fn succeeded(&mut self, now: Instant) -> Option<Outage> {
         let since = match self.state {
-            State::Closed => return None,
-            State::Open { since, .. } | State::Probing { since } => since,
+            State::Available => return None,
+            State::Unavailable { since, .. } | State::Probing { since } => since,
         };
-        self.state = State::Closed;
+        self.state = State::Available;
         Some(Outage {
             lasted: now.saturating_duration_since(since),
         })
     }
 
-    /// A probe ended without an answer either way: the next one is due after the interval.
+    /// A probe ended without a result: the next one is due after the interval.
     pub fn probe_ended(&mut self, now: Instant) {
         if let State::Probing { since } = self.state {
             let probe_at = now + self.reconnect_interval;
-            self.state = State::Open { since, probe_at };
+            self.state = State::Unavailable { since, probe_at };
         }
     }
 
-    /// The attempts were used up, or a probe failed. Says whether this began an outage.
+    /// The attempts were used up, or a probe failed. Returns whether this began an outage.
     pub fn failed(&mut self, now: Instant) -> bool {
         let probe_at = now + self.reconnect_interval;
         let (since, began) = match self.state {
-            State::Closed => (now, true),
-            State::Open { since, .. } | State::Probing { since } => (since, false),
+            State::Available => (now, true),
+            State::Unavailable { since, .. } | State::Probing { since } => (since, false),
         };
-        self.state = State::Open { since, probe_at };
+        self.state = State::Unavailable { since, probe_at };
         began
     }
 }
@@ -100,9 +116,9 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(5);
 
     #[test]
-    fn writes_go_through_while_closed() {
+    fn writes_are_permitted_while_mongodb_is_available() {
         let now = Instant::now();
-        let mut availability = Availability::new(INTERVAL);
+        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
         assert_eq!(availability.permit(now), Permit::Write);
         assert_eq!(availability.succeeded(now), None);
     }
@@ -110,21 +126,21 @@ mod tests {
     #[test]
     fn an_outage_lets_one_probe_through_each_interval() {
         let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL);
+        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
         assert!(
             availability.failed(start),
             "the first failure begins the outage"
         );
         assert!(!availability.failed(start), "the second one is part of it");
-        assert_eq!(availability.permit(start), Permit::Wait(INTERVAL));
+        assert_eq!(availability.permit(start), Permit::Denied);
         let due = start + INTERVAL;
         assert_eq!(availability.permit(due), Permit::Probe);
         assert!(
-            matches!(availability.permit(due), Permit::Wait(_)),
+            matches!(availability.permit(due), Permit::Denied),
             "one probe at a time"
         );
         assert!(!availability.failed(due));
-        assert_eq!(availability.permit(due), Permit::Wait(INTERVAL));
+        assert_eq!(availability.permit(due), Permit::Denied);
         let later = due + INTERVAL;
         assert_eq!(availability.permit(later), Permit::Probe);
         let outage = availability.succeeded(later).expect("the outage ends");
@@ -133,29 +149,38 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_without_an_answer_leaves_room_for_the_next() {
+    fn a_probe_without_a_result_is_followed_by_the_next() {
         let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL);
+        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
         availability.probe_ended(start);
         assert!(availability.is_available(), "there was no probe");
         availability.failed(start);
         let due = start + INTERVAL;
         assert_eq!(availability.permit(due), Permit::Probe);
         availability.probe_ended(due);
-        assert_eq!(availability.permit(due), Permit::Wait(INTERVAL));
+        assert_eq!(availability.permit(due), Permit::Denied);
         assert_eq!(availability.permit(due + INTERVAL), Permit::Probe);
     }
 
     #[test]
-    fn a_late_failure_of_an_old_attempt_puts_the_probe_off_but_keeps_the_outage() {
+    fn a_late_failure_of_an_old_attempt_postpones_the_probe_and_keeps_the_outage() {
         let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL);
+        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
         availability.failed(start);
         assert!(!availability.failed(start + INTERVAL / 2));
         assert!(matches!(
             availability.permit(start + INTERVAL),
-            Permit::Wait(_)
+            Permit::Denied
         ));
         assert_eq!(availability.permit(start + INTERVAL * 3 / 2), Permit::Probe);
+    }
+
+    #[test]
+    fn under_the_stop_policy_nothing_probes() {
+        let start = Instant::now();
+        let mut availability = Availability::new(INTERVAL, OutagePolicy::Stop);
+        assert_eq!(availability.permit(start), Permit::Write);
+        availability.failed(start);
+        assert_eq!(availability.permit(start + INTERVAL * 100), Permit::Denied);
     }
 }

@@ -1,15 +1,17 @@
-//! What the worker decides: pure, without I/O and without a clock of its own.
+//! What the worker decides: pure code, without I/O and without a clock of its own. Time is an argument.
 //!
 //! Nothing here knows Kafka's or MongoDB's client, the configuration or the metrics.
 
-pub mod assignment;
 pub mod availability;
+pub mod batching;
+pub mod commit_schedule;
 pub mod dead_letter;
 pub mod document;
-pub mod offsets;
+pub mod offset_tracker;
 pub mod partition;
 pub mod record;
+pub mod record_run;
 pub mod rejection;
-pub mod run;
-pub mod start;
+pub mod starting_offset;
+pub mod time_limits;
 pub mod write_plan;

@@ -1,4 +1,4 @@
-//! A consumed message as bytes of our own, and the batch that holds many of them in one buffer.
+//! A consumed message as bytes that the worker owns, and the batch that holds many of them in one buffer.
 
 use std::any::Any;
 use std::fmt;
@@ -28,14 +28,14 @@ impl Timestamp {
     }
 }
 
-/// The original headers, carried without a look inside: names and values may be any bytes.
+/// The original headers, carried without reading them: names and values may be any bytes.
 pub struct OpaqueHeaders {
     headers: Box<dyn Any + Send>,
     size: usize,
 }
 
 impl OpaqueHeaders {
-    /// `size` is what names and values take, in bytes.
+    /// `size` is the number of bytes of all names and values.
     pub fn new<H: Any + Send>(headers: H, size: usize) -> Self {
         Self {
             headers: Box::new(headers),
@@ -43,7 +43,7 @@ impl OpaqueHeaders {
         }
     }
 
-    /// The headers as the type they were made of.
+    /// The headers as the type that they were made from.
     #[must_use]
     pub fn downcast_ref<H: Any>(&self) -> Option<&H> {
         self.headers.downcast_ref()
@@ -56,25 +56,61 @@ impl fmt::Debug for OpaqueHeaders {
     }
 }
 
-/// What a record that comes back from its dead letter was in the consumed topic: its own dead letter,
-/// should it fail again, tells of that place, not of the dead letter topic.
+/// Where a replayed record stood in the consumed topic. If the record fails again, its new dead letter
+/// names this place, and not the place in the dead letter topic that it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replay {
     pub partition: Partition,
     pub offset: Offset,
     pub timestamp: Timestamp,
-    /// How often it was replayed before.
+    /// How often the record was replayed before.
     pub replay_count: u32,
 }
 
-/// One record of a [`Batch`], whose buffer holds its key and value. `None` and empty differ: Kafka
-/// tells them apart, and so does a dead letter.
+/// What records in flight count against the bounds on memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
+/// What a record costs beside its key, value and headers: its entry in the batch, the bookkeeping, a share
+/// of its document's fields.
+const RECORD_OVERHEAD: usize = 128;
+
+impl Weight {
+    pub fn of(record: &Record) -> Self {
+        Self {
+            messages: 1,
+            bytes: record.size() + RECORD_OVERHEAD,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::iter::Sum for Weight {
+    fn sum<I: Iterator<Item = Self>>(weights: I) -> Self {
+        weights.fold(Self::default(), |mut sum, weight| {
+            sum += weight;
+            sum
+        })
+    }
+}
+
+/// One record of a [`Batch`]; the batch's buffer holds its key and value. Kafka tells an absent key or value
+/// from an empty one, and so does a dead letter.
 #[derive(Debug)]
 pub struct Record {
     pub id: RecordId,
     pub timestamp: Timestamp,
     pub headers: Option<OpaqueHeaders>,
-    /// Boxed, since all but a few records have none.
+    /// Boxed, because few records have it.
     pub replay: Option<Box<Replay>>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
@@ -89,7 +125,7 @@ impl Record {
         bytes + self.headers.as_ref().map_or(0, |headers| headers.size)
     }
 
-    /// Where it stands, or stood first, in the consumed topic.
+    /// The record's place in the consumed topic; for a replayed record, the place of the original.
     #[must_use]
     pub fn source(&self) -> (Partition, Offset) {
         match &self.replay {
@@ -104,7 +140,7 @@ impl Record {
 pub struct Batch {
     records: Vec<Record>,
     buffer: Vec<u8>,
-    /// Bytes of the records' headers, which stand outside the buffer.
+    /// Bytes of the records' headers, which are not in the buffer.
     header_bytes: usize,
     taken_at: Instant,
 }
@@ -121,7 +157,7 @@ impl Batch {
         }
     }
 
-    /// The same, with room for as much as is expected.
+    /// The same, with memory reserved for the expected size.
     #[must_use]
     pub fn with_capacity(taken_at: Instant, records: usize, bytes: usize) -> Self {
         Self {
@@ -153,7 +189,7 @@ impl Batch {
         });
     }
 
-    /// The same for a record that comes back from its dead letter, which is at `id`.
+    /// The same for a replayed record, whose dead letter is at `id`.
     pub fn push_replay(
         &mut self,
         id: RecordId,
@@ -199,10 +235,15 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// Bytes of keys, values and headers held.
+    /// Bytes of all keys, values and headers.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.buffer.len() + self.header_bytes
+    }
+
+    /// The weight of all records together.
+    pub fn weight(&self) -> Weight {
+        self.records.iter().map(Weight::of).sum()
     }
 
     /// When the first record was taken off Kafka.
@@ -211,10 +252,11 @@ impl Batch {
         self.taken_at
     }
 
-    /// Takes out the records for which `is_gone`; their bytes stay in the buffer until the batch goes.
-    pub fn take_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> Vec<Record> {
-        self.records
-            .extract_if(.., |record| is_gone(record.id))
-            .collect()
+    /// Removes the records for which `is_gone`, and returns how many they were. Their bytes stay in the
+    /// buffer until the batch is dropped.
+    pub fn remove_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> usize {
+        let before = self.records.len();
+        self.records.retain(|record| !is_gone(record.id));
+        before - self.records.len()
     }
 }

@@ -11,7 +11,7 @@ use std::mem;
 
 use super::rejection::{Reason, Rejection};
 
-pub use outcome::{Failure, Found, InsertOutcome, Judgement, Step, Verdict};
+pub use outcome::{ErrorSubject, InsertOutcome, Step, StoredDocument, Verdict, WriteError};
 
 /// The state of one batch on its way into MongoDB.
 ///
@@ -40,14 +40,14 @@ pub struct WritePlan {
 }
 
 /// Documents without a verdict, with what stands against them.
-type Open = Vec<(usize, Failure)>;
+type Open = Vec<(usize, WriteError)>;
 
 #[derive(Debug)]
 enum Phase {
     Round,
     BackOff,
-    Unavailable(Failure),
-    Stop(Failure),
+    Unavailable(WriteError),
+    Stop(WriteError),
 }
 
 impl WritePlan {
@@ -74,8 +74,8 @@ impl WritePlan {
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::BackOff => Step::BackOff,
-            Phase::Unavailable(failure) => Step::Unavailable(failure.clone()),
-            Phase::Stop(failure) => Step::Stop(failure.clone()),
+            Phase::Unavailable(error) => Step::Unavailable(error.clone()),
+            Phase::Stop(error) => Step::Stop(error.clone()),
             Phase::Round => match self.groups.last() {
                 Some(group) => Step::Insert(group.clone()),
                 None if self.duplicates.is_empty() => Step::Done,
@@ -101,31 +101,33 @@ impl WritePlan {
             return;
         };
         match outcome {
-            InsertOutcome::Answered(failures) => self.answered(&group, failures),
-            InsertOutcome::Failed(failure) => self.failed(group, failure),
+            InsertOutcome::Answered(errors) => self.answered(&group, errors),
+            InsertOutcome::Failed(error) => self.failed(group, error),
         }
         self.end_round_if_over();
     }
 
     /// What was found for the documents of [`Step::ReadBack`], in their order; an error means that the
     /// look itself failed.
-    pub fn read_back(&mut self, found: Result<Vec<Found>, Failure>) {
+    pub fn read_back(&mut self, found: Result<Vec<StoredDocument>, WriteError>) {
         let duplicates = mem::take(&mut self.duplicates);
         match found {
             Ok(found) => {
-                let found = found.into_iter().chain(std::iter::repeat(Found::Nothing));
-                for ((index, failure), found) in duplicates.into_iter().zip(found) {
+                let found = found
+                    .into_iter()
+                    .chain(std::iter::repeat(StoredDocument::Absent));
+                for ((index, error), found) in duplicates.into_iter().zip(found) {
                     self.verdicts
-                        .push((index, duplicate_verdict(found, &failure)));
+                        .push((index, duplicate_verdict(found, &error)));
                 }
             }
-            Err(failure) => {
+            Err(error) => {
                 // The next round inserts the duplicates too, and tells them apart afresh.
                 for (index, _) in duplicates {
-                    self.retry.push((index, failure.clone()));
+                    self.retry.push((index, error.clone()));
                 }
-                if failure.judgement == Judgement::Operator {
-                    self.phase = Phase::Stop(failure);
+                if error.subject == ErrorSubject::Operator {
+                    self.phase = Phase::Stop(error);
                 }
             }
         }
@@ -149,7 +151,7 @@ impl WritePlan {
     }
 
     /// Lets this round be the last before [`Step::Unavailable`]: while MongoDB is unavailable, one
-    /// failure more says enough.
+    /// error more says enough.
     pub fn single_attempt(&mut self) {
         self.attempts = self.max_attempts;
     }
@@ -205,73 +207,72 @@ impl WritePlan {
     }
 
     /// The server answered for each document of `group`.
-    fn answered(&mut self, group: &[usize], failures: Vec<(usize, Failure)>) {
-        let mut failure_of: Vec<Option<Failure>> = vec![None; group.len()];
-        for (place, failure) in failures {
-            if let Some(slot) = failure_of.get_mut(place) {
-                *slot = Some(failure);
+    fn answered(&mut self, group: &[usize], errors: Vec<(usize, WriteError)>) {
+        let mut error_of: Vec<Option<WriteError>> = vec![None; group.len()];
+        for (place, error) in errors {
+            if let Some(slot) = error_of.get_mut(place) {
+                *slot = Some(error);
             }
         }
-        for (&index, failure) in group.iter().zip(failure_of) {
-            let Some(failure) = failure else {
+        for (&index, error) in group.iter().zip(error_of) {
+            let Some(error) = error else {
                 self.accepted = true;
                 self.verdicts.push((index, Verdict::Stored));
                 continue;
             };
-            match failure.judgement {
-                Judgement::Duplicate => {
+            match error.subject {
+                ErrorSubject::Duplicate => {
                     self.accepted = true;
-                    self.duplicates.push((index, failure));
+                    self.duplicates.push((index, error));
                 }
-                Judgement::Record => {
+                ErrorSubject::Record => {
                     self.accepted = true;
-                    self.verdicts.push((index, rejected(&failure)));
+                    self.verdicts.push((index, rejected(&error)));
                 }
-                Judgement::Server | Judgement::Unknown => self.retry.push((index, failure)),
-                Judgement::Operator => {
-                    self.phase = Phase::Stop(failure.clone());
-                    self.retry.push((index, failure));
+                ErrorSubject::Server | ErrorSubject::Unknown => self.retry.push((index, error)),
+                ErrorSubject::Operator => {
+                    self.phase = Phase::Stop(error.clone());
+                    self.retry.push((index, error));
                 }
             }
         }
     }
 
     /// Nothing is known of any document of `group`.
-    fn failed(&mut self, group: Vec<usize>, failure: Failure) {
+    fn failed(&mut self, group: Vec<usize>, error: WriteError) {
         let attempts_left = self.attempts < self.max_attempts;
-        match failure.judgement {
-            Judgement::Record | Judgement::Unknown
-                if group.len() > 1
-                    && (failure.judgement == Judgement::Record || !attempts_left) =>
+        match error.subject {
+            ErrorSubject::Record | ErrorSubject::Unknown
+                if group.len() > 1 && (error.subject == ErrorSubject::Record || !attempts_left) =>
             {
                 // The command was refused as a whole: one record may be the cause.
                 self.groups.extend(halves(group));
             }
-            Judgement::Record => self.refuse(group, &failure),
-            Judgement::Unknown if !attempts_left => self.refuse(group, &failure),
-            Judgement::Server | Judgement::Duplicate | Judgement::Unknown => {
+            ErrorSubject::Record => self.refuse(group, &error),
+            ErrorSubject::Unknown if !attempts_left => self.refuse(group, &error),
+            ErrorSubject::Server | ErrorSubject::Duplicate | ErrorSubject::Unknown => {
                 // Whatever this round has left would fare no better.
-                self.retry_all(group, &failure);
+                self.retry_all(group, &error);
             }
-            Judgement::Operator => {
-                self.retry_all(group, &failure);
-                self.phase = Phase::Stop(failure);
+            ErrorSubject::Operator => {
+                self.retry_all(group, &error);
+                self.phase = Phase::Stop(error);
             }
         }
     }
 
-    fn refuse(&mut self, group: Vec<usize>, failure: &Failure) {
+    fn refuse(&mut self, group: Vec<usize>, error: &WriteError) {
         self.refused
-            .extend(group.into_iter().map(|index| (index, failure.clone())));
+            .extend(group.into_iter().map(|index| (index, error.clone())));
     }
 
-    fn retry_all(&mut self, group: Vec<usize>, failure: &Failure) {
+    fn retry_all(&mut self, group: Vec<usize>, error: &WriteError) {
         let unfinished = mem::take(&mut self.groups)
             .into_iter()
             .flatten()
             .chain(group);
         self.retry
-            .extend(unfinished.map(|index| (index, failure.clone())));
+            .extend(unfinished.map(|index| (index, error.clone())));
         if !self.accepted {
             // Too early to say whom their refusal is about.
             self.retry.append(&mut self.refused);
@@ -283,15 +284,15 @@ impl WritePlan {
         if !running || !self.groups.is_empty() || !self.duplicates.is_empty() {
             return;
         }
-        if let Some(failure) = self.refused_by_the_server() {
-            self.phase = Phase::Unavailable(failure);
+        if let Some(error) = self.refused_by_the_server() {
+            self.phase = Phase::Unavailable(error);
             return;
         }
         if self.confirm_unknown_refusals() {
             return;
         }
-        for (index, failure) in mem::take(&mut self.refused) {
-            self.verdicts.push((index, rejected(&failure)));
+        for (index, error) in mem::take(&mut self.refused) {
+            self.verdicts.push((index, rejected(&error)));
         }
         if self.retry.is_empty() {
             return;
@@ -305,13 +306,13 @@ impl WritePlan {
         let tells_apart = self.accepted || !self.refuses_all_alike();
         let (singled_out, rest): (Open, Open) = mem::take(&mut self.retry)
             .into_iter()
-            .partition(|(_, failure)| tells_apart && failure.judgement == Judgement::Unknown);
-        for (index, failure) in singled_out {
-            self.verdicts.push((index, rejected(&failure)));
+            .partition(|(_, error)| tells_apart && error.subject == ErrorSubject::Unknown);
+        for (index, error) in singled_out {
+            self.verdicts.push((index, rejected(&error)));
         }
         self.retry = rest;
-        if let Some((_, failure)) = self.retry.first() {
-            self.phase = Phase::Unavailable(failure.clone());
+        if let Some((_, error)) = self.retry.first() {
+            self.phase = Phase::Unavailable(error.clone());
         }
     }
 
@@ -321,7 +322,7 @@ impl WritePlan {
             && self
                 .retry
                 .iter()
-                .all(|(_, failure)| failure.code == self.retry[0].1.code)
+                .all(|(_, error)| error.code == self.retry[0].1.code)
     }
 
     /// A refusal for an unknown reason says something of a document only if the server takes others at
@@ -335,7 +336,7 @@ impl WritePlan {
         self.is_confirming = true;
         let (unknown, known): (Open, Open) = mem::take(&mut self.refused)
             .into_iter()
-            .partition(|(_, failure)| failure.judgement == Judgement::Unknown);
+            .partition(|(_, error)| error.subject == ErrorSubject::Unknown);
         self.refused = known;
         self.groups
             .extend(unknown.iter().rev().map(|(index, _)| vec![*index]));
@@ -343,13 +344,13 @@ impl WritePlan {
     }
 
     /// Where every single document was refused, and alike, it is the server's doing.
-    fn refused_by_the_server(&self) -> Option<Failure> {
+    fn refused_by_the_server(&self) -> Option<WriteError> {
         let (_, first) = self.refused.first()?;
         let alike = self
             .refused
             .iter()
-            .all(|(_, failure)| failure.code == first.code);
-        let telling = self.refused.len() > 1 || first.judgement == Judgement::Unknown;
+            .all(|(_, error)| error.code == first.code);
+        let telling = self.refused.len() > 1 || first.subject == ErrorSubject::Unknown;
         (!self.accepted && self.retry.is_empty() && alike && telling).then(|| first.clone())
     }
 }
@@ -364,28 +365,28 @@ fn halves(mut group: Vec<usize>) -> [Vec<usize>; 2] {
     [second, group]
 }
 
-fn duplicate_verdict(found: Found, failure: &Failure) -> Verdict {
+fn duplicate_verdict(found: StoredDocument, error: &WriteError) -> Verdict {
     let rejection = match found {
-        Found::Same => return Verdict::Replayed,
-        Found::Other => Rejection::of_field(
+        StoredDocument::Same => return Verdict::AlreadyStored,
+        StoredDocument::Different => Rejection::of_field(
             Reason::IdConflict,
             "message_id",
             "another document is stored under this `message_id`",
         ),
-        Found::Nothing => Rejection::new(
+        StoredDocument::Absent => Rejection::new(
             Reason::WriteRejected,
             "a unique index other than that of `_id` holds this key already",
         ),
     };
     Verdict::Rejected(Rejection {
-        code: failure.code,
+        code: error.code,
         ..rejection
     })
 }
 
-fn rejected(failure: &Failure) -> Verdict {
+fn rejected(error: &WriteError) -> Verdict {
     Verdict::Rejected(Rejection {
-        code: failure.code,
-        ..Rejection::new(Reason::WriteRejected, failure.message.clone())
+        code: error.code,
+        ..Rejection::new(Reason::WriteRejected, error.message.clone())
     })
 }

@@ -1,81 +1,77 @@
-//! The consumer: polling, pausing, committing. Only the poller polls; only the commit thread commits.
+//! The consumer: polling and pausing. Only the poller polls.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::Offset as KafkaOffset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
-use super::context::{GroupContext, GroupEvents};
-use super::{headers, settings};
+use super::assignment::Assignment;
+use super::commit::GroupOffsets;
+use super::errors::{KafkaError, KafkaResult, is_authorization, is_unknown_topic};
+use super::message::ConsumedMessage;
+use super::queries::Queries;
+use super::rebalance::{RebalanceContext, RebalanceListener};
+use super::settings;
 use crate::config::{AutoOffsetReset, Config};
-use crate::core::assignment::Assignment;
-use crate::core::dead_letter::Provenance;
-use crate::core::offsets::Commit;
 use crate::core::partition::{Offset, Partition};
-use crate::core::record::{OpaqueHeaders, Timestamp};
-use crate::core::start::FirstStart;
+use crate::core::starting_offset::FirstStart;
 
 /// How long an assignment may take to find out where to begin.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 pub struct KafkaConsumer {
-    consumer: BaseConsumer<GroupContext>,
+    consumer: BaseConsumer<RebalanceContext>,
     topic: String,
 }
 
-/// What one poll brought.
+/// The result of one poll.
 pub enum Polled<'a> {
-    Record(Taken<'a>),
+    Message(ConsumedMessage<'a>),
     Nothing,
-    Trouble(Trouble),
+    Error(PollError),
 }
 
-/// What a poll says is wrong.
+/// What a failed poll means.
 #[derive(Debug)]
-pub enum Trouble {
-    /// The client can't go on; only a new process helps.
+pub enum PollError {
+    /// The client can't continue; only a new process helps.
     Fatal(KafkaError),
     /// No broker can be reached at present.
     BrokersDown,
     TopicMissing,
-    /// librdkafka deals with it.
-    Passing(KafkaError),
+    /// librdkafka recovers from it by itself.
+    Transient(KafkaError),
 }
 
 /// Whether the topic can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicState {
     Missing,
-    Partitions(usize),
+    /// It has so many partitions.
+    Available(usize),
 }
 
-/// A message in librdkafka's memory.
-pub struct Taken<'a>(BorrowedMessage<'a>);
-
 impl KafkaConsumer {
-    /// A consumer of the configured topic that has not subscribed yet.
-    ///
-    /// # Errors
-    /// When librdkafka refuses a property.
+    /// A consumer of the configured topic that has not subscribed yet. Fails when librdkafka refuses a
+    /// property.
     pub fn new(
         config: &Config,
         assignment: Arc<Assignment>,
-        events: Arc<dyn GroupEvents>,
+        listener: Arc<dyn RebalanceListener>,
     ) -> KafkaResult<Self> {
-        let context = GroupContext {
+        let context = RebalanceContext {
             topic: config.kafka.topic.clone(),
             first_start: match config.kafka.auto_offset_reset {
                 AutoOffsetReset::Earliest => FirstStart::Earliest,
                 AutoOffsetReset::Latest => FirstStart::Latest,
             },
-            patience: (config.kafka.max_poll_interval / 4).min(LONGEST_PATIENCE),
+            time_limit: (config.kafka.max_poll_interval / 4).min(LONGEST_SEARCH),
             assignment,
-            events,
+            listener,
             paused: AtomicBool::new(false),
             offset_was_reset: AtomicBool::new(false),
         };
@@ -86,71 +82,58 @@ impl KafkaConsumer {
         })
     }
 
-    /// Asks the brokers for the topic: whether they can be reached, and whether it is there.
-    ///
-    /// # Errors
-    /// When no broker answers within `timeout`, or one refuses.
+    /// Asks the brokers for the topic, and so whether they can be reached. Fails when no broker answers
+    /// within `timeout`, or one refuses.
     pub fn topic_state(&self, timeout: Duration) -> KafkaResult<TopicState> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), timeout)?;
-        let Some(topic) = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == self.topic)
-        else {
-            return Ok(TopicState::Missing);
+        let queries = Queries {
+            consumer: &self.consumer,
+            topic: &self.topic,
+            timeout,
         };
-        match topic.error().map(RDKafkaErrorCode::from) {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Ok(TopicState::Missing)
-            }
-            Some(code) => Err(KafkaError::MetadataFetch(code)),
-            None if topic.partitions().is_empty() => Ok(TopicState::Missing),
-            None => Ok(TopicState::Partitions(topic.partitions().len())),
-        }
+        Ok(match queries.partitions()? {
+            None => TopicState::Missing,
+            Some(partitions) => TopicState::Available(partitions.len()),
+        })
     }
 
-    /// # Errors
-    /// When librdkafka refuses the subscription.
     pub fn subscribe(&self) -> KafkaResult<()> {
-        self.consumer.subscribe(&[&self.topic])
+        Ok(self.consumer.subscribe(&[&self.topic])?)
     }
 
-    /// Begins to close: keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by that. A
-    /// static member doesn't leave the group by this, where unsubscribing would make it.
-    ///
-    /// # Errors
-    /// When the client is broken; nothing comes by polling then.
+    /// What commits offsets for this consumer.
+    pub fn offsets(self: &Arc<Self>) -> GroupOffsets {
+        GroupOffsets(Arc::downgrade(self))
+    }
+
+    /// Begins to close. Keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by polling.
+    /// Unlike unsubscribing, this doesn't make a static member leave the group. Fails when the client is
+    /// broken; nothing comes by polling then.
     pub fn close(&self) -> KafkaResult<()> {
-        self.consumer.close_queue()
+        Ok(self.consumer.close_queue()?)
     }
 
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.consumer.closed()
     }
 
-    /// Lets librdkafka say what it has to say, such as why a connection failed. For a consumer that has
-    /// not subscribed: nothing else can come then.
+    /// Lets librdkafka log what it has to say, such as why a connection failed. For a consumer that has not
+    /// subscribed: nothing but log lines and errors can come then.
     pub fn serve_log(&self) {
         while self.consumer.poll(Duration::ZERO).is_some() {}
     }
 
-    /// Takes the next record, or serves the group; waits up to `timeout` (and 10 s for each question
-    /// that a rebalance asks).
-    #[must_use]
+    /// Takes the next message, or serves the group. Waits up to `timeout`, and longer where a rebalance has
+    /// to ask for offsets.
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,
-            Some(Ok(message)) => Polled::Record(Taken(message)),
-            Some(Err(error)) => Polled::Trouble(Trouble::of(error)),
+            Some(Ok(message)) => Polled::Message(ConsumedMessage::new(message)),
+            Some(Err(error)) => Polled::Error(PollError::of(error)),
         }
     }
 
-    /// Pauses all that is assigned, and whatever comes to be assigned, until [`KafkaConsumer::resume`].
-    /// No record is delivered after this; what was prefetched is fetched again.
-    ///
-    /// # Errors
-    /// When librdkafka refuses.
+    /// Pauses all assigned partitions, and those assigned later, until [`KafkaConsumer::resume`]. No message
+    /// is delivered after this; what was prefetched is fetched again.
     pub fn pause(&self) -> KafkaResult<()> {
         let assignment = self.consumer.assignment()?;
         if assignment.count() > 0 {
@@ -161,24 +144,20 @@ impl KafkaConsumer {
         Ok(())
     }
 
-    /// # Errors
-    /// When librdkafka refuses.
     pub fn resume(&self) -> KafkaResult<()> {
         self.consumer
             .context()
             .paused
             .store(false, Ordering::Relaxed);
         let assignment = self.consumer.assignment()?;
-        if assignment.count() == 0 {
-            Ok(())
-        } else {
-            self.consumer.resume(&assignment)
+        if assignment.count() > 0 {
+            self.consumer.resume(&assignment)?;
         }
+        Ok(())
     }
 
-    /// Where the poll stands in each partition from which it has handed over anything: markers of
-    /// transactions move it without a record.
-    #[must_use]
+    /// The position of each partition from which a message was delivered. Transaction markers move it
+    /// without a message.
     pub fn positions(&self) -> Vec<(Partition, Offset)> {
         let Ok(positions) = self.consumer.position() else {
             return Vec::new();
@@ -195,18 +174,15 @@ impl KafkaConsumer {
             .collect()
     }
 
-    /// Whether librdkafka said, since the last call, that an offset was out of the log's range.
-    #[must_use]
+    /// Whether librdkafka has logged, since the last call, that an offset was out of the log's range.
     pub fn take_offset_reset(&self) -> bool {
         let was_reset = &self.consumer.context().offset_was_reset;
-        // A swap costs more than a look, and this is asked for every record.
+        // A swap costs more than a load, and this is asked for every message.
         was_reset.load(Ordering::Relaxed) && was_reset.swap(false, Ordering::Relaxed)
     }
 
-    /// The earliest offset that is left. Takes half a second beside a running fetch.
-    ///
-    /// # Errors
-    /// When the partition's broker doesn't answer within `timeout`.
+    /// The earliest offset that still exists. Takes half a second beside a running fetch. Fails when the
+    /// partition's broker doesn't answer within `timeout`.
     pub fn earliest(&self, partition: Partition, timeout: Duration) -> KafkaResult<Offset> {
         let (low, _) = self
             .consumer
@@ -214,92 +190,26 @@ impl KafkaConsumer {
         Ok(Offset(low))
     }
 
-    /// Commits and waits for the answer: without any bound where a broker hangs.
-    ///
-    /// # Errors
-    /// The broker's answer, or that there is none.
-    pub fn commit(&self, commits: &[Commit]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(commits.len());
-        for commit in commits {
-            let offset = KafkaOffset::Offset(commit.offset.0);
-            list.add_partition_offset(&self.topic, commit.partition.0, offset)?;
-        }
-        self.consumer.commit(&list, CommitMode::Sync)
+    pub(super) fn client(&self) -> &BaseConsumer<RebalanceContext> {
+        &self.consumer
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
     }
 }
 
-impl Trouble {
-    fn of(error: KafkaError) -> Self {
-        if let KafkaError::MessageConsumptionFatal(_) = error {
-            return Self::Fatal(error);
+impl PollError {
+    fn of(error: ClientError) -> Self {
+        if let ClientError::MessageConsumptionFatal(_) = error {
+            return Self::Fatal(error.into());
         }
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => Self::BrokersDown,
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Self::TopicMissing
-            }
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed,
-            ) => Self::Fatal(error),
-            _ => Self::Passing(error),
+            Some(code) if is_unknown_topic(code) => Self::TopicMissing,
+            _ if is_authorization(&error) => Self::Fatal(error.into()),
+            _ => Self::Transient(error.into()),
         }
-    }
-}
-
-impl<'a> Taken<'a> {
-    pub(super) fn new(message: BorrowedMessage<'a>) -> Self {
-        Self(message)
-    }
-
-    #[must_use]
-    pub fn partition(&self) -> Partition {
-        Partition(self.0.partition())
-    }
-
-    #[must_use]
-    pub fn offset(&self) -> Offset {
-        Offset(self.0.offset())
-    }
-
-    #[must_use]
-    pub fn timestamp(&self) -> Timestamp {
-        match self.0.timestamp() {
-            KafkaTimestamp::NotAvailable => Timestamp::NotAvailable,
-            KafkaTimestamp::CreateTime(millis) => Timestamp::CreateTime(millis),
-            KafkaTimestamp::LogAppendTime(millis) => Timestamp::LogAppendTime(millis),
-        }
-    }
-
-    #[must_use]
-    pub fn key(&self) -> Option<&[u8]> {
-        self.0.key()
-    }
-
-    #[must_use]
-    pub fn value(&self) -> Option<&[u8]> {
-        self.0.payload()
-    }
-
-    /// A copy that outlives the message.
-    #[must_use]
-    pub fn headers(&self) -> Option<OpaqueHeaders> {
-        self.0
-            .headers()
-            .map(|headers| OpaqueHeaders::new(headers.detach(), headers::size_of(headers)))
-    }
-
-    /// Each header's name and value, in their order; `None` for one whose name isn't UTF-8: the client
-    /// lets us neither read its name nor its value.
-    pub fn each_header(&self) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
-        self.0.headers().into_iter().flat_map(headers::each)
-    }
-
-    /// What the record says of itself, if it is a dead letter.
-    #[must_use]
-    pub fn provenance(&self) -> Provenance<'_> {
-        Provenance::of(self.each_header().flatten())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Foreign headers and ours, joined. Names and values of the original may be any bytes.
+//! The original's headers and the worker's own, joined. Names and values of the original may be any bytes.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use rdkafka::message::{Header, Headers, OwnedHeaders};
 use crate::core::dead_letter::is_ours;
 use crate::core::record::OpaqueHeaders;
 
-/// The original's headers, without earlier ones of ours, and then `ours`.
+/// The original's headers, without those of an earlier dead letter, followed by `ours`.
 pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) -> OwnedHeaders {
     let original = original.and_then(OpaqueHeaders::downcast_ref::<OwnedHeaders>);
     let kept = original.map_or_else(OwnedHeaders::new, without_earlier_ones);
@@ -21,8 +21,8 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
     })
 }
 
-/// A name that isn't UTF-8 can be copied whole, but not looked at: then all stays as it is, and a
-/// reader takes the last of two headers of one name.
+/// A header whose name isn't UTF-8 can be copied, but not read. Then all headers stay as they are, and a
+/// reader takes the last of two headers with the same name.
 fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     let rebuilt = quietly(|| {
         let earlier = original.iter().any(|header| is_ours(header.key));
@@ -36,7 +36,7 @@ fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     rebuilt.flatten().unwrap_or_else(|| original.clone())
 }
 
-/// What names and values take, in bytes; an estimate where a name can't be looked at.
+/// The number of bytes of all names and values; an estimate for a header that can't be read.
 pub(super) fn size_of<H: Headers>(headers: &H) -> usize {
     each(headers)
         .map(|header| match header {
@@ -46,12 +46,12 @@ pub(super) fn size_of<H: Headers>(headers: &H) -> usize {
         .sum()
 }
 
-/// What librdkafka keeps beside a header's name and value.
+/// What librdkafka needs for a header beside its name and value, in bytes.
 const HEADER_OVERHEAD: usize = 64;
-/// What a header that can't be looked at is taken to have.
+/// The assumed size of a header that can't be read, in bytes.
 const UNREADABLE_SIZE: usize = 4096;
 
-/// Each header on its own, so that one that can't be looked at hides no other.
+/// Each header by itself, so that one that can't be read hides no other.
 pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
     (0..headers.count()).map(|index| {
         let header = quietly(|| headers.try_get(index)).flatten()?;
@@ -63,8 +63,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs what may panic inside the Kafka client on a header name that isn't UTF-8, and says `None` then,
-/// without the noise of a panic.
+/// Runs code that panics inside the Kafka client if a header name isn't UTF-8. Returns `None` then, without
+/// the panic's message.
 fn quietly<T>(look: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_follow_the_original_ones_and_replace_earlier_ones_of_ours() {
+    fn the_workers_headers_follow_the_originals_and_replace_earlier_ones() {
         let original = OwnedHeaders::new()
             .insert(Header {
                 key: "trace",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_headers_gets_ours_alone() {
+    fn a_record_without_headers_gets_only_the_workers() {
         let joined = joined(None, &[("dlq.reason", "x".to_owned())]);
         assert_eq!(
             names_and_values(&joined),
@@ -131,7 +131,7 @@ mod tests {
         );
     }
 
-    /// Stands for a record whose second header has a name that isn't UTF-8, as the client reads it.
+    /// A record whose second header has a name that isn't UTF-8, as the client reads it.
     struct Foreign;
 
     impl Headers for Foreign {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_can_not_be_looked_at_hides_no_other() {
+    fn a_header_that_can_not_be_read_hides_no_other() {
         let seen: Vec<_> = each(&Foreign).collect();
         let expected = [
             Some(("trace", Some(&b"1"[..]))),

@@ -1,20 +1,27 @@
-//! Kafka's client stops here: nothing outside this folder knows librdkafka.
+//! Kafka's client stops here: nothing outside this folder knows librdkafka, its errors or its properties.
 
+mod assignment;
+mod commit;
 mod consumer;
-mod context;
+mod dead_letter_topic;
+mod errors;
 mod headers;
-mod problem;
+mod log;
+mod message;
 mod producer;
+mod queries;
 mod reader;
+mod rebalance;
 mod settings;
 mod statistics;
-mod topics;
 
-pub use consumer::{KafkaConsumer, Polled, Taken, TopicState, Trouble};
-pub use context::{Assigned, GroupEvents};
-pub use problem::{CommitProblem, dead_letter_advice, is_authorization};
-pub use producer::{DeadLetter, DeadLetterProducer, DeliveryEvents, ReportPoller, SendOutcome};
-pub use rdkafka::error::KafkaError;
-pub use reader::{Next, Ranges, ReadError, ReaderGroup, TopicReader};
-pub use settings::PREFETCH_KIB;
-pub use topics::dead_letter_topic_warnings;
+pub use assignment::{AssignedPartition, Assignment};
+pub use commit::CommitOffsets;
+pub use consumer::{KafkaConsumer, PollError, Polled, TopicState};
+pub use dead_letter_topic::dead_letter_topic_warnings;
+pub use errors::{CommitError, CommitErrorClass, KafkaError};
+pub use message::ConsumedMessage;
+pub use producer::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError};
+pub use reader::{Next, Ranges, ReadError, TopicReader};
+pub use rebalance::RebalanceListener;
+pub use settings::prefetch_bytes;

@@ -9,29 +9,35 @@ use log::{debug, warn};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
 };
 
-use super::context::forward_log;
+use super::errors::{KafkaError, KafkaResult, is_too_large};
+use super::log::forward_log;
 use super::{headers, settings};
 use crate::config::Config;
-use crate::core::dead_letter::{Header as OurHeader, Ticket, VALUE_OMITTED, VALUE_SIZE};
+use crate::core::dead_letter::{Header as DeadLetterHeader, VALUE_OMITTED, VALUE_SIZE};
+use crate::core::partition::RecordId;
 use crate::core::record::OpaqueHeaders;
 
-/// How long one poll for reports takes; they are told as they come.
+/// How long one poll for delivery reports takes at most; reports are handled as they come.
 const REPORT_POLL: Duration = Duration::from_millis(100);
 
-/// How often a producer with nothing under way is looked at, for what it has to log.
-const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// How often a producer without anything in flight is polled, for its log lines.
+const IDLE_POLL: Duration = Duration::from_secs(1);
 
-/// Who hears of each dead letter's end; called on the thread of a [`ReportPoller`], or one that flushes.
-pub trait DeliveryEvents: Send + Sync {
-    fn delivered(&self, ticket: &Ticket);
-    /// Kafka won't take it: `ticket`'s record is neither stored nor dead-lettered.
-    fn undeliverable(&self, ticket: &Ticket, error: &KafkaError);
+/// Hears how one dead letter ended: exactly one of the two methods is called, on the thread of a
+/// [`DeliveryReportPoller`] or on one that flushes or drops the producer.
+pub trait DeliveryListener: Send + Sync {
+    /// Kafka has acknowledged the dead letter.
+    fn delivered(self: Box<Self>);
+    /// Kafka won't take the dead letter.
+    fn undeliverable(self: Box<Self>, error: &KafkaError);
+    /// Where the record stands, for log lines.
+    fn place(&self) -> RecordId;
 }
 
 /// A record on its way to the dead letter topic.
@@ -39,58 +45,59 @@ pub struct DeadLetter<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub original_headers: Option<&'a OpaqueHeaders>,
-    pub headers: Vec<OurHeader>,
-    pub ticket: Ticket,
+    pub headers: &'a [DeadLetterHeader],
 }
 
-/// What came of handing a dead letter over.
-#[derive(Debug)]
-pub enum SendOutcome {
-    /// Its end will be told to [`DeliveryEvents`].
-    Sent,
-    /// The producer's queue is full; the same again later.
-    QueueFull,
-    Refused(KafkaError),
+/// Why a dead letter could not be handed to the producer. Gives the listener back, which was not called.
+pub enum SendError {
+    /// The producer's queue is full: the same may succeed later.
+    QueueFull(Box<dyn DeliveryListener>),
+    Refused(Box<dyn DeliveryListener>, KafkaError),
 }
 
-/// One for all writers: a producer that sends dead letters in company, and one that sends a single one
-/// a batch, for those that the broker refused with their company.
+/// One for all writers. It has a producer that sends dead letters together, and one that sends each in a
+/// batch of its own, for those that the broker refused together with others.
 pub struct DeadLetterProducer {
     topic: Arc<str>,
-    in_company: Arc<Producer>,
+    together: Arc<Producer>,
     alone: Arc<Producer>,
 }
 
-/// A producer whose reports a [`ReportPoller`] brings.
+/// A producer whose delivery reports a [`DeliveryReportPoller`] brings.
 struct Producer {
     inner: BaseProducer<DeliveryContext>,
-    /// Something was sent. Holds one: more would say nothing new.
+    /// Says that something was sent. Holds one message: more would say nothing new.
     sent: (Sender<()>, Receiver<()>),
 }
 
 impl Producer {
-    fn new(settings: &ClientConfig, context: DeliveryContext) -> KafkaResult<Arc<Self>> {
+    fn new(settings: &ClientConfig, context: DeliveryContext) -> ClientResult<Arc<Self>> {
         let inner = settings.create_with_context(context)?;
         let sent = bounded(1);
         Ok(Arc::new(Self { inner, sent }))
     }
 
-    fn send(&self, record: BaseRecord<'_, [u8], [u8], Box<Delivery>>) -> KafkaResult<()> {
-        self.inner.send(record).map_err(|(error, _)| error)?;
-        // One that is there already serves as well.
+    fn send(
+        &self,
+        record: BaseRecord<'_, [u8], [u8], Box<Delivery>>,
+    ) -> Result<(), (ClientError, Box<Delivery>)> {
+        self.inner
+            .send(record)
+            .map_err(|(error, record)| (error, record.delivery_opaque))?;
+        // If a message is there already, it does the same.
         let _ = self.sent.0.try_send(());
         Ok(())
     }
 }
 
-/// Brings the delivery reports of one producer, while any are due. To be run on a thread of its own.
-pub struct ReportPoller {
-    /// Weak, so that a wait for something to be sent keeps no producer from its end.
+/// Brings the delivery reports of one producer while any are due. Runs on a thread of its own.
+pub struct DeliveryReportPoller {
+    /// Weak, so that waiting for something to be sent doesn't keep the producer alive.
     producer: Weak<Producer>,
     sent: Receiver<()>,
 }
 
-impl ReportPoller {
+impl DeliveryReportPoller {
     /// Runs until the producer is gone.
     pub fn run(&self) {
         while let Some(producer) = self.producer.upgrade() {
@@ -100,7 +107,7 @@ impl ReportPoller {
             }
             producer.inner.poll(Duration::ZERO);
             drop(producer);
-            if self.sent.recv_timeout(IDLE_LOOK) == Err(RecvTimeoutError::Disconnected) {
+            if self.sent.recv_timeout(IDLE_POLL) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
@@ -108,85 +115,76 @@ impl ReportPoller {
 }
 
 impl DeadLetterProducer {
-    /// # Errors
-    /// When librdkafka refuses a property.
-    pub fn new(config: &Config, events: &Arc<dyn DeliveryEvents>) -> KafkaResult<Self> {
+    /// Sends to the dead letter topic. Fails when librdkafka refuses a property.
+    pub fn new(config: &Config) -> KafkaResult<Self> {
         let omits_oversized_values = settings::omits_oversized_values(config);
-        let topic = &config.kafka.dead_letter_topic;
-        Self::to(config, topic, omits_oversized_values, events)
+        Self::create(
+            config,
+            &config.kafka.dead_letter_topic,
+            omits_oversized_values,
+        )
     }
 
-    /// One that publishes dead letters, whole, to another topic.
-    ///
-    /// # Errors
-    /// When librdkafka refuses a property.
-    pub fn to_topic(
-        config: &Config,
-        topic: &str,
-        events: &Arc<dyn DeliveryEvents>,
-    ) -> KafkaResult<Self> {
-        Self::to(config, topic, false, events)
+    /// Publishes dead letters to another topic, and never without their value. Fails when librdkafka
+    /// refuses a property.
+    pub fn to_topic(config: &Config, topic: &str) -> KafkaResult<Self> {
+        Self::create(config, topic, false)
     }
 
-    fn to(
-        config: &Config,
-        topic: &str,
-        omits_oversized_values: bool,
-        events: &Arc<dyn DeliveryEvents>,
-    ) -> KafkaResult<Self> {
+    fn create(config: &Config, topic: &str, omits_oversized_values: bool) -> KafkaResult<Self> {
         let topic: Arc<str> = topic.into();
         let slot = Arc::new(OnceLock::new());
         let context = || DeliveryContext {
             topic: Arc::clone(&topic),
-            events: Arc::clone(events),
             omits_oversized_values,
             doubted: Mutex::default(),
             alone: Arc::clone(&slot),
         };
         let alone = Producer::new(&settings::solo_producer(config), context())?;
-        let in_company = Producer::new(&settings::producer(config), context())?;
+        let together = Producer::new(&settings::producer(config), context())?;
         slot.get_or_init(|| Arc::downgrade(&alone));
         Ok(Self {
             topic,
-            in_company,
+            together,
             alone,
         })
     }
 
-    /// One for each of the producers inside; without them no report comes.
-    #[must_use]
-    pub fn report_pollers(&self) -> [ReportPoller; 2] {
-        [&self.in_company, &self.alone].map(|producer| ReportPoller {
+    /// One poller for each of the two producers. Without them, no delivery report comes.
+    pub fn report_pollers(&self) -> [DeliveryReportPoller; 2] {
+        [&self.together, &self.alone].map(|producer| DeliveryReportPoller {
             producer: Arc::downgrade(producer),
             sent: producer.sent.1.clone(),
         })
     }
 
-    /// Hands a dead letter over; doesn't wait.
-    #[must_use]
-    pub fn send(&self, letter: &DeadLetter<'_>) -> SendOutcome {
-        let all_headers = headers::joined(letter.original_headers, &letter.headers);
+    /// Hands a dead letter over without waiting. On success the listener will hear how it ended.
+    pub fn send(
+        &self,
+        letter: &DeadLetter<'_>,
+        listener: Box<dyn DeliveryListener>,
+    ) -> Result<(), SendError> {
+        let all_headers = headers::joined(letter.original_headers, letter.headers);
         let delivery = Box::new(Delivery {
-            ticket: letter.ticket.clone(),
-            attempt: Attempt::InCompany,
+            listener,
+            attempt: Attempt::Together,
         });
         let record = record(&self.topic, letter.key, letter.value, all_headers, delivery);
-        match self.in_company.send(record) {
-            Ok(()) => SendOutcome::Sent,
-            Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
-                SendOutcome::QueueFull
-            }
-            Err(error) => SendOutcome::Refused(error),
-        }
+        self.together
+            .send(record)
+            .map_err(|(error, delivery)| match error {
+                ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
+                    SendError::QueueFull(delivery.listener)
+                }
+                error => SendError::Refused(delivery.listener, error.into()),
+            })
     }
 
-    /// Waits until every dead letter has its report, up to `timeout` for each producer.
-    ///
-    /// # Errors
-    /// When some are still under way.
+    /// Waits until every dead letter has its report, up to `timeout` for each producer. Fails when some are
+    /// still in flight then.
     pub fn flush(&self, timeout: Duration) -> KafkaResult<()> {
-        self.in_company.inner.flush(timeout)?;
-        self.alone.inner.flush(timeout)
+        self.together.inner.flush(timeout)?;
+        Ok(self.alone.inner.flush(timeout)?)
     }
 }
 
@@ -207,27 +205,27 @@ fn record<'a>(
     record
 }
 
+/// What librdkafka carries with each dead letter.
 struct Delivery {
-    ticket: Ticket,
+    listener: Box<dyn DeliveryListener>,
     attempt: Attempt,
 }
 
-/// How a dead letter was sent: each refusal leaves fewer ways.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How a dead letter was sent. Each refusal leaves fewer ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
-    InCompany,
+    Together,
     Alone,
     WithoutValue,
 }
 
 struct DeliveryContext {
     topic: Arc<str>,
-    events: Arc<dyn DeliveryEvents>,
     omits_oversized_values: bool,
-    /// By partition, the next offset of a batch whose first report had none. Under a lock because reports
+    /// By partition, the next offset of a batch whose first report had none. Behind a lock, because reports
     /// may also come on a thread that drops the producer.
     doubted: Mutex<HashMap<i32, i64>>,
-    /// Weak, since that producer owns a context of this kind itself.
+    /// Weak, because that producer owns such a context too.
     alone: Arc<OnceLock<Weak<Producer>>>,
 }
 
@@ -236,7 +234,7 @@ impl ClientContext for DeliveryContext {
         forward_log(level, facility, message);
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
+    fn error(&self, error: ClientError, reason: &str) {
         debug!("dead letter producer: {error}: {reason}");
     }
 }
@@ -245,37 +243,30 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
     type DeliveryOpaque = Box<Delivery>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Self::DeliveryOpaque) {
-        let no_offset = KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
+        let no_offset = ClientError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
         let (error, message) = match result {
-            // Without an offset the broker only said that it has seen this sequence number before. In
-            // company that proves nothing; alone, it is the answer to a retry.
+            // A report without an offset says only that the broker has seen this sequence number before.
+            // Among others that proves nothing; alone, it is the answer to a retry.
             Ok(message)
-                if delivery.attempt == Attempt::InCompany
+                if delivery.attempt == Attempt::Together
                     && self.has_no_offset(message.partition(), message.offset()) =>
             {
                 (&no_offset, message)
             }
-            Ok(_) => return self.events.delivered(&delivery.ticket),
+            Ok(_) => return delivery.listener.delivered(),
             Err((error, message)) => (error, message),
         };
-        let Some(next) = self.next_attempt(delivery.attempt, error) else {
-            return self.events.undeliverable(&delivery.ticket, error);
-        };
-        let ticket = delivery.ticket;
-        let next_delivery = Box::new(Delivery {
-            ticket: ticket.clone(),
-            attempt: next,
-        });
-        if let Err(error) = self.send_again(message, next_delivery) {
-            self.events.undeliverable(&ticket, &error);
+        match self.next_attempt(delivery.attempt, error) {
+            Some(next) => self.send_again(message, delivery.listener, next),
+            None => delivery.listener.undeliverable(&error.clone().into()),
         }
     }
 }
 
 impl DeliveryContext {
-    /// librdkafka counts a batch's offsets up from its first one, also where that is none: −1, 0, 1, … So
-    /// a negative offset casts doubt on the reports that follow it without a break. Doubt where there was
-    /// no need costs a second dead letter, no more.
+    /// librdkafka counts a batch's offsets up from its first one, also where that is none: −1, 0, 1, … So a
+    /// negative offset casts doubt on the reports that follow it without a break. An unnecessary doubt costs
+    /// a second dead letter, and nothing more.
     fn has_no_offset(&self, partition: i32, offset: i64) -> bool {
         let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
         let is_doubted = offset < 0 || doubted.get(&partition) == Some(&offset);
@@ -287,29 +278,32 @@ impl DeliveryContext {
         is_doubted
     }
 
-    fn next_attempt(&self, attempt: Attempt, error: &KafkaError) -> Option<Attempt> {
+    fn next_attempt(&self, attempt: Attempt, error: &ClientError) -> Option<Attempt> {
         match attempt {
-            Attempt::InCompany if may_be_a_neighbours_fault(error) => Some(Attempt::Alone),
+            Attempt::Together if may_be_another_records_fault(error) => Some(Attempt::Alone),
             Attempt::Alone if self.omits_oversized_values && is_too_large(error) => {
                 Some(Attempt::WithoutValue)
             }
-            Attempt::InCompany | Attempt::Alone | Attempt::WithoutValue => None,
+            Attempt::Together | Attempt::Alone | Attempt::WithoutValue => None,
         }
     }
 
     fn send_again(
         &self,
         message: &BorrowedMessage<'_>,
-        delivery: Box<Delivery>,
-    ) -> KafkaResult<()> {
-        let gone = || KafkaError::MessageProduction(RDKafkaErrorCode::BrokerDestroy);
-        let alone = self.alone.get().and_then(Weak::upgrade).ok_or_else(gone)?;
+        listener: Box<dyn DeliveryListener>,
+        attempt: Attempt,
+    ) {
+        let Some(alone) = self.alone.get().and_then(Weak::upgrade) else {
+            let gone = ClientError::MessageProduction(RDKafkaErrorCode::BrokerDestroy);
+            return listener.undeliverable(&gone.into());
+        };
         let mut headers = message
             .headers()
             .map_or_else(OwnedHeaders::new, rdkafka::message::BorrowedHeaders::detach);
         let mut value = message.payload();
-        if delivery.attempt == Attempt::WithoutValue {
-            let id = delivery.ticket.id;
+        if attempt == Attempt::WithoutValue {
+            let id = listener.place();
             warn!(partition = id.partition.0, offset = id.offset.0;
                 "a dead letter is too large for its topic: its value is left out");
             let size = value.take().map_or(0, <[u8]>::len).to_string();
@@ -323,29 +317,24 @@ impl DeliveryContext {
                     value: Some(&size),
                 });
         }
+        let delivery = Box::new(Delivery { listener, attempt });
         let record = record(&self.topic, message.key(), value, headers, delivery);
-        alone.send(record)
+        if let Err((error, delivery)) = alone.send(record) {
+            delivery.listener.undeliverable(&error.into());
+        }
     }
 }
 
-/// The broker judges a batch as a whole: these may be about another record of it.
-fn may_be_a_neighbours_fault(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-                | RDKafkaErrorCode::MessageBatchTooLarge
-                | RDKafkaErrorCode::InvalidMessage
-                | RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::InvalidTimestamp
-                | RDKafkaErrorCode::DuplicateSequenceNumber
+/// The broker judges a batch as a whole: these errors may be about another record of the batch.
+fn may_be_another_records_fault(error: &ClientError) -> bool {
+    is_too_large(error)
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::InvalidMessage
+                    | RDKafkaErrorCode::InvalidRecord
+                    | RDKafkaErrorCode::InvalidTimestamp
+                    | RDKafkaErrorCode::DuplicateSequenceNumber
+            )
         )
-    )
-}
-
-fn is_too_large(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
-    )
 }

@@ -1,5 +1,5 @@
-//! librdkafka's settings: ours, then what the operator wrote over them. What would break the promise
-//! was refused when the configuration was read.
+//! librdkafka's settings: first the worker's own, then the operator's, which win. Settings that would break a
+//! guarantee were refused when the configuration was read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,11 +9,21 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Config, DeadLetterOversize};
 
-/// What librdkafka prefetches where nothing else is configured, in KiB.
-pub const PREFETCH_KIB: u64 = 4096;
+/// What librdkafka prefetches by default, in KiB.
+const PREFETCH_KIB: u64 = 4096;
+const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
 
-/// How often librdkafka tells of its state, for the lag.
+/// How often librdkafka reports its statistics, which the lag comes from.
 const STATISTICS_INTERVAL_MS: &str = "1000";
+
+/// The most bytes that librdkafka prefetches under this configuration.
+pub fn prefetch_bytes(config: &Config) -> u64 {
+    let configured = config.kafka.consumer_properties.get(PREFETCH_PROPERTY);
+    configured
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(PREFETCH_KIB)
+        .saturating_mul(1024)
+}
 
 pub(super) fn consumer(config: &Config) -> ClientConfig {
     let kafka = &config.kafka;
@@ -22,18 +32,18 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         .set("group.id", &kafka.group_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        // Where the group has no offset is decided when a partition is assigned; librdkafka resets
-        // only a group that retention has overtaken, and such a one goes on from what is left.
+        // The worker decides where to begin when a partition is assigned. librdkafka resets an offset only
+        // where retention has deleted it, and then continues at the earliest one.
         .set("auto.offset.reset", "earliest")
         .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
-        // A topic that is made later is noticed within seconds.
+        // A topic that is created later is noticed within seconds.
         .set("topic.metadata.refresh.interval.ms", "5000")
-        // Measured: a full prefetch queue makes librdkafka wait a second by default, and larger bounds
-        // cost memory without being faster.
+        // Measured: by default librdkafka waits for a second when its prefetch queue is full, and larger
+        // limits cost memory without being faster.
         .set("fetch.queue.backoff.ms", "20")
         .set("queued.min.messages", "5000")
-        .set("queued.max.messages.kbytes", PREFETCH_KIB.to_string())
-        // A flipped bit would be an altered message.
+        .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
+        // An undetected bit error would be an altered message.
         .set("check.crcs", "true");
     let new_protocol = kafka
         .consumer_properties
@@ -47,7 +57,7 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// For a reader outside of the worker's group: what makes a member of it is left out.
+/// For a reader outside of the worker's group: without the properties of a group member.
 pub(super) fn reader(config: &Config, group: &str) -> ClientConfig {
     let mut settings = consumer(config);
     for name in [
@@ -69,14 +79,14 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
     settings
         .set("acks", "all")
         .set("enable.idempotence", "true")
-        // With more, a batch can overtake one that was refused, as a partition that is just being made
-        // does; the broker then takes the retry for a duplicate, and it is lost.
+        // With more requests in flight, a batch can overtake one that was refused, for example by a partition
+        // that is just being created. The broker then takes the retry for a duplicate, and it is lost.
         .set("max.in.flight.requests.per.connection", "1")
         .set("compression.type", "zstd")
         .set("linger.ms", "5")
-        // The broker judges a batch as a whole: small ones keep one bad record's company small.
+        // The broker judges a batch as a whole: in a small batch, one bad record spoils few others.
         .set("batch.size", "16384")
-        // librdkafka's maximum: only the broker decides what is too large.
+        // librdkafka's maximum: the broker alone decides what is too large.
         .set("message.max.bytes", "1000000000")
         .set(
             "message.timeout.ms",
@@ -86,7 +96,7 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// The producer for dead letters that were refused in company: one record a batch.
+/// The producer for dead letters that were refused together with others: one record per batch.
 pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     let mut settings = producer(config);
     settings
@@ -95,7 +105,7 @@ pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// How long a dead letter is tried: less than a stop may take, so that a stop hears of its fate.
+/// How long a dead letter is tried: less than a stop may take, so that a stop hears the result.
 fn message_timeout(config: &Config) -> Duration {
     let longest = config.consumer.shutdown_timeout * 4 / 5;
     longest.max(Duration::from_secs(1))

@@ -1,4 +1,4 @@
-//! The few numbers that we take from librdkafka's statistics.
+//! The few numbers that the worker reads from librdkafka's statistics.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::core::partition::{Offset, Partition};
 
-/// What the statistics say of our topic and of the brokers.
+/// What the statistics say about the consumed topic and the brokers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// Per partition, up to where it can be read: the last stable offset.
-    pub readable: Vec<(Partition, Offset)>,
+    /// How far each partition can be read: its last stable offset.
+    pub end_offsets: Vec<(Partition, Offset)>,
     pub any_broker_up: bool,
 }
 
@@ -48,10 +48,10 @@ fn unknown() -> i64 {
 pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Error> {
     let statistics: Statistics = serde_json::from_slice(json)?;
     let partitions = statistics.topics.get(topic).map(|topic| &topic.partitions);
-    let readable = partitions
+    let end_offsets = partitions
         .into_iter()
         .flat_map(HashMap::values)
-        // Partition -1 is librdkafka's own; a negative offset is one that it doesn't know yet.
+        // Partition -1 is librdkafka's own. A negative offset means that it isn't known yet.
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
         .map(|partition| (Partition(partition.partition), Offset(partition.ls_offset)))
         .collect();
@@ -60,7 +60,7 @@ pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Err
         .values()
         .any(|broker| broker.state == "UP");
     Ok(Snapshot {
-        readable,
+        end_offsets,
         any_broker_up,
     })
 }
@@ -70,13 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statistics_give_the_last_stable_offsets_of_our_topic() {
+    fn statistics_hold_the_last_stable_offsets_of_the_topic() {
         let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
             "ours":{"partitions":{"0":{"partition":0,"ls_offset":17},"-1":{"partition":-1,"ls_offset":9},
                                   "1":{"partition":1,"ls_offset":-1001}}},
             "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
         let snapshot = read(json, "ours").expect("statistics");
-        assert_eq!(snapshot.readable, vec![(Partition(0), Offset(17))]);
+        assert_eq!(snapshot.end_offsets, vec![(Partition(0), Offset(17))]);
         assert!(snapshot.any_broker_up);
     }
 }

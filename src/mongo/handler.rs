@@ -18,7 +18,7 @@ use mongodb::sync::{Client, Collection};
 use super::{InsertSession, classify};
 use crate::config::{Config, W};
 use crate::core::document::is_same_document;
-use crate::core::write_plan::{Failure, Found, InsertOutcome, Judgement};
+use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
 
 /// The longest that choosing a server may take, and so one attempt to write while there is none.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -228,7 +228,7 @@ impl MongoDbHandler {
     ///
     /// # Errors
     /// What the server, or the way to it, had to say.
-    pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<Found>, Failure> {
+    pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
         let ids = documents
             .iter()
             .map(|document| id_of(document))
@@ -248,14 +248,14 @@ impl MongoDbHandler {
                 .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
                 .collect()
         };
-        let stored = look().map_err(|error| classify::failure(&error))?;
+        let stored = look().map_err(|error| classify::write_error(&error))?;
         let found = documents
             .iter()
             .zip(&ids)
             .map(|(document, id)| match stored.get(*id) {
-                None => Found::Nothing,
-                Some(stored) if is_same_document(stored, document) => Found::Same,
-                Some(_) => Found::Other,
+                None => StoredDocument::Absent,
+                Some(stored) if is_same_document(stored, document) => StoredDocument::Same,
+                Some(_) => StoredDocument::Different,
             });
         Ok(found.collect())
     }
@@ -263,9 +263,9 @@ impl MongoDbHandler {
 
 impl MongoDbError {
     fn of(error: &Error) -> Self {
-        let failure = classify::failure(error);
-        match failure.judgement {
-            Judgement::Operator => Self::Refused(failure.message),
+        let failure = classify::write_error(error);
+        match failure.subject {
+            ErrorSubject::Operator => Self::Refused(failure.message),
             _ => Self::Unavailable(failure.message),
         }
     }

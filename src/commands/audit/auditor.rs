@@ -13,9 +13,9 @@ use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, Indexed};
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::partition::{Offset, Partition};
-use crate::core::write_plan::{Found, Judgement};
+use crate::core::write_plan::{ErrorSubject, StoredDocument};
+use crate::failure::Failure;
 use crate::mongo::MongoDbHandler;
-use crate::pipeline::Failure;
 
 /// The most documents, and the most bytes of messages, that one look-up is about.
 const LOOK_UP: usize = 1000;
@@ -114,13 +114,15 @@ impl<'a> Auditor<'a> {
         let places = std::mem::take(&mut self.waiting);
         for ((&index, place), found) in indexes.iter().zip(places).zip(documents_found) {
             let verdict = match found {
-                Found::Same => self.stored(place),
-                Found::Nothing => self.without_document(place),
-                Found::Other => self.beside_another(place),
+                StoredDocument::Same => self.stored(place),
+                StoredDocument::Absent => self.without_document(place),
+                StoredDocument::Different => self.beside_another(place),
             };
             let cause = match found {
-                Found::Other => "another document is stored under its `message_id`",
-                Found::Same | Found::Nothing => "is neither stored nor dead-lettered",
+                StoredDocument::Different => "another document is stored under its `message_id`",
+                StoredDocument::Same | StoredDocument::Absent => {
+                    "is neither stored nor dead-lettered"
+                }
             };
             let id = || {
                 documents
@@ -136,18 +138,18 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
-    fn find(&self, documents: &[&RawDocument]) -> Result<Vec<Found>, Failure> {
+    fn find(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Failure> {
         let mut attempt = 1;
         loop {
             let failure = match self.mongodb.read_back(documents) {
                 Ok(found) => return Ok(found),
                 Err(failure) => failure,
             };
-            if failure.judgement == Judgement::Operator {
-                return Err(Failure::MongoDbRefused(failure.message));
+            if failure.subject == ErrorSubject::Operator {
+                return Err(Failure::mongodb_refused().because(failure.message));
             }
             if attempt >= self.attempts {
-                return Err(Failure::MongoDbUnreachable(failure.message));
+                return Err(Failure::mongodb_unreachable().because(failure.message));
             }
             warn!(attempt; "a look-up failed, trying again: {}", failure.message);
             // The time that passes is all that it brings.

@@ -21,10 +21,10 @@ use crate::cli::{Audit, Place};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, IndexBuilder};
 use crate::core::partition::{Offset, Partition};
-use crate::core::start::LogBounds;
+use crate::core::starting_offset::LogBounds;
+use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
 use crate::mongo::MongoDbHandler;
-use crate::pipeline::Failure;
 
 /// How often the progress is looked at while nothing comes.
 const SLICE: Duration = Duration::from_millis(200);
@@ -33,7 +33,8 @@ pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let topic = &config.kafka.topic;
     let mut reader = reader_of(config, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
-    let bounds = bounds.ok_or_else(|| Failure::Setting(format!("there is no topic `{topic}`")))?;
+    let bounds =
+        bounds.ok_or_else(|| Failure::configuration(format!("there is no topic `{topic}`")))?;
     let ranges = ranges(&reader, arguments, &bounds)?;
     let partitions: Vec<Partition> = ranges.keys().copied().collect();
     let committed = reader.committed(&partitions).map_err(unreachable_kafka)?;
@@ -53,7 +54,7 @@ pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
         return Ok(());
     }
     let counts = report.counts();
-    Err(Failure::Running(format!(
+    Err(Failure::audit_failed(format!(
         "{} messages are missing, {} are altered",
         counts.missing, counts.altered
     )))
@@ -105,13 +106,13 @@ fn named(
     let mut starts = BTreeMap::new();
     for place in places {
         if !bounds.contains_key(&place.partition) {
-            return Err(Failure::Setting(format!(
+            return Err(Failure::configuration(format!(
                 "`--from-offsets {place}`: the topic has no partition {}",
                 place.partition
             )));
         }
         if starts.insert(place.partition, place.offset).is_some() {
-            return Err(Failure::Setting(format!(
+            return Err(Failure::configuration(format!(
                 "`--from-offsets {place}`: partition {} is named twice",
                 place.partition
             )));

@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::core::dead_letter::Provenance;
 use crate::core::partition::Partition;
 use crate::core::rejection::Reason;
+use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
-use crate::pipeline::Failure;
 
 /// How often the progress is looked at while nothing comes.
 const SLICE: Duration = Duration::from_millis(200);

@@ -6,7 +6,7 @@ mod show;
 
 use crate::cli::DeadLetters;
 use crate::config::Config;
-use crate::pipeline::Failure;
+use crate::failure::Failure;
 
 pub(super) fn execute(config: &Config, command: DeadLetters) -> Result<(), Failure> {
     match command {

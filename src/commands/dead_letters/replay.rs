@@ -7,7 +7,8 @@ use crate::commands::output::{self, Counts, Progress};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::Selection;
-use crate::pipeline::{Failure, ReplayRequest, ReplayTally, replay as replay_dead_letters};
+use crate::failure::Failure;
+use crate::replay::{self, ReplayRequest, ReplayTally};
 
 pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<(), Failure> {
     if let Some(to) = &arguments.to {
@@ -27,7 +28,7 @@ pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<()
         dry_run: arguments.dry_run,
     };
     let mut progress = Progress::new();
-    let (tally, result) = replay_dead_letters(config, &request, &mut |tally| {
+    let (tally, result) = replay::replay(config, &request, &mut |tally| {
         progress.show(|| line(&request, tally));
     });
     drop(progress);
@@ -38,14 +39,14 @@ pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<()
 /// A topic that is missing would be noticed only after the first record has been tried for long.
 fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
     if to == config.kafka.dead_letter_topic {
-        return Err(Failure::Setting(format!(
+        return Err(Failure::configuration(format!(
             "`--to {to}` is the dead letter topic itself: name another one"
         )));
     }
     let reader = reader_of(config, to)?;
     match reader.bounds().map_err(unreachable_kafka)? {
         Some(_) => Ok(()),
-        None => Err(Failure::Setting(format!(
+        None => Err(Failure::configuration(format!(
             "`--to {to}`: there is no such topic: create it first"
         ))),
     }
@@ -56,7 +57,11 @@ fn line(request: &ReplayRequest, tally: &ReplayTally) -> String {
     if request.dry_run {
         format!("{read}, {} to be replayed", tally.taken)
     } else {
-        format!("{read}, replayed {} of {}", tally.settled(), tally.taken)
+        format!(
+            "{read}, replayed {} of {}",
+            tally.settled.sum(),
+            tally.taken
+        )
     }
 }
 
@@ -68,17 +73,17 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
     } else {
         counts.row(&format!("{reason}: taken"), tally.taken);
         if let Some(to) = &request.to {
-            counts.row(&format!("  published to `{to}`"), tally.published);
+            counts.row(&format!("  published to `{to}`"), tally.settled.published);
         } else {
-            counts.row("  stored in MongoDB", tally.stored);
-            counts.row("  already there, the same", tally.already_there);
-            let again: u64 = tally.dead_lettered.values().sum();
+            counts.row("  stored in MongoDB", tally.settled.stored);
+            counts.row("  already there, the same", tally.settled.already_stored);
+            let again: u64 = tally.settled.dead_lettered.values().sum();
             counts.row("  dead-lettered again", again);
-            for (reason, count) in &tally.dead_lettered {
+            for (reason, count) in &tally.settled.dead_lettered {
                 counts.row(&format!("    {reason}"), *count);
             }
         }
-        let open = tally.taken.saturating_sub(tally.settled());
+        let open = tally.taken.saturating_sub(tally.settled.sum());
         if open > 0 {
             counts.row("  not settled: left for the next run", open);
         }

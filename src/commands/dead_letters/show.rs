@@ -9,8 +9,8 @@ use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::Timestamp;
-use crate::kafka::{Next, Ranges, Taken};
-use crate::pipeline::Failure;
+use crate::failure::Failure;
+use crate::kafka::{ConsumedMessage, Next, Ranges};
 
 const SLICE: Duration = Duration::from_secs(1);
 /// The most characters of each that are shown.
@@ -25,14 +25,14 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
     let mut reader = reader_of(config, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let bounds = bounds
-        .ok_or_else(|| Failure::Running(format!("there is no dead letter topic `{topic}`")))?;
+        .ok_or_else(|| Failure::running(format!("there is no dead letter topic `{topic}`")))?;
     let bounds = bounds.get(&partition).ok_or_else(|| {
-        Failure::Running(format!(
+        Failure::running(format!(
             "the dead letter topic has no partition {partition}"
         ))
     })?;
     if !(bounds.earliest..bounds.latest).contains(&offset) {
-        return Err(Failure::Running(format!(
+        return Err(Failure::running(format!(
             "partition {partition} of `{topic}` has no offset {offset}: what is left begins at {}, \
              and ends before {}",
             bounds.earliest, bounds.latest
@@ -51,7 +51,7 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
             }
             Next::Nothing => {}
             Next::End => {
-                return Err(Failure::Running(format!(
+                return Err(Failure::running(format!(
                     "there is no record at offset {offset} of partition {partition} of `{topic}`"
                 )));
             }
@@ -59,7 +59,7 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
     }
 }
 
-fn text(topic: &str, letter: &Taken<'_>) -> String {
+fn text(topic: &str, letter: &ConsumedMessage<'_>) -> String {
     let mut text = format!(
         "{topic}, partition {}, offset {}",
         letter.partition(),

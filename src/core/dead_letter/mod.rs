@@ -7,11 +7,10 @@ mod selection;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use super::partition::RecordId;
 use super::record::{Record, Timestamp};
-use super::rejection::{Reason, Rejection};
+use super::rejection::Rejection;
 
 pub use index::{DeadLetterIndex, IndexBuilder, Indexed};
 pub use provenance::Provenance;
@@ -53,15 +52,6 @@ pub struct Origin {
     pub consumer_group: String,
     /// This process among the group's: host name and process id.
     pub instance: String,
-}
-
-/// What to settle once Kafka has acknowledged the dead letter.
-#[derive(Debug, Clone)]
-pub struct Ticket {
-    pub id: RecordId,
-    pub reason: Reason,
-    pub bytes: usize,
-    pub taken_at: Instant,
 }
 
 /// One header of ours.

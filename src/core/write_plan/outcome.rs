@@ -1,54 +1,72 @@
-//! What the plan asks for, what it is told, and what it says of a document.
+//! The words of the write plan: what it asks for, what it is told, and its verdict on a document.
 
 use crate::core::rejection::Rejection;
 
-/// What the server, or the way to it, had to say about a failure.
+/// An error of MongoDB, or of the connection to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub judgement: Judgement,
-    /// The server's error code, where there was an answer.
+pub struct WriteError {
+    pub subject: ErrorSubject,
+    /// The server's error code, if the server answered.
     pub code: Option<i32>,
-    /// What was said; the server's words may quote a document.
+    /// The error's text. The server's words may quote a document.
     pub message: String,
-    /// The same for a log line: never a part of a document.
+    /// A text for a log line, which never contains a part of a document.
     pub summary: String,
 }
 
-/// Whom a failure is about.
+/// What an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
-    /// Another document holds this key: only a look at it tells a replay from a conflict.
+pub enum ErrorSubject {
+    /// Another document has the same key. Only reading that document tells whether it is the same message.
     Duplicate,
     /// This record, whatever the server's state.
     Record,
-    /// The server or the network: the same again may succeed.
+    /// The server or the network: the same insert may succeed later.
     Server,
-    /// An answer with a code that isn't in the table: the server's, until it turns out to single out
-    /// one record.
+    /// The server answered with a code that isn't in the table. It counts as the server's fault until it
+    /// singles out one record.
     Unknown,
-    /// Us: credentials, privileges, a target that can't take documents.
+    /// The operator's settings: credentials, privileges, a collection that can't take documents.
     Operator,
 }
 
-/// What came of one unordered insert.
+/// The outcome of one unordered insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InsertOutcome {
-    /// Acknowledged under the write concern, but for these: the place in the list that was inserted,
-    /// and what was wrong with it.
-    Answered(Vec<(usize, Failure)>),
-    /// Nothing is known of any document.
-    Failed(Failure),
+    /// All documents are acknowledged under the write concern, except these: each with its index in the
+    /// list that was inserted, and its error.
+    Answered(Vec<(usize, WriteError)>),
+    /// The insert failed as a whole: nothing is known about any document.
+    Failed(WriteError),
 }
 
-/// What MongoDB holds under the `_id` of a document whose key was a duplicate.
+impl InsertOutcome {
+    /// Whether this outcome of inserting `documents` proves that MongoDB takes writes: the server took
+    /// documents or judged some by themselves, and none failed because of the server or the settings.
+    pub fn proves_availability(&self, documents: usize) -> bool {
+        let Self::Answered(errors) = self else {
+            return false;
+        };
+        let any = |subjects: [ErrorSubject; 2]| {
+            errors
+                .iter()
+                .any(|(_, error)| subjects.contains(&error.subject))
+        };
+        let took_some = errors.len() < documents;
+        !any([ErrorSubject::Server, ErrorSubject::Operator])
+            && (took_some || any([ErrorSubject::Duplicate, ErrorSubject::Record]))
+    }
+}
+
+/// What MongoDB holds under the `_id` of a document that was refused as a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum StoredDocument {
     /// The same document, apart from `received_at`.
     Same,
-    /// Another one.
-    Other,
-    /// None: the duplicate is in another unique index.
-    Nothing,
+    /// A different document.
+    Different,
+    /// No document: the duplicate key is in another unique index.
+    Absent,
 }
 
 /// What to do next.
@@ -60,21 +78,59 @@ pub enum Step {
     ReadBack(Vec<usize>),
     /// Wait before the next attempt; then [`super::WritePlan::backed_off`].
     BackOff,
-    /// The attempts are used up, and it is the server's doing. Then [`super::WritePlan::start_over`], or
+    /// The attempts are used up, and the server is the cause. Then [`super::WritePlan::start_over`], or
     /// [`super::WritePlan::redirect`].
-    Unavailable(Failure),
+    Unavailable(WriteError),
     /// No batch can succeed until an operator acts.
-    Stop(Failure),
+    Stop(WriteError),
     /// Every document has its verdict.
     Done,
 }
 
-/// What became of one document, for good.
+/// The final result for one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Stored,
-    /// It was there already, the same.
-    Replayed,
-    /// To the dead letter topic.
+    /// MongoDB already held the same document.
+    AlreadyStored,
+    /// The record goes to the dead letter topic.
     Rejected(Rejection),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(subject: ErrorSubject) -> WriteError {
+        WriteError {
+            subject,
+            code: None,
+            message: String::new(),
+            summary: String::new(),
+        }
+    }
+
+    #[test]
+    fn only_an_answer_without_server_errors_proves_that_mongodb_takes_writes() {
+        use ErrorSubject::{Duplicate, Operator, Record, Server, Unknown};
+        for (subjects, documents, expected) in [
+            (vec![], 2, true),
+            (vec![Duplicate, Record], 2, true),
+            (vec![Unknown], 2, true),
+            (vec![Unknown, Unknown], 2, false),
+            (vec![Unknown, Duplicate], 2, true),
+            (vec![Server], 2, false),
+            (vec![Duplicate, Server], 3, false),
+            (vec![Operator], 2, false),
+        ] {
+            let errors = subjects.iter().map(|&subject| error(subject)).enumerate();
+            let outcome = InsertOutcome::Answered(errors.collect());
+            assert_eq!(
+                outcome.proves_availability(documents),
+                expected,
+                "{subjects:?} of {documents}"
+            );
+        }
+        assert!(!InsertOutcome::Failed(error(Record)).proves_availability(1));
+    }
 }

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn failure(judgement: Judgement, code: i32) -> Failure {
-    Failure {
-        judgement,
+fn error(subject: ErrorSubject, code: i32) -> WriteError {
+    WriteError {
+        subject,
         code: Some(code),
         message: format!("code {code}"),
         summary: String::new(),
     }
 }
 
-fn server() -> Failure {
-    failure(Judgement::Server, 91)
+fn server() -> WriteError {
+    error(ErrorSubject::Server, 91)
 }
 
 fn plan(documents: usize) -> WritePlan {
@@ -50,7 +50,7 @@ fn a_rejected_record_costs_itself_alone() {
     let mut plan = plan(3);
     plan.inserted(InsertOutcome::Answered(vec![(
         1,
-        failure(Judgement::Record, 121),
+        error(ErrorSubject::Record, 121),
     )]));
     let verdicts = plan.take_verdicts();
     assert_eq!(verdicts.len(), 3);
@@ -97,20 +97,24 @@ fn only_what_the_server_failed_at_is_tried_again() {
 #[test]
 fn duplicates_are_judged_by_what_is_there() {
     let mut plan = plan(4);
-    let duplicate = || failure(Judgement::Duplicate, 11000);
+    let duplicate = || error(ErrorSubject::Duplicate, 11000);
     plan.inserted(InsertOutcome::Answered(vec![
         (0, duplicate()),
         (1, duplicate()),
         (3, duplicate()),
     ]));
     assert_eq!(plan.step(), Step::ReadBack(vec![0, 1, 3]));
-    plan.read_back(Ok(vec![Found::Same, Found::Other, Found::Nothing]));
+    plan.read_back(Ok(vec![
+        StoredDocument::Same,
+        StoredDocument::Different,
+        StoredDocument::Absent,
+    ]));
     let verdicts: BTreeMap<usize, Verdict> = plan.take_verdicts().into_iter().collect();
     let reason = |index| match &verdicts[&index] {
         Verdict::Rejected(rejection) => Some(rejection.reason),
-        Verdict::Stored | Verdict::Replayed => None,
+        Verdict::Stored | Verdict::AlreadyStored => None,
     };
-    assert_eq!(verdicts[&0], Verdict::Replayed);
+    assert_eq!(verdicts[&0], Verdict::AlreadyStored);
     assert_eq!(reason(1), Some(Reason::IdConflict));
     assert_eq!(verdicts[&2], Verdict::Stored);
     assert_eq!(reason(3), Some(Reason::WriteRejected));
@@ -122,7 +126,7 @@ fn a_failed_look_at_duplicates_inserts_them_again() {
     let mut plan = plan(2);
     plan.inserted(InsertOutcome::Answered(vec![(
         1,
-        failure(Judgement::Duplicate, 11000),
+        error(ErrorSubject::Duplicate, 11000),
     )]));
     plan.read_back(Err(server()));
     assert_eq!(plan.step(), Step::BackOff);
@@ -136,7 +140,7 @@ fn one_poison_record_is_found_by_halves_and_costs_itself_alone() {
     let mut inserts = 0;
     while let Step::Insert(group) = plan.step() {
         inserts += 1;
-        let refused = InsertOutcome::Failed(failure(Judgement::Record, 22));
+        let refused = InsertOutcome::Failed(error(ErrorSubject::Record, 22));
         let answer = if group.contains(&5) {
             refused
         } else {
@@ -157,7 +161,7 @@ fn one_poison_record_is_found_by_halves_and_costs_itself_alone() {
 fn where_every_single_one_is_refused_alike_it_is_the_servers_doing() {
     let mut plan = plan(4);
     while let Step::Insert(_) = plan.step() {
-        plan.inserted(InsertOutcome::Failed(failure(Judgement::Record, 22)));
+        plan.inserted(InsertOutcome::Failed(error(ErrorSubject::Record, 22)));
     }
     assert!(matches!(plan.step(), Step::Unavailable(_)));
     assert_eq!(plan.take_verdicts(), Vec::new());
@@ -169,7 +173,7 @@ fn an_unknown_refusal_of_one_record_is_about_it_once_the_attempts_are_used_up() 
     let mut plan = plan(3);
     plan.inserted(InsertOutcome::Answered(vec![(
         1,
-        failure(Judgement::Unknown, 77777),
+        error(ErrorSubject::Unknown, 77777),
     )]));
     for _ in 1..3 {
         assert_eq!(plan.step(), Step::BackOff);
@@ -177,7 +181,7 @@ fn an_unknown_refusal_of_one_record_is_about_it_once_the_attempts_are_used_up() 
         assert_eq!(plan.step(), Step::Insert(vec![1]));
         plan.inserted(InsertOutcome::Answered(vec![(
             0,
-            failure(Judgement::Unknown, 77777),
+            error(ErrorSubject::Unknown, 77777),
         )]));
     }
     assert_eq!(plan.step(), Step::Done);
@@ -193,7 +197,7 @@ fn answer_unknown(plan: &mut WritePlan, mut refuses: impl FnMut(&[usize]) -> boo
     loop {
         match plan.step() {
             Step::Insert(group) if refuses(&group) => {
-                plan.inserted(InsertOutcome::Failed(failure(Judgement::Unknown, 77777)));
+                plan.inserted(InsertOutcome::Failed(error(ErrorSubject::Unknown, 77777)));
             }
             Step::Insert(_) => plan.inserted(InsertOutcome::Answered(Vec::new())),
             Step::BackOff => plan.backed_off(),
@@ -233,7 +237,7 @@ fn an_unknown_refusal_of_commands_with_one_record_costs_that_one_alone() {
 fn an_unknown_refusal_of_everything_is_the_servers_doing() {
     let mut plan = plan(1);
     for _ in 0..3 {
-        plan.inserted(InsertOutcome::Failed(failure(Judgement::Unknown, 77777)));
+        plan.inserted(InsertOutcome::Failed(error(ErrorSubject::Unknown, 77777)));
         plan.backed_off();
     }
     assert!(matches!(plan.step(), Step::Unavailable(_)));
@@ -243,7 +247,7 @@ fn an_unknown_refusal_of_everything_is_the_servers_doing() {
 fn an_unknown_answer_for_a_lone_record_is_about_it() {
     let mut plan = plan(1);
     for _ in 0..3 {
-        let unknown = failure(Judgement::Unknown, 77777);
+        let unknown = error(ErrorSubject::Unknown, 77777);
         plan.inserted(InsertOutcome::Answered(vec![(0, unknown)]));
         plan.backed_off();
     }
@@ -258,7 +262,7 @@ fn an_unknown_answer_for_a_lone_record_is_about_it() {
 fn an_unknown_answer_alike_for_several_is_the_servers_doing() {
     let mut plan = plan(2);
     for _ in 0..3 {
-        let unknown = || failure(Judgement::Unknown, 77777);
+        let unknown = || error(ErrorSubject::Unknown, 77777);
         plan.inserted(InsertOutcome::Answered(vec![
             (0, unknown()),
             (1, unknown()),
@@ -271,7 +275,7 @@ fn an_unknown_answer_alike_for_several_is_the_servers_doing() {
 #[test]
 fn a_refusal_of_us_stops_everything() {
     let mut plan = plan(2);
-    let denied = failure(Judgement::Operator, 13);
+    let denied = error(ErrorSubject::Operator, 13);
     plan.inserted(InsertOutcome::Failed(denied.clone()));
     assert_eq!(plan.step(), Step::Stop(denied));
     assert_eq!(plan.take_verdicts(), Vec::new());
@@ -352,17 +356,17 @@ proptest! {
                     });
                 }
                 Step::BackOff => plan.backed_off(),
-                Step::Unavailable(failure) => {
+                Step::Unavailable(error) => {
                     let left = plan.pending();
                     let only_poison = left.iter().all(|i| fates[*i] == Fate::PoisonsItsCommand);
-                    if only_poison && failure.judgement == Judgement::Record {
+                    if only_poison && error.subject == ErrorSubject::Record {
                         // Every leaf was refused alike, and what was taken before an outage proves
                         // nothing after it: that won't change with this server.
                         break;
                     }
                     plan.start_over();
                 }
-                Step::Stop(failure) => prop_assert!(false, "nothing was denied: {failure:?}"),
+                Step::Stop(error) => prop_assert!(false, "nothing was denied: {error:?}"),
                 Step::Done => {
                     prop_assert_eq!(verdicts.len(), fates.len());
                     break;
@@ -381,11 +385,11 @@ proptest! {
             }
             let reason = match &verdicts[&index] {
                 Verdict::Rejected(rejection) => Some(rejection.reason),
-                Verdict::Stored | Verdict::Replayed => None,
+                Verdict::Stored | Verdict::AlreadyStored => None,
             };
             match fate {
                 Fate::Stored => prop_assert_eq!(&verdicts[&index], &Verdict::Stored),
-                Fate::Same => prop_assert_eq!(&verdicts[&index], &Verdict::Replayed),
+                Fate::Same => prop_assert_eq!(&verdicts[&index], &Verdict::AlreadyStored),
                 Fate::Other => prop_assert_eq!(reason, Some(Reason::IdConflict)),
                 Fate::Nothing | Fate::RejectedAlone | Fate::PoisonsItsCommand => {
                     prop_assert_eq!(reason, Some(Reason::WriteRejected));
@@ -403,29 +407,29 @@ fn answer(group: &[usize], fates: &[Fate], mood: Mood) -> InsertOutcome {
         .iter()
         .any(|index| fates[*index] == Fate::PoisonsItsCommand)
     {
-        return InsertOutcome::Failed(failure(Judgement::Record, 22));
+        return InsertOutcome::Failed(error(ErrorSubject::Record, 22));
     }
-    let failures = group.iter().enumerate().filter_map(|(place, index)| {
+    let errors = group.iter().enumerate().filter_map(|(place, index)| {
         if matches!(mood, Mood::FailsSome) && place % 2 == 0 {
             return Some((place, server()));
         }
         match fates[*index] {
             Fate::Stored => None,
             Fate::Same | Fate::Other | Fate::Nothing => {
-                Some((place, failure(Judgement::Duplicate, 11000)))
+                Some((place, error(ErrorSubject::Duplicate, 11000)))
             }
             Fate::RejectedAlone | Fate::PoisonsItsCommand => {
-                Some((place, failure(Judgement::Record, 121)))
+                Some((place, error(ErrorSubject::Record, 121)))
             }
         }
     });
-    InsertOutcome::Answered(failures.collect())
+    InsertOutcome::Answered(errors.collect())
 }
 
-fn found(fate: Fate) -> Found {
+fn found(fate: Fate) -> StoredDocument {
     match fate {
-        Fate::Same => Found::Same,
-        Fate::Other => Found::Other,
-        _ => Found::Nothing,
+        Fate::Same => StoredDocument::Same,
+        Fate::Other => StoredDocument::Different,
+        _ => StoredDocument::Absent,
     }
 }

@@ -8,7 +8,7 @@ mod tests;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::{IntGauge, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 
 use families::Families;
 
@@ -38,15 +38,6 @@ pub struct MetricsCollector {
     /// would stand still with the very thread whose standstill it should show. A lock, because an
     /// `Instant` doesn't fit an atomic; it is taken once per batch and per scrape.
     oldest_in_flight_since: Mutex<Option<Instant>>,
-}
-
-/// Counts one writer as busy for as long as it lives, also where the writer panics.
-pub struct BusyWriter(IntGauge);
-
-impl Drop for BusyWriter {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 impl MetricsCollector {
@@ -164,8 +155,8 @@ impl MetricsCollector {
         self.families.messages_stored.inc_by(count);
     }
 
-    pub fn increment_messages_replayed(&self, count: u64) {
-        self.families.messages_replayed.inc_by(count);
+    pub fn increment_messages_already_stored(&self, count: u64) {
+        self.families.messages_already_stored.inc_by(count);
     }
 
     /// Counts dead letters that Kafka acknowledged. A reason that `new` wasn't told counts as `other`.
@@ -189,11 +180,14 @@ impl MetricsCollector {
             .unwrap_or_else(PoisonError::into_inner) = taken;
     }
 
-    /// Counts the calling writer as busy until the guard is dropped.
-    #[must_use = "the writer counts as busy for as long as this lives"]
-    pub fn busy_writer(&self) -> BusyWriter {
+    /// A writer took a batch up.
+    pub fn increment_writers_busy(&self) {
         self.families.writers_busy.inc();
-        BusyWriter(self.families.writers_busy.clone())
+    }
+
+    /// A writer is done with its batch.
+    pub fn decrement_writers_busy(&self) {
+        self.families.writers_busy.dec();
     }
 
     pub fn set_writer_threads(&self, threads: usize) {

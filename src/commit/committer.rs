@@ -1,0 +1,389 @@
+//! The committer owns all offset bookkeeping and decides what to commit when. It never waits for a broker:
+//! the commit thread makes the call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, select};
+use log::{debug, warn};
+
+use super::commit_thread::CommitAnswer;
+use super::in_flight::InFlight;
+use super::messages::{CommitterMessage, DrainRequest, Drained, Settlement};
+use super::observer::CommitObserver;
+use crate::config;
+use crate::core::commit_schedule::CommitSchedule;
+use crate::core::offset_tracker::{Commit, OffsetTracker};
+use crate::core::partition::{Offset, Partition};
+use crate::core::record::Weight;
+use crate::failure::Failure;
+use crate::kafka::{CommitError, CommitErrorClass};
+use crate::observe::log::RateLimited;
+
+/// How often ages and lags are shown, and how long the committer waits before it looks at deadlines.
+const TICK: Duration = Duration::from_millis(100);
+
+/// After a message was heard, the messages that come within this time are heard together. Waking up for each
+/// of them would cost several times the work that they bring.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How many messages are heard before commit answers and drain requests have their turn.
+const HEARD_AT_ONCE: usize = 1024;
+
+#[derive(Debug, Clone, Copy)]
+pub struct CommitterSettings {
+    /// The most that may be in flight.
+    pub in_flight_limit: Weight,
+    /// Commit after so many settled records …
+    pub commit_frequency: u64,
+    /// … and after so long at the latest.
+    pub commit_interval: Duration,
+}
+
+impl CommitterSettings {
+    pub fn new(config: &config::Consumer) -> Self {
+        Self {
+            in_flight_limit: Weight {
+                messages: config.max_in_flight_messages,
+                bytes: config.max_in_flight_bytes,
+            },
+            commit_frequency: config.offset_commit_frequency,
+            commit_interval: config.offset_commit_interval,
+        }
+    }
+}
+
+pub struct Committer {
+    messages: Receiver<CommitterMessage>,
+    requests: Sender<Vec<Commit>>,
+    answers: Receiver<CommitAnswer>,
+    in_flight: Arc<InFlight>,
+    observer: Arc<dyn CommitObserver>,
+    tracker: OffsetTracker,
+    schedule: CommitSchedule,
+    /// A request is out and not answered.
+    is_committing: bool,
+    drain: Option<Drain>,
+    /// How far each partition could be read when Kafka last said so.
+    end_offsets: Vec<(Partition, Offset)>,
+    shown_at: Instant,
+    /// Messages heard since the last wait.
+    heard: usize,
+    /// Messages were heard since the deadlines were last looked at.
+    is_turn_open: bool,
+    warnings: RateLimited,
+}
+
+/// What the committer waits for.
+enum Event {
+    Message(CommitterMessage),
+    CommitAnswered(CommitAnswer),
+    /// The waiting messages were heard, or some time has passed: it is time to look at the deadlines.
+    Tick,
+    /// Nobody is left who could send a message.
+    SendersGone,
+    CommitThreadGone,
+}
+
+/// A drain under way.
+struct Drain {
+    request: DrainRequest,
+    next_attempt: Instant,
+    /// The partitions belong to another member: no commit of ours is accepted any more.
+    is_refused: bool,
+}
+
+impl Committer {
+    pub fn new(
+        messages: Receiver<CommitterMessage>,
+        requests: Sender<Vec<Commit>>,
+        answers: Receiver<CommitAnswer>,
+        in_flight: Arc<InFlight>,
+        observer: Arc<dyn CommitObserver>,
+        settings: CommitterSettings,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            messages,
+            requests,
+            answers,
+            in_flight,
+            observer,
+            tracker: OffsetTracker::default(),
+            schedule: CommitSchedule::new(
+                settings.commit_frequency,
+                settings.commit_interval,
+                TICK,
+                now,
+            ),
+            is_committing: false,
+            drain: None,
+            end_offsets: Vec::new(),
+            shown_at: now,
+            heard: 0,
+            is_turn_open: false,
+            warnings: RateLimited::default(),
+        }
+    }
+
+    /// Runs until nobody is left who could send a message. Fails when the group will never accept a commit.
+    pub fn run(mut self) -> Result<(), Failure> {
+        loop {
+            match self.next_event() {
+                Event::SendersGone => return Ok(()),
+                event => self.handle_event(event)?,
+            }
+        }
+    }
+
+    /// Messages that wait already come first, up to a limit. Then the deadlines have their turn, and only
+    /// then the committer waits.
+    fn next_event(&mut self) -> Event {
+        if self.heard < HEARD_AT_ONCE {
+            match self.messages.try_recv() {
+                Ok(message) => {
+                    self.heard += 1;
+                    self.is_turn_open = true;
+                    return Event::Message(message);
+                }
+                Err(TryRecvError::Disconnected) => return Event::SendersGone,
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        if std::mem::take(&mut self.is_turn_open) {
+            return Event::Tick;
+        }
+        self.wait_for_event()
+    }
+
+    fn wait_for_event(&mut self) -> Event {
+        let gather = match std::mem::take(&mut self.heard) {
+            0 => None,
+            HEARD_AT_ONCE => Some(Duration::ZERO),
+            _ => Some(GATHER),
+        };
+        let answered = |answer| match answer {
+            Ok(answer) => Event::CommitAnswered(answer),
+            Err(_) => Event::CommitThreadGone,
+        };
+        if let Some(gather) = gather {
+            return select! {
+                recv(self.answers) -> answer => answered(answer),
+                default(gather) => Event::Tick,
+            };
+        }
+        select! {
+            recv(self.messages) -> message => match message {
+                Ok(message) => {
+                    self.is_turn_open = true;
+                    Event::Message(message)
+                }
+                Err(_) => Event::SendersGone,
+            },
+            recv(self.answers) -> answer => answered(answer),
+            default(TICK) => Event::Tick,
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Message(message) => self.hear(message),
+            Event::CommitAnswered(answer) => {
+                self.commit_answered(answer)?;
+                self.look_at_deadlines();
+            }
+            Event::Tick => self.look_at_deadlines(),
+            Event::SendersGone => {}
+            Event::CommitThreadGone => {
+                return Err(Failure::running("the commit thread is gone"));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_deadlines(&mut self) {
+        self.in_flight.set_tracked(self.tracker.tracked());
+        let now = Instant::now();
+        if now.duration_since(self.shown_at) >= TICK {
+            self.show(now);
+        }
+        self.continue_drain(now);
+        let lacks_first_commit = || self.tracker.has_never_committed();
+        if !self.is_committing && self.schedule.is_due(now, lacks_first_commit) {
+            self.request_due_commits(now);
+        }
+    }
+
+    fn hear(&mut self, message: CommitterMessage) {
+        match message {
+            CommitterMessage::Assigned(partitions) => {
+                for assigned in partitions {
+                    self.tracker.assign(
+                        assigned.partition,
+                        assigned.epoch,
+                        assigned.start,
+                        assigned.committed,
+                    );
+                }
+            }
+            CommitterMessage::Dispatched { runs, taken_at } => {
+                for run in runs {
+                    self.tracker.dispatched(run, taken_at);
+                }
+            }
+            CommitterMessage::Settled(settlement) => self.settle(&settlement),
+            CommitterMessage::Abandoned { runs, weight } => {
+                for run in runs {
+                    self.tracker.abandoned(run);
+                }
+                self.release(weight);
+                self.observer.abandoned(weight);
+            }
+            CommitterMessage::PositionsReached(positions) => {
+                for (partition, epoch, position) in positions {
+                    self.tracker.position_reached(partition, epoch, position);
+                }
+            }
+            CommitterMessage::EndOffsets(end_offsets) => self.end_offsets = end_offsets,
+            CommitterMessage::Drain(request) => {
+                self.drain = Some(Drain {
+                    request,
+                    next_attempt: Instant::now(),
+                    is_refused: false,
+                });
+            }
+            CommitterMessage::Lost(partitions) => self.forget(&partitions),
+        }
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        for &run in &settlement.runs {
+            self.tracker.settled(run);
+        }
+        self.release(settlement.weight);
+        let count = u64::try_from(settlement.weight.messages).unwrap_or(u64::MAX);
+        self.schedule.records_settled(count);
+        self.observer.settled(settlement);
+    }
+
+    fn release(&self, weight: Weight) {
+        self.in_flight.remove(weight);
+        self.observer.in_flight_changed(self.in_flight.now());
+    }
+
+    fn show(&mut self, now: Instant) {
+        self.shown_at = now;
+        self.observer
+            .oldest_in_flight(self.tracker.oldest_in_flight());
+        for &(partition, end) in &self.end_offsets {
+            if let Some(committable) = self.tracker.committable(partition) {
+                self.observer.lag(partition, end.since(committable));
+            }
+        }
+    }
+
+    fn request_due_commits(&mut self, now: Instant) {
+        self.schedule.commit_requested(now);
+        let commits = self.tracker.uncommitted();
+        if !commits.is_empty() {
+            self.request(commits);
+        }
+    }
+
+    /// One request is out at a time, so the channel, which holds one, has room.
+    fn request(&mut self, commits: Vec<Commit>) {
+        match self.requests.try_send(commits) {
+            Ok(()) => self.is_committing = true,
+            // The next tick asks again. If the commit thread is gone, the channel of its answers says so.
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    fn commit_answered(&mut self, answer: CommitAnswer) -> Result<(), Failure> {
+        self.is_committing = false;
+        if answer.commits.is_empty() {
+            return Ok(());
+        }
+        self.observer.commit_took(answer.took);
+        if let Err(error) = answer.result {
+            return self.commit_failed(error);
+        }
+        for commit in answer.commits {
+            if self.tracker.committed(commit) {
+                self.observer.committed(commit.partition, commit.offset);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_failed(&mut self, error: CommitError) -> Result<(), Failure> {
+        match error.class() {
+            CommitErrorClass::NotOurs => {
+                debug!("a commit came too late: {error}");
+                if let Some(drain) = &mut self.drain {
+                    drain.is_refused = true;
+                }
+                Ok(())
+            }
+            CommitErrorClass::Rebalancing => {
+                debug!("a rebalance interrupted a commit: {error}");
+                Ok(())
+            }
+            CommitErrorClass::Retriable => {
+                self.observer.commit_failed();
+                if let Some(suppressed) = self.warnings.admit(Instant::now()) {
+                    warn!(suppressed; "offsets could not be committed, trying again: {error}");
+                }
+                Ok(())
+            }
+            CommitErrorClass::Refused => {
+                self.observer.commit_failed();
+                Err(Failure::running("Kafka refuses our commits").because(error))
+            }
+        }
+    }
+
+    /// Waits until nothing is in flight, then commits. A failed commit is tried again until the time is up.
+    fn continue_drain(&mut self, now: Instant) {
+        let Some(mut drain) = self.drain.take() else {
+            return;
+        };
+        let partitions = &drain.request.partitions;
+        let deadlines = drain.request.deadlines;
+        let unsettled: usize = partitions.iter().map(|&p| self.tracker.in_flight(p)).sum();
+        let is_over = now >= deadlines.commit_until || drain.is_refused;
+        let may_commit = unsettled == 0 || now >= deadlines.drain_until;
+        if is_over || (may_commit && !self.is_committing) {
+            let mut commits = self.tracker.uncommitted();
+            commits.retain(|commit| partitions.contains(&commit.partition));
+            let is_committed = commits.is_empty();
+            if is_over || is_committed {
+                self.forget(&drain.request.partitions);
+                // Whoever asked may have stopped waiting: the time is up then.
+                let _ = drain.request.done.try_send(Drained {
+                    unsettled,
+                    is_committed,
+                });
+                return;
+            }
+            if now >= drain.next_attempt {
+                self.request(commits);
+                drain.next_attempt = now + TICK;
+            }
+        }
+        self.drain = Some(drain);
+    }
+
+    fn forget(&mut self, partitions: &[Partition]) {
+        for &partition in partitions {
+            self.tracker.forget(partition);
+        }
+        // A drain doesn't wait for a partition that was lost meanwhile.
+        if let Some(drain) = &mut self.drain {
+            drain
+                .request
+                .partitions
+                .retain(|partition| !partitions.contains(partition));
+        }
+    }
+}

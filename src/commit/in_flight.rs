@@ -1,0 +1,103 @@
+//! How much is in flight (taken off Kafka and not settled), against its limits.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::core::record::Weight;
+use crate::runtime::WakeUp;
+
+/// How many times the limit on messages in flight a partition may run ahead of one stuck record. The
+/// records settled above it have to be remembered until it is settled.
+const MAX_AHEAD: usize = 10;
+
+/// Shared counters: the dispatcher adds, the committer removes.
+pub struct InFlight {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The number of records that the bookkeeping remembers, as the committer last said.
+    tracked: AtomicUsize,
+    limit: Weight,
+    /// The committer removed something.
+    room: WakeUp,
+}
+
+impl InFlight {
+    pub fn new(limit: Weight) -> Self {
+        Self {
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            tracked: AtomicUsize::new(0),
+            limit,
+            room: WakeUp::default(),
+        }
+    }
+
+    /// Whether `weight` fits beside what is in flight. One batch alone always fits: a single record may be
+    /// larger than the limit.
+    pub fn has_room(&self, weight: Weight) -> bool {
+        let tracked = self.tracked.load(Ordering::Acquire);
+        if tracked > self.limit.messages.saturating_mul(MAX_AHEAD) {
+            return false;
+        }
+        let now = self.now();
+        now.messages == 0
+            || (now.messages + weight.messages <= self.limit.messages
+                && now.bytes + weight.bytes <= self.limit.bytes)
+    }
+
+    pub fn now(&self) -> Weight {
+        Weight {
+            messages: self.messages.load(Ordering::Acquire),
+            bytes: self.bytes.load(Ordering::Acquire),
+        }
+    }
+
+    /// Waits until the committer removes something, up to `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) {
+        self.room.wait(timeout);
+    }
+
+    pub(super) fn add(&self, weight: Weight) {
+        self.messages.fetch_add(weight.messages, Ordering::AcqRel);
+        self.bytes.fetch_add(weight.bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn remove(&self, weight: Weight) {
+        self.messages.fetch_sub(weight.messages, Ordering::AcqRel);
+        self.bytes.fetch_sub(weight.bytes, Ordering::AcqRel);
+        self.room.wake();
+    }
+
+    /// What the bookkeeping remembers: records in flight, and those settled above one that is stuck.
+    pub(super) fn set_tracked(&self, records: usize) {
+        self.tracked.store(records, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_and_one_batch_always_fits() {
+        let weight = |messages, bytes| Weight { messages, bytes };
+        let in_flight = InFlight::new(weight(10, 1000));
+        assert!(in_flight.has_room(weight(1, 5000)), "alone it fits");
+        in_flight.add(weight(1, 5000));
+        assert!(!in_flight.has_room(weight(1, 1)));
+        in_flight.remove(weight(1, 5000));
+        in_flight.add(weight(9, 500));
+        assert!(in_flight.has_room(weight(1, 500)));
+        assert!(!in_flight.has_room(weight(2, 2)));
+        assert!(!in_flight.has_room(weight(1, 501)));
+        in_flight.remove(weight(9, 500));
+        in_flight.set_tracked(101);
+        assert!(
+            !in_flight.has_room(weight(1, 1)),
+            "more than ten times the limit is remembered"
+        );
+        in_flight.set_tracked(100);
+        assert!(in_flight.has_room(weight(1, 1)));
+        assert_eq!(in_flight.now(), Weight::default());
+    }
+}

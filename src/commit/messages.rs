@@ -1,0 +1,110 @@
+//! What the committer hears: from the dispatcher, the batches, the poller and the rebalance handler.
+
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::record::Weight;
+use crate::core::record_run::RecordRun;
+use crate::core::rejection::Reason;
+use crate::core::time_limits::RevokeDeadlines;
+use crate::kafka::AssignedPartition;
+
+/// Messages that may wait: a few for each batch and dead letter in flight. The committer never waits for
+/// another thread, so a full channel only slows the senders down.
+const QUEUE: usize = 4096;
+
+/// All messages come through one channel, so that they are heard in the order in which they were sent.
+pub enum CommitterMessage {
+    /// These partitions are ours. Sent before any record of them is dispatched.
+    Assigned(Vec<AssignedPartition>),
+    /// These records go to a writer. Sent before a writer can have them.
+    Dispatched {
+        runs: Vec<RecordRun>,
+        taken_at: Instant,
+    },
+    Settled(Settlement),
+    /// This process won't settle these records: Kafka will deliver them again.
+    Abandoned {
+        runs: Vec<RecordRun>,
+        weight: Weight,
+    },
+    /// Every record below these positions was dispatched.
+    PositionsReached(Vec<(Partition, Epoch, Offset)>),
+    /// How far each partition can be read at present.
+    EndOffsets(Vec<(Partition, Offset)>),
+    Drain(DrainRequest),
+    /// These partitions were taken away: nothing may be committed for them.
+    Lost(Vec<Partition>),
+}
+
+/// Records that were settled together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    pub runs: Vec<RecordRun>,
+    pub outcome: Outcome,
+    pub weight: Weight,
+    pub taken_at: Instant,
+}
+
+/// The ways in which a record is settled. There is no other: a failure settles nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Stored,
+    /// MongoDB already held the same document.
+    AlreadyStored,
+    /// Kafka has acknowledged the dead letter.
+    DeadLettered(Reason),
+    /// A replay published the record to another topic, and Kafka has acknowledged it.
+    Published,
+}
+
+/// A request to wait until nothing of these partitions is in flight, and then to commit. The partitions are
+/// forgotten afterwards.
+pub struct DrainRequest {
+    pub partitions: Vec<Partition>,
+    pub deadlines: RevokeDeadlines,
+    pub done: Sender<Drained>,
+}
+
+/// The result of a [`DrainRequest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Records that were still in flight: whoever reads the partition next reads them again.
+    pub unsettled: usize,
+    /// Whether every settled record is committed.
+    pub is_committed: bool,
+}
+
+/// The sending side of the committer's channel.
+#[derive(Clone)]
+pub struct CommitterHandle(Sender<CommitterMessage>);
+
+impl CommitterHandle {
+    pub fn channel() -> (Self, Receiver<CommitterMessage>) {
+        let (sender, receiver) = bounded(QUEUE);
+        (Self(sender), receiver)
+    }
+
+    /// Waits only while the channel is full.
+    pub fn send(&self, message: CommitterMessage) {
+        // If the committer is gone, its end has ended the process already.
+        let _ = self.0.send(message);
+    }
+
+    /// Asks for a drain. The answer is the only message of the returned channel.
+    pub fn drain(
+        &self,
+        partitions: Vec<Partition>,
+        deadlines: RevokeDeadlines,
+    ) -> Receiver<Drained> {
+        let (done, drained) = bounded(1);
+        self.send(CommitterMessage::Drain(DrainRequest {
+            partitions,
+            deadlines,
+            done,
+        }));
+        drained
+    }
+}

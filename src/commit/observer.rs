@@ -1,0 +1,23 @@
+//! What the commit side shows to the outside.
+
+use std::time::{Duration, Instant};
+
+use super::messages::Settlement;
+use crate::core::partition::{Offset, Partition};
+use crate::core::record::Weight;
+
+/// Is told what happens; must not wait. The worker shows it as metrics, a replay counts it.
+pub trait CommitObserver: Send + Sync {
+    /// Records of this weight were dispatched; `in_flight` is the sum now.
+    fn dispatched(&self, _weight: Weight, _in_flight: Weight) {}
+    fn settled(&self, _settlement: &Settlement) {}
+    fn abandoned(&self, _weight: Weight) {}
+    fn in_flight_changed(&self, _in_flight: Weight) {}
+    /// When the oldest unsettled record was taken off Kafka.
+    fn oldest_in_flight(&self, _taken_at: Option<Instant>) {}
+    /// How many offsets lie between the committable offset and the partition's end.
+    fn lag(&self, _partition: Partition, _lag: u64) {}
+    fn committed(&self, _partition: Partition, _offset: Offset) {}
+    fn commit_took(&self, _duration: Duration) {}
+    fn commit_failed(&self) {}
+}

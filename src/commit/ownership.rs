@@ -1,0 +1,28 @@
+//! Whose partitions these are.
+
+use std::sync::Arc;
+
+use crate::core::partition::{Epoch, Partition, RecordId};
+use crate::kafka::Assignment;
+
+/// Whether records of a partition are still this process's to store and commit.
+#[derive(Clone)]
+pub enum Ownership {
+    /// The partitions belong to whoever the group assigns them to.
+    Assigned(Arc<Assignment>),
+    /// Nobody else reads in the name of this group, so no partition can be taken away.
+    Exclusive,
+}
+
+impl Ownership {
+    pub fn is_current(&self, partition: Partition, epoch: Epoch) -> bool {
+        match self {
+            Self::Assigned(assignment) => assignment.is_current(partition, epoch),
+            Self::Exclusive => true,
+        }
+    }
+
+    pub fn is_ours(&self, id: RecordId) -> bool {
+        self.is_current(id.partition, id.epoch)
+    }
+}

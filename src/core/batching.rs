@@ -1,0 +1,74 @@
+//! Natural batching: what the poller does next, from what is pending and who is free.
+//!
+//! A full batch goes as soon as there is room for it. A batch that isn't full goes as soon as Kafka has
+//! nothing more ready and a writer is idle. So a backlog goes in full batches and a lone message goes at
+//! once, without a timer.
+
+use std::time::Duration;
+
+/// How long a batch that isn't full waits for more messages while no writer is idle.
+pub const FILL_POLL: Duration = Duration::from_millis(2);
+
+/// What the poller knows before its next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollerState {
+    pub pending: Pending,
+    /// The last poll brought nothing.
+    pub is_source_drained: bool,
+}
+
+/// What waits to be dispatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    Nothing,
+    /// The next batch can still take messages.
+    PartialBatch,
+    FullBatch,
+}
+
+impl PollerState {
+    /// Whether the next batch is to be dispatched now, if there is room.
+    pub fn is_ready(self, has_idle_writer: impl FnOnce() -> bool) -> bool {
+        match self.pending {
+            Pending::Nothing => false,
+            Pending::PartialBatch => self.is_source_drained && has_idle_writer(),
+            Pending::FullBatch => true,
+        }
+    }
+
+    /// How long the next poll waits for a first message.
+    pub fn poll_timeout(self, longest: Duration) -> Duration {
+        match (self.pending, self.is_source_drained) {
+            (Pending::FullBatch, _) | (_, false) => Duration::ZERO,
+            (Pending::Nothing, true) => longest,
+            (Pending::PartialBatch, true) => FILL_POLL.min(longest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_batch_goes_at_once_and_a_partial_one_when_nothing_more_is_ready() {
+        use Pending::{FullBatch, Nothing, PartialBatch};
+        let longest = Duration::from_secs(1);
+        for (pending, is_source_drained, idle, is_ready, timeout) in [
+            (Nothing, false, true, false, Duration::ZERO),
+            (Nothing, true, true, false, longest),
+            (PartialBatch, false, true, false, Duration::ZERO),
+            (PartialBatch, true, false, false, FILL_POLL),
+            (PartialBatch, true, true, true, FILL_POLL),
+            (FullBatch, false, false, true, Duration::ZERO),
+            (FullBatch, true, false, true, Duration::ZERO),
+        ] {
+            let state = PollerState {
+                pending,
+                is_source_drained,
+            };
+            assert_eq!(state.is_ready(|| idle), is_ready, "{state:?}, idle {idle}");
+            assert_eq!(state.poll_timeout(longest), timeout, "{state:?}");
+        }
+    }
+}

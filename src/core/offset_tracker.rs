@@ -1,0 +1,284 @@
+//! Pure offset bookkeeping: which records of which partition are in flight, and up to which offset all
+//! records are settled. No I/O; time is an argument.
+//!
+//! *Invariant:* the bookkeeping uses the offsets *received*, in their order, and never computes which
+//! offsets there should be: compaction and transaction markers leave gaps.
+//!
+//! *Invariant:* whatever arrives for an old epoch is ignored.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+
+use super::partition::{Epoch, Offset, Partition};
+use super::record_run::RecordRun;
+
+/// The bookkeeping of all assigned partitions. Only the committer has one.
+#[derive(Debug, Default)]
+pub struct OffsetTracker {
+    partitions: HashMap<Partition, PartitionOffsets, FixedState>,
+    /// Records received and not yet below the committable offset, over all partitions.
+    tracked: usize,
+}
+
+/// A position that may be committed: everything below `offset` is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    pub partition: Partition,
+    pub epoch: Epoch,
+    pub offset: Offset,
+}
+
+#[derive(Debug)]
+struct PartitionOffsets {
+    epoch: Epoch,
+    /// All records from the oldest unsettled one on; the first of them is never settled.
+    received: VecDeque<Received>,
+    /// How many of `received` may still be settled.
+    in_flight: usize,
+    /// Every record below this offset was received.
+    position: Offset,
+    committable: Offset,
+    committed: Option<Offset>,
+}
+
+#[derive(Debug)]
+struct Received {
+    offset: Offset,
+    taken_at: Instant,
+    state: RecordState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RecordState {
+    InFlight,
+    Settled,
+    /// Given up without being settled: nobody waits for it, and no offset above it is committed.
+    Abandoned,
+}
+
+impl OffsetTracker {
+    /// Begins an epoch of a partition at `start`; `committed` is what the group has committed.
+    pub fn assign(
+        &mut self,
+        partition: Partition,
+        epoch: Epoch,
+        start: Offset,
+        committed: Option<Offset>,
+    ) {
+        let offsets = PartitionOffsets {
+            epoch,
+            received: VecDeque::new(),
+            in_flight: 0,
+            position: start,
+            committable: start,
+            committed,
+        };
+        self.forget(partition);
+        self.partitions.insert(partition, offsets);
+    }
+
+    /// Forgets a partition; what arrives for it later is ignored.
+    pub fn forget(&mut self, partition: Partition) {
+        if let Some(offsets) = self.partitions.remove(&partition) {
+            self.tracked -= offsets.received.len();
+        }
+    }
+
+    /// The number of records that the bookkeeping has to remember: those in flight, and those settled above
+    /// one in flight. One stuck record lets this grow as far as the poller reads on.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.tracked
+    }
+
+    /// These records go to a writer now. Runs come in the order in which their records were received.
+    pub fn dispatched(&mut self, run: RecordRun, taken_at: Instant) {
+        let Some(offsets) = self.current(run.partition, run.epoch) else {
+            return;
+        };
+        for offset in run.offsets() {
+            debug_assert!(
+                offset >= offsets.position,
+                "records arrive in the order of their offsets"
+            );
+            offsets.position = offset.next();
+            offsets.in_flight += 1;
+            offsets.received.push_back(Received {
+                offset,
+                taken_at,
+                state: RecordState::InFlight,
+            });
+        }
+        // The committable offset moves over a gap before the first of them.
+        let passed = offsets.advance();
+        debug_assert_eq!(
+            passed, 0,
+            "a settled record at the front is removed when it is settled"
+        );
+        self.tracked += run.count();
+    }
+
+    /// These records are stored, or acknowledged as dead letters. Returns how many of them were in flight in
+    /// the current epoch: a repeated or late settlement counts nothing.
+    pub fn settled(&mut self, run: RecordRun) -> usize {
+        self.finish(run, RecordState::Settled)
+    }
+
+    /// This process gives these records up. Returns how many of them were in flight.
+    pub fn abandoned(&mut self, run: RecordRun) -> usize {
+        self.finish(run, RecordState::Abandoned)
+    }
+
+    fn finish(&mut self, run: RecordRun, state: RecordState) -> usize {
+        let Some(offsets) = self.current(run.partition, run.epoch) else {
+            return 0;
+        };
+        let mut finished = 0;
+        let Some(mut index) = offsets.index_of(run.first) else {
+            return 0;
+        };
+        for offset in run.offsets() {
+            let Some(received) = offsets.received.get_mut(index) else {
+                break;
+            };
+            if received.offset != offset {
+                break;
+            }
+            if received.state == RecordState::InFlight {
+                received.state = state;
+                finished += 1;
+            }
+            index += 1;
+        }
+        offsets.in_flight -= finished;
+        self.tracked -= offsets.advance();
+        finished
+    }
+
+    /// The poller has dispatched every record below `position`. Transaction markers and compacted records
+    /// move the position without a record.
+    pub fn position_reached(&mut self, partition: Partition, epoch: Epoch, position: Offset) {
+        let Some(offsets) = self.current(partition, epoch) else {
+            return;
+        };
+        offsets.position = offsets.position.max(position);
+        let passed = offsets.advance();
+        debug_assert_eq!(
+            passed, 0,
+            "a settled record at the front is removed when it is settled"
+        );
+    }
+
+    /// The next offset to read: every record below it is settled.
+    #[must_use]
+    pub fn committable(&self, partition: Partition) -> Option<Offset> {
+        self.partitions
+            .get(&partition)
+            .map(|offsets| offsets.committable)
+    }
+
+    /// The committable offsets that the group doesn't have yet. Never one below what is committed.
+    #[must_use]
+    pub fn uncommitted(&self) -> Vec<Commit> {
+        let mut commits: Vec<Commit> = self
+            .partitions
+            .iter()
+            .filter(|(_, offsets)| offsets.committed < Some(offsets.committable))
+            .map(|(&partition, offsets)| Commit {
+                partition,
+                epoch: offsets.epoch,
+                offset: offsets.committable,
+            })
+            .collect();
+        commits.sort_unstable_by_key(|commit| commit.partition);
+        commits
+    }
+
+    /// Whether a partition has no committed offset yet. Its first commit is due at once: otherwise a crash
+    /// under `auto_offset_reset: latest` would skip the messages that came meanwhile.
+    #[must_use]
+    pub fn has_never_committed(&self) -> bool {
+        self.partitions
+            .values()
+            .any(|offsets| offsets.committed.is_none())
+    }
+
+    /// The broker has acknowledged this commit. Returns whether its partition is still in that epoch.
+    pub fn committed(&mut self, commit: Commit) -> bool {
+        let Some(offsets) = self.current(commit.partition, commit.epoch) else {
+            return false;
+        };
+        offsets.committed = offsets.committed.max(Some(commit.offset));
+        true
+    }
+
+    /// The number of records of this partition that may still be settled.
+    #[must_use]
+    pub fn in_flight(&self, partition: Partition) -> usize {
+        self.partitions
+            .get(&partition)
+            .map_or(0, |offsets| offsets.in_flight)
+    }
+
+    /// When the oldest unsettled record was taken off Kafka.
+    #[must_use]
+    pub fn oldest_in_flight(&self) -> Option<Instant> {
+        self.partitions
+            .values()
+            .filter_map(|offsets| offsets.received.front())
+            .map(|received| received.taken_at)
+            .min()
+    }
+
+    fn current(&mut self, partition: Partition, epoch: Epoch) -> Option<&mut PartitionOffsets> {
+        self.partitions
+            .get_mut(&partition)
+            .filter(|offsets| offsets.epoch == epoch)
+    }
+}
+
+impl PartitionOffsets {
+    /// Moves the committable offset over the settled records at the front, and up to the position if none is
+    /// left. Returns how many records it passed.
+    fn advance(&mut self) -> usize {
+        let before = self.received.len();
+        while self
+            .received
+            .front()
+            .is_some_and(|front| front.state == RecordState::Settled)
+        {
+            self.received.pop_front();
+        }
+        self.committable = match self.received.front() {
+            // Every record below the oldest unsettled one is settled.
+            Some(front) => front.offset,
+            None => self.position,
+        };
+        before - self.received.len()
+    }
+
+    /// The index of `offset` in `received`. Without gaps it is the distance from the front; with gaps, a
+    /// binary search finds it.
+    fn index_of(&self, offset: Offset) -> Option<usize> {
+        let front = self.received.front()?.offset;
+        if offset < front {
+            return None;
+        }
+        let guess = usize::try_from(offset.since(front)).unwrap_or(usize::MAX);
+        if self
+            .received
+            .get(guess)
+            .is_some_and(|received| received.offset == offset)
+        {
+            return Some(guess);
+        }
+        self.received
+            .binary_search_by_key(&offset, |received| received.offset)
+            .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

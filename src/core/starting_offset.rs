@@ -1,0 +1,123 @@
+//! Where to begin reading a partition, given what the group has committed and what the log still holds.
+
+use super::partition::Offset;
+
+/// What to do where the group has committed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstStart {
+    Earliest,
+    Latest,
+}
+
+/// The bounds of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// The earliest offset that still exists.
+    pub earliest: Offset,
+    /// The next offset to be written (or, under transactions, to become readable).
+    pub latest: Offset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartingOffset {
+    /// Continue at the committed offset.
+    Committed(Offset),
+    /// The group has committed nothing yet: begin here, and commit this offset at once.
+    First(Offset),
+    /// Retention has deleted the records from `committed` up to `earliest`: they are lost to the group.
+    Overtaken { committed: Offset, earliest: Offset },
+    /// The committed offset lies beyond the log's end: the topic was recreated, or its log was truncated.
+    Recreated { committed: Offset, earliest: Offset },
+}
+
+impl StartingOffset {
+    #[must_use]
+    pub fn decide(committed: Option<Offset>, bounds: LogBounds, first: FirstStart) -> Self {
+        match committed {
+            None => Self::First(match first {
+                FirstStart::Earliest => bounds.earliest,
+                FirstStart::Latest => bounds.latest,
+            }),
+            Some(committed) if committed < bounds.earliest => Self::Overtaken {
+                committed,
+                earliest: bounds.earliest,
+            },
+            Some(committed) if committed > bounds.latest => Self::Recreated {
+                committed,
+                earliest: bounds.earliest,
+            },
+            Some(committed) => Self::Committed(committed),
+        }
+    }
+
+    /// The first offset to read.
+    #[must_use]
+    pub fn offset(self) -> Offset {
+        match self {
+            Self::Committed(offset) | Self::First(offset) => offset,
+            Self::Overtaken { earliest, .. } | Self::Recreated { earliest, .. } => earliest,
+        }
+    }
+
+    /// What counts as committed at the start. Nothing does where a commit is due at once, or where it has
+    /// to go back.
+    #[must_use]
+    pub fn committed(self) -> Option<Offset> {
+        match self {
+            Self::Committed(offset) => Some(offset),
+            Self::Overtaken { committed, .. } => Some(committed),
+            Self::First(_) | Self::Recreated { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starting_offset_follows_from_the_commit_and_the_log() {
+        let bounds = LogBounds {
+            earliest: Offset(10),
+            latest: Offset(20),
+        };
+        let decide = |committed: Option<i64>, first| {
+            StartingOffset::decide(committed.map(Offset), bounds, first)
+        };
+        assert_eq!(
+            decide(None, FirstStart::Earliest),
+            StartingOffset::First(Offset(10))
+        );
+        assert_eq!(
+            decide(None, FirstStart::Latest),
+            StartingOffset::First(Offset(20))
+        );
+        for first in [FirstStart::Earliest, FirstStart::Latest] {
+            assert_eq!(
+                decide(Some(10), first),
+                StartingOffset::Committed(Offset(10))
+            );
+            assert_eq!(
+                decide(Some(20), first),
+                StartingOffset::Committed(Offset(20))
+            );
+            let overtaken = decide(Some(9), first);
+            assert_eq!(
+                overtaken,
+                StartingOffset::Overtaken {
+                    committed: Offset(9),
+                    earliest: Offset(10)
+                }
+            );
+            assert_eq!(
+                (overtaken.offset(), overtaken.committed()),
+                (Offset(10), Some(Offset(9)))
+            );
+            let recreated = decide(Some(21), first);
+            assert_eq!(
+                (recreated.offset(), recreated.committed()),
+                (Offset(10), None)
+            );
+        }
+    }
+}

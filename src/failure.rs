@@ -1,0 +1,157 @@
+//! Why the process ends other than as asked, and the exit code of each kind of failure.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::config::ConfigErrors;
+
+/// A failure that ends the process: its kind, what was attempted, and the chain of causes below it.
+#[derive(Debug)]
+pub struct Failure {
+    kind: FailureKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The kinds that a script can tell apart by the exit code. README.md lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The process failed while it was running.
+    Running,
+    /// The configuration, the command line or a setting of a library can't be used.
+    Configuration,
+    /// No Kafka broker could be reached.
+    KafkaUnreachable,
+    /// MongoDB refused the worker: credentials, privileges, or an unfit collection.
+    MongoDbRefused,
+    /// MongoDB could not be reached by a command that doesn't wait for it.
+    MongoDbUnreachable,
+    /// An audit found missing or altered messages.
+    AuditFailed,
+}
+
+impl Failure {
+    pub fn running(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Running, message.into())
+    }
+
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Configuration, message.into())
+    }
+
+    pub fn kafka_unreachable() -> Self {
+        Self::new(
+            FailureKind::KafkaUnreachable,
+            "Kafka could not be reached".to_owned(),
+        )
+    }
+
+    pub fn mongodb_refused() -> Self {
+        Self::new(FailureKind::MongoDbRefused, "MongoDB refused us".to_owned())
+    }
+
+    pub fn mongodb_unreachable() -> Self {
+        Self::new(
+            FailureKind::MongoDbUnreachable,
+            "MongoDB could not be reached".to_owned(),
+        )
+    }
+
+    pub fn audit_failed(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::AuditFailed, message.into())
+    }
+
+    fn new(kind: FailureKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            source: None,
+        }
+    }
+
+    /// The same failure with its cause, which is printed behind the message.
+    pub fn because(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..self
+        }
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            FailureKind::Running => 1,
+            FailureKind::Configuration => 2,
+            FailureKind::KafkaUnreachable => 3,
+            FailureKind::MongoDbRefused => 4,
+            FailureKind::MongoDbUnreachable => 5,
+            FailureKind::AuditFailed => 6,
+        })
+    }
+
+    /// The message and its causes, outermost first, joined by `: `.
+    pub fn chain(&self) -> impl fmt::Display {
+        let mut text = self.message.clone();
+        let mut source = self.source();
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
+    }
+}
+
+/// The message alone, as is usual for an error; [`Failure::chain`] prints the causes too.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::configuration(errors.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer cause")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_are_printed_outermost_first() {
+        let cause = Outer(std::io::Error::other("inner cause"));
+        let failure = Failure::running("what was attempted").because(cause);
+        assert_eq!(
+            failure.chain().to_string(),
+            "what was attempted: outer cause: inner cause"
+        );
+        assert_eq!(failure.to_string(), "what was attempted");
+    }
+
+    #[test]
+    fn each_kind_has_an_exit_code_of_its_own() {
+        let failures = [
+            Failure::running(""),
+            Failure::configuration(""),
+            Failure::kafka_unreachable(),
+            Failure::mongodb_refused(),
+            Failure::mongodb_unreachable(),
+            Failure::audit_failed(""),
+        ];
+        let codes = failures.map(|failure| failure.exit_code());
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6].map(ExitCode::from));
+    }
+}

@@ -1,0 +1,14 @@
+//! Taking messages off Kafka and gathering them into batches.
+//!
+//! *Invariant:* only the poller polls, and it polls whatever happens: the group removes a member that doesn't.
+
+mod pending_batches;
+mod poll_error;
+mod poller;
+mod positions;
+mod reachability;
+mod rebalance_handler;
+
+pub use poller::{Poller, PollerSettings};
+pub use reachability::{Attempts, KafkaWatch, reach_kafka};
+pub use rebalance_handler::RebalanceHandler;

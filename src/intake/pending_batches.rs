@@ -1,0 +1,185 @@
+//! The batches that wait to be dispatched: the next one, and behind it the messages that came while it was
+//! full and waited for room.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::core::batching::Pending;
+use crate::core::partition::RecordId;
+use crate::core::record::{Batch, Weight};
+
+/// Consumption is paused at once when so many messages wait behind a full batch. Each short wait for room
+/// brings one.
+const MOST_BEHIND: usize = 100;
+
+pub struct PendingBatches {
+    /// No batch is empty, and only the last one may have room.
+    batches: VecDeque<Batch>,
+    batch_size: usize,
+    batch_bytes: usize,
+    /// The size of the last batch: the next one will probably need as much memory.
+    expected: Weight,
+}
+
+impl PendingBatches {
+    #[must_use]
+    pub fn new(batch_size: usize, batch_bytes: usize) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            batch_size,
+            batch_bytes,
+            expected: Weight::default(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub fn state(&self) -> Pending {
+        match self.batches.front() {
+            None => Pending::Nothing,
+            Some(batch) if self.has_room(batch) => Pending::PartialBatch,
+            Some(_) => Pending::FullBatch,
+        }
+    }
+
+    /// Whether so much waits behind the next batch that consumption has to pause.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        let behind = self.batches.iter().skip(1);
+        let (messages, bytes) = behind.fold((0, 0), |(messages, bytes), batch| {
+            (messages + batch.len(), bytes + batch.bytes())
+        });
+        messages >= MOST_BEHIND || bytes >= self.batch_bytes
+    }
+
+    /// The batch that the next record goes into. If there is none with room, a new one begins `now`.
+    pub fn filling(&mut self, now: impl FnOnce() -> Instant) -> &mut Batch {
+        if self
+            .batches
+            .back()
+            .is_none_or(|batch| !self.has_room(batch))
+        {
+            let Weight { messages, bytes } = self.expected;
+            self.batches
+                .push_back(Batch::with_capacity(now(), messages, bytes));
+        }
+        self.batches
+            .back_mut()
+            .expect("invariant: there is one with room")
+    }
+
+    /// Offers the next batch to `take`, which gives it back if it has no room for it. Returns whether the
+    /// batch went, or there was none.
+    pub fn offer(&mut self, take: impl FnOnce(Batch) -> Result<(), Batch>) -> bool {
+        let Some(batch) = self.batches.pop_front() else {
+            return true;
+        };
+        let size = Weight {
+            messages: batch.len(),
+            bytes: batch.bytes(),
+        };
+        match take(batch) {
+            Ok(()) => {
+                self.expected = size;
+                true
+            }
+            Err(batch) => {
+                self.batches.push_front(batch);
+                false
+            }
+        }
+    }
+
+    /// Drops the records for which `is_gone`, and returns how many they were.
+    pub fn drop_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> usize {
+        let dropped = self
+            .batches
+            .iter_mut()
+            .map(|batch| batch.remove_if(&mut is_gone))
+            .sum();
+        self.batches.retain(|batch| !batch.is_empty());
+        dropped
+    }
+
+    fn has_room(&self, batch: &Batch) -> bool {
+        batch.len() < self.batch_size && batch.bytes() < self.batch_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::partition::{Epoch, Offset, Partition};
+    use crate::core::record::Timestamp;
+
+    fn put(pending: &mut PendingBatches, partition: i32, offset: i64, bytes: usize) {
+        let id = RecordId {
+            partition: Partition(partition),
+            epoch: Epoch(1),
+            offset: Offset(offset),
+        };
+        let value = vec![0; bytes];
+        let batch = pending.filling(Instant::now);
+        batch.push(id, Timestamp::NotAvailable, None, Some(&value), None);
+    }
+
+    /// The size of the next batch, which goes.
+    fn taken(pending: &mut PendingBatches) -> Option<usize> {
+        let mut size = None;
+        pending.offer(|batch| {
+            size = Some(batch.len());
+            Ok(())
+        });
+        size
+    }
+
+    #[test]
+    fn a_full_batch_is_followed_by_another() {
+        let mut pending = PendingBatches::new(2, 1000);
+        assert_eq!(pending.state(), Pending::Nothing);
+        put(&mut pending, 0, 0, 1);
+        assert_eq!(pending.state(), Pending::PartialBatch);
+        put(&mut pending, 0, 1, 1);
+        assert_eq!(pending.state(), Pending::FullBatch);
+        put(&mut pending, 0, 2, 1);
+        assert!(!pending.offer(Err), "it comes back");
+        assert_eq!(taken(&mut pending), Some(2));
+        assert_eq!(pending.state(), Pending::PartialBatch);
+        assert_eq!(taken(&mut pending), Some(1));
+        assert_eq!(taken(&mut pending), None);
+    }
+
+    #[test]
+    fn bytes_fill_a_batch_too_and_what_waits_behind_it_is_bounded() {
+        let mut pending = PendingBatches::new(100, 1000);
+        put(&mut pending, 0, 0, 1000);
+        assert!(pending.state() == Pending::FullBatch && !pending.is_overfull());
+        put(&mut pending, 0, 1, 999);
+        assert!(!pending.is_overfull());
+        put(&mut pending, 0, 2, 1);
+        assert!(pending.is_overfull());
+        let mut small = PendingBatches::new(1, 1000);
+        for offset in 0..100 {
+            put(&mut small, 0, offset, 1);
+            assert!(!small.is_overfull(), "{offset}");
+        }
+        put(&mut small, 0, 100, 1);
+        assert!(small.is_overfull());
+    }
+
+    #[test]
+    fn records_of_a_partition_that_is_gone_are_dropped() {
+        let mut pending = PendingBatches::new(2, 1000);
+        for offset in 0..3 {
+            put(&mut pending, 7, offset, 1);
+        }
+        put(&mut pending, 8, 0, 1);
+        assert_eq!(pending.drop_if(|id| id.partition == Partition(7)), 3);
+        assert_eq!(taken(&mut pending), Some(1));
+        put(&mut pending, 8, 1, 1);
+        assert_eq!(pending.drop_if(|_| true), 1);
+        assert!(pending.is_empty());
+    }
+}

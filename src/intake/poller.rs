@@ -1,0 +1,370 @@
+//! The poller: alone polls Kafka, gathers messages into batches, and offers these to the writers.
+//! `core::batching` decides when a batch goes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, info, warn};
+
+use super::pending_batches::PendingBatches;
+use super::poll_error::{PollErrors, client_failed};
+use super::positions::{Positions, Sequence};
+use crate::commit::{CommitterHandle, CommitterMessage};
+use crate::core::batching::{FILL_POLL, Pending, PollerState};
+use crate::core::partition::{Epoch, Offset, Partition, RecordId};
+use crate::failure::Failure;
+use crate::kafka::{
+    AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, PollError, Polled,
+};
+use crate::observe::health::Health;
+use crate::observe::metrics::MetricsCollector;
+use crate::runtime::StopSignal;
+use crate::store::WriterPool;
+
+/// The longest poll: a stop is noticed after it.
+const LONGEST_POLL: Duration = Duration::from_millis(250);
+/// One wait for room. The poller serves the group between two of them.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+/// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
+const PAUSE_AFTER: Duration = Duration::from_secs(3);
+/// How often positions are reported while nothing arrives.
+const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest question for the earliest offset that still exists.
+const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long leaving the group may take after the settling.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub struct PollerSettings {
+    pub topic: String,
+    pub batch_size: usize,
+    pub batch_bytes: usize,
+    pub poll_timeout: Duration,
+}
+
+pub struct Poller {
+    consumer: Arc<KafkaConsumer>,
+    pool: WriterPool,
+    committer: CommitterHandle,
+    assignment: Arc<Assignment>,
+    stop: StopSignal,
+    metrics: Arc<MetricsCollector>,
+    health: Arc<Health>,
+    topic: String,
+    longest_poll: Duration,
+    pending: PendingBatches,
+    positions: Positions,
+    positions_reported_at: Instant,
+    /// The last poll brought nothing.
+    is_source_drained: bool,
+    /// Since when a full batch has waited for room.
+    pressure_since: Option<Instant>,
+    /// The last poll while a full batch waited.
+    served_at: Instant,
+    is_paused: bool,
+    errors: PollErrors,
+}
+
+/// The poller's next step, done or waited for.
+enum Event<'a> {
+    Message(ConsumedMessage<'a>),
+    NothingReady,
+    PollFailed(PollError),
+    /// A batch went to the writers.
+    Dispatched,
+    /// A full batch still waits for room, and it isn't time to poll.
+    WaitedForRoom,
+}
+
+impl Poller {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each part is handed over to the poller here"
+    )]
+    pub fn new(
+        consumer: Arc<KafkaConsumer>,
+        pool: WriterPool,
+        committer: CommitterHandle,
+        assignment: Arc<Assignment>,
+        stop: StopSignal,
+        metrics: Arc<MetricsCollector>,
+        health: Arc<Health>,
+        brokers_down: crossbeam_channel::Sender<()>,
+        settings: PollerSettings,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer,
+            pool,
+            committer,
+            assignment,
+            stop,
+            metrics,
+            errors: PollErrors::new(
+                brokers_down,
+                settings.topic.clone(),
+                Arc::clone(&health),
+                now,
+            ),
+            health,
+            topic: settings.topic,
+            longest_poll: settings.poll_timeout.min(LONGEST_POLL),
+            pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
+            positions: Positions::default(),
+            positions_reported_at: now,
+            is_source_drained: false,
+            pressure_since: None,
+            served_at: now,
+            is_paused: false,
+        }
+    }
+
+    /// Runs until the stop, and then leaves the group. Fails when the client can't continue.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let consumer = Arc::clone(&self.consumer);
+        consumer
+            .subscribe()
+            .map_err(|error| Failure::running("can't subscribe").because(error))?;
+        self.health.beat(Instant::now());
+        while !self.stop.is_stopping() {
+            let event = self.next_event(&consumer);
+            self.handle_event(event)?;
+        }
+        drop(consumer);
+        self.leave()
+    }
+
+    /// Dispatches what is ready; otherwise polls once, or waits for room.
+    fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
+        let state = PollerState {
+            pending: self.pending.state(),
+            is_source_drained: self.is_source_drained,
+        };
+        if state.is_ready(|| self.pool.has_idle_writer()) && self.offer() {
+            return Event::Dispatched;
+        }
+        if state.pending == Pending::FullBatch {
+            if !self.wait_for_room() {
+                return Event::WaitedForRoom;
+            }
+        } else {
+            self.end_pressure();
+        }
+        let polled = consumer.poll(state.poll_timeout(self.longest_poll));
+        // A rebalance may have happened inside the poll: what is no longer ours is not ours to store.
+        if self.positions.renew(&self.assignment) {
+            self.drop_what_is_gone();
+        }
+        match polled {
+            Polled::Message(message) => Event::Message(message),
+            Polled::Nothing => Event::NothingReady,
+            Polled::Error(error) => Event::PollFailed(error),
+        }
+    }
+
+    fn handle_event(&mut self, event: Event<'_>) -> Result<(), Failure> {
+        match event {
+            Event::Message(message) => {
+                self.is_source_drained = false;
+                self.take(&message);
+                // The heartbeat comes with the other events: after so many messages a batch is full.
+                return Ok(());
+            }
+            Event::NothingReady => {
+                self.is_source_drained = true;
+                // Whatever lies below the positions was dispatched only if nothing is pending.
+                if self.pending.is_empty() {
+                    self.report_positions();
+                    self.errors.look_for_topic(&self.consumer);
+                }
+            }
+            Event::PollFailed(error) => {
+                self.is_source_drained = true;
+                self.errors.handle(error)?;
+                // Errors may come one after the other without a pause.
+                let _ = self.stop.wait(FILL_POLL);
+            }
+            Event::Dispatched | Event::WaitedForRoom => {}
+        }
+        self.health.beat(Instant::now());
+        Ok(())
+    }
+
+    fn take(&mut self, message: &ConsumedMessage<'_>) {
+        if self.consumer.take_offset_reset() {
+            self.positions.suspect_all();
+        }
+        let (partition, offset) = (message.partition(), message.offset());
+        let epoch = match self.positions.advance(partition, offset) {
+            Sequence::InOrder(epoch) => epoch,
+            Sequence::SuspectGap { epoch, from } => {
+                self.check_gap(partition, from, offset);
+                epoch
+            }
+            Sequence::WentBack { from } => self.begin_anew(partition, from, offset),
+            Sequence::NotOurs => return,
+        };
+        let id = RecordId {
+            partition,
+            epoch,
+            offset,
+        };
+        let batch = self.pending.filling(Instant::now);
+        batch.push(
+            id,
+            message.timestamp(),
+            message.key(),
+            message.value(),
+            message.headers(),
+        );
+        if self.pending.is_overfull() {
+            self.pause();
+        }
+    }
+
+    /// Finds out whether retention has deleted the records before `offset`. Compaction and transactions leave
+    /// gaps as well, but then the log's start lies below the gap.
+    fn check_gap(&self, partition: Partition, from: Offset, offset: Offset) {
+        match self.consumer.earliest(partition, EARLIEST_TIMEOUT) {
+            Ok(earliest) if earliest > from => {
+                let to = earliest.min(offset);
+                self.metrics.increment_offsets_skipped(to.since(from));
+                error!(topic = self.topic, partition = partition.0, from = from.0, to = to.0,
+                    count = to.since(from);
+                    "retention has deleted records before this worker read them; they are lost to it");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(partition = partition.0, from = from.0, to = offset.0;
+                "can't tell whether a gap is lost data: {error}"),
+        }
+    }
+
+    /// The log was truncated and continues below what was read: the bookkeeping of this partition starts over.
+    fn begin_anew(&mut self, partition: Partition, from: Offset, offset: Offset) -> Epoch {
+        error!(topic = self.topic, partition = partition.0, expected = from.0, offset = offset.0;
+            "the log continues below what was read: it was truncated or recreated; reading on from there");
+        let epoch = self.assignment.begin(partition, offset);
+        self.positions.renew(&self.assignment);
+        self.drop_what_is_gone();
+        self.positions.advance(partition, offset);
+        let begun = AssignedPartition {
+            partition,
+            epoch,
+            start: offset,
+            committed: None,
+        };
+        self.committer.send(CommitterMessage::Assigned(vec![begun]));
+        epoch
+    }
+
+    /// Offers the next batch to the writers. Returns whether they took it.
+    fn offer(&mut self) -> bool {
+        self.pending.offer(|batch| self.pool.offer(batch))
+    }
+
+    /// Waits for room for the full batch. Returns whether it is time to serve the group by a poll: each poll
+    /// may bring a message that has to wait too.
+    fn wait_for_room(&mut self) -> bool {
+        let now = Instant::now();
+        let since = *self.pressure_since.get_or_insert(now);
+        if now.duration_since(since) >= PAUSE_AFTER {
+            self.pause();
+        }
+        self.pool.wait_for_room(ROOM_WAIT);
+        let now = Instant::now();
+        if now.duration_since(self.served_at) < ROOM_WAIT {
+            return false;
+        }
+        self.served_at = now;
+        true
+    }
+
+    fn end_pressure(&mut self) {
+        self.pressure_since = None;
+        if self.is_paused {
+            match self.consumer.resume() {
+                Ok(()) => {
+                    self.is_paused = false;
+                    self.metrics.set_paused(false);
+                    info!("consumption resumed");
+                }
+                Err(error) => warn!("can't resume, trying again: {error}"),
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.is_paused {
+            return;
+        }
+        match self.consumer.pause() {
+            Ok(()) => {
+                self.is_paused = true;
+                self.metrics.set_paused(true);
+                info!("consumption paused: the writers have been busy for seconds");
+            }
+            Err(error) => warn!("can't pause, trying again: {error}"),
+        }
+    }
+
+    fn drop_what_is_gone(&mut self) {
+        let positions = &self.positions;
+        let dropped = self
+            .pending
+            .drop_if(|id| positions.epoch(id.partition) != Some(id.epoch));
+        if dropped > 0 {
+            debug!("{dropped} records of partitions that are gone were dropped");
+        }
+    }
+
+    /// Reports how far each partition is read, now and then: transaction markers move a position without a
+    /// message.
+    fn report_positions(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.positions_reported_at) < POSITIONS_INTERVAL {
+            return;
+        }
+        self.positions_reported_at = now;
+        let positions: Vec<_> = self
+            .consumer
+            .positions()
+            .into_iter()
+            .filter_map(|(partition, offset)| {
+                self.positions
+                    .epoch(partition)
+                    .map(|epoch| (partition, epoch, offset))
+            })
+            .collect();
+        if !positions.is_empty() {
+            self.committer
+                .send(CommitterMessage::PositionsReached(positions));
+        }
+    }
+
+    /// The ordered end: pending batches go to the writers, the writers finish, and the worker leaves the
+    /// group.
+    fn leave(mut self) -> Result<(), Failure> {
+        while !self.pending.is_empty() && !self.stop.is_past_deadline() {
+            if !self.offer() {
+                self.pool.wait_for_room(ROOM_WAIT);
+                // The group removes a member that doesn't poll. Kafka delivers what comes here again.
+                let _ = self.consumer.poll(Duration::ZERO);
+            }
+        }
+        let Self {
+            consumer,
+            pool,
+            stop,
+            ..
+        } = self;
+        // The writers end when they have done what is queued.
+        drop(pool);
+        // Closing brings a revoke, which waits for the writers and commits.
+        consumer.close().map_err(client_failed)?;
+        let closed_by = stop.settle_by().unwrap_or_else(Instant::now) + LEAVE_TIMEOUT;
+        while !consumer.is_closed() && Instant::now() < closed_by {
+            // Kafka delivers what comes here again.
+            let _ = consumer.poll(FILL_POLL);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether Kafka can be reached: asked at the start, and again whenever all brokers are down.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use log::{info, warn};
+
+use crate::failure::Failure;
+use crate::kafka::{KafkaConsumer, TopicState};
+use crate::runtime::{Delays, RetryError, StopSignal, retry};
+
+/// The longest that one attempt may take.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
+
+/// How often Kafka is asked before it counts as unreachable.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempts {
+    pub count: u32,
+    pub first_delay: Duration,
+}
+
+/// Asks for the topic until a broker answers, and calls `after_failure` after each failed attempt. Returns
+/// `None` if the stop came first. Fails when the attempts are used up.
+pub fn reach_kafka(
+    consumer: &KafkaConsumer,
+    attempts: Attempts,
+    stop: &StopSignal,
+    after_failure: impl Fn(),
+) -> Result<Option<TopicState>, Failure> {
+    retry(stop, Delays::doubling(attempts.first_delay), |attempt| {
+        let error = match consumer.topic_state(LONGEST_ATTEMPT) {
+            Ok(state) => return Ok(state),
+            Err(error) => error,
+        };
+        after_failure();
+        if attempt >= attempts.count {
+            let why = format!("{error} ({attempt} attempts)");
+            return Err(RetryError::Final(Failure::kafka_unreachable().because(why)));
+        }
+        warn!(attempt; "Kafka could not be reached, trying again: {error}");
+        Err(RetryError::Again)
+    })
+}
+
+/// The thread that asks whether Kafka can be reached when the poller reports that all brokers are down. The
+/// poller goes on polling meanwhile.
+pub struct KafkaWatch {
+    pub brokers_down: Receiver<()>,
+    /// Weak: the poller has to be the last to hold it.
+    pub consumer: Weak<KafkaConsumer>,
+    pub attempts: Attempts,
+    pub stop: StopSignal,
+}
+
+impl KafkaWatch {
+    /// Runs until the poller is gone. Fails when Kafka can't be reached within the attempts.
+    pub fn run(self) -> Result<(), Failure> {
+        while self.brokers_down.recv().is_ok() && !self.stop.is_stopping() {
+            let Some(consumer) = self.consumer.upgrade() else {
+                break;
+            };
+            if reach_kafka(&consumer, self.attempts, &self.stop, || {})?.is_some() {
+                info!("Kafka can be reached again");
+            }
+        }
+        Ok(())
+    }
+}

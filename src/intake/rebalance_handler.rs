@@ -1,0 +1,142 @@
+//! What a rebalance does to the worker. Runs on the poller's thread, inside its poll.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+use log::{error, info, warn};
+
+use crate::commit::{CommitterHandle, CommitterMessage, Drained};
+use crate::core::partition::{Offset, Partition};
+use crate::core::time_limits::RevokeBudget;
+use crate::failure::Failure;
+use crate::kafka::{AssignedPartition, Assignment, KafkaError, RebalanceListener};
+use crate::observe::health::Health;
+use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
+use crate::runtime::{ProcessEvents, StopSignal};
+use crate::store::MongoDbOutage;
+
+/// How much longer than its deadline a revoke waits for the committer's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub struct RebalanceHandler {
+    pub committer: CommitterHandle,
+    pub events: ProcessEvents,
+    pub assignment: Arc<Assignment>,
+    pub outage: Arc<MongoDbOutage>,
+    pub stop: StopSignal,
+    pub metrics: Arc<MetricsCollector>,
+    pub health: Arc<Health>,
+    pub budget: RevokeBudget,
+    pub topic: String,
+}
+
+impl RebalanceListener for RebalanceHandler {
+    fn assigned(&self, assigned: &[AssignedPartition]) {
+        if !assigned.is_empty() {
+            self.committer
+                .send(CommitterMessage::Assigned(assigned.to_vec()));
+            self.metrics.increment_rebalances(RebalanceEvent::Assign);
+            self.health.set_topic_exists(true);
+        }
+        self.show_assignment(&self.assignment.partitions());
+    }
+
+    fn revoke(&self, partitions: &[Partition]) {
+        self.metrics.increment_rebalances(RebalanceEvent::Revoke);
+        let started = Instant::now();
+        let deadlines = self.budget.deadlines(
+            started,
+            !self.outage.makes_records_wait(),
+            self.stop.settle_by(),
+        );
+        let drained = self.committer.drain(partitions.to_vec(), deadlines);
+        match drained.recv_deadline(deadlines.commit_until + ANSWER_TIMEOUT) {
+            Ok(Drained {
+                unsettled: 0,
+                is_committed: true,
+            }) => {
+                info!(partitions:? = partitions, millis = started.elapsed().as_millis();
+                "revoked: drained and committed");
+            }
+            Ok(Drained {
+                unsettled,
+                is_committed,
+            }) => {
+                warn!(partitions:? = partitions, unsettled, is_committed;
+                    "revoked before everything was settled and committed: the next owner reads the rest again");
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                warn!(partitions:? = partitions; "revoked before everything could be committed");
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                warn!(partitions:? = partitions; "revoked: nobody is left to commit");
+            }
+        }
+        let rest: Vec<Partition> = self
+            .assignment
+            .partitions()
+            .into_iter()
+            .filter(|partition| !partitions.contains(partition))
+            .collect();
+        self.forget(partitions, &rest);
+    }
+
+    fn lost(&self, partitions: &[Partition]) {
+        self.metrics.increment_rebalances(RebalanceEvent::Lost);
+        warn!(partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
+        self.committer
+            .send(CommitterMessage::Lost(partitions.to_vec()));
+        self.forget(partitions, &self.assignment.partitions());
+    }
+
+    fn skipped(&self, partition: Partition, from: Offset, to: Offset) {
+        self.metrics.increment_offsets_skipped(to.since(from));
+        error!(topic = self.topic, partition = partition.0, from = from.0, to = to.0, count = to.since(from);
+            "retention has deleted records before this group read them; they are lost to it: \
+             reading on from the earliest offset that still exists");
+    }
+
+    fn end_offsets(&self, end_offsets: Vec<(Partition, Offset)>) {
+        self.committer
+            .send(CommitterMessage::EndOffsets(end_offsets));
+    }
+
+    fn broker_up(&self, any: bool) {
+        self.metrics.set_connected(ConnectionTarget::Kafka, any);
+        self.health.set_kafka_reachable(any);
+    }
+
+    fn wait(&self, duration: Duration) -> bool {
+        self.stop.wait(duration)
+    }
+
+    fn poll_interval_exceeded(&self) {
+        self.metrics.increment_poll_interval_exceeded();
+        warn!("`max.poll.interval.ms` was exceeded: the group has taken our partitions away");
+    }
+
+    fn failed(&self, error: KafkaError) {
+        let reading = "the group's offsets can't be read";
+        self.events.failed(if error.is_authorization() {
+            Failure::running(reading).because(error)
+        } else {
+            Failure::kafka_unreachable().because(format!("{reading}: {error}"))
+        });
+    }
+}
+
+impl RebalanceHandler {
+    fn forget(&self, partitions: &[Partition], left: &[Partition]) {
+        for partition in partitions {
+            self.metrics.forget_partition(&self.topic, partition.0);
+        }
+        self.show_assignment(left);
+    }
+
+    fn show_assignment(&self, partitions: &[Partition]) {
+        self.metrics.set_assigned_partitions(partitions.len());
+        self.health
+            .set_assigned_partitions(partitions.iter().map(|partition| partition.0).collect());
+    }
+}

@@ -1,0 +1,92 @@
+//! Which partitions are ours now, and since which epoch.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use crate::core::partition::{Epoch, Offset, Partition};
+
+/// A partition that is ours from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssignedPartition {
+    pub partition: Partition,
+    pub epoch: Epoch,
+    pub start: Offset,
+    /// What the group has committed. `None`: a commit of `start` is due at once.
+    pub committed: Option<Offset>,
+}
+
+/// The current assignment. The rebalance callback changes it, and so does the poller where a log was
+/// truncated and a new epoch has to begin; both run on the poller's thread. Writers drop the records of
+/// partitions that are gone, and every commit is filtered by it. It is shared behind a lock, because a
+/// message to those threads would arrive too late.
+#[derive(Debug, Default)]
+pub struct Assignment {
+    partitions: RwLock<BTreeMap<Partition, Current>>,
+    version: AtomicU64,
+    next_epoch: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    epoch: Epoch,
+    start: Offset,
+}
+
+impl Assignment {
+    /// Begins a new epoch of `partition`, to be read from `start`.
+    pub fn begin(&self, partition: Partition, start: Offset) -> Epoch {
+        let epoch = Epoch(self.next_epoch.fetch_add(1, Ordering::Relaxed));
+        self.write(|partitions| {
+            partitions.insert(partition, Current { epoch, start });
+        });
+        epoch
+    }
+
+    pub fn end(&self, partition: Partition) {
+        self.write(|partitions| {
+            partitions.remove(&partition);
+        });
+    }
+
+    /// The current epoch of `partition`, and the offset at which it began.
+    pub fn current(&self, partition: Partition) -> Option<(Epoch, Offset)> {
+        self.read(|partitions| {
+            let current = partitions.get(&partition)?;
+            Some((current.epoch, current.start))
+        })
+    }
+
+    pub fn is_current(&self, partition: Partition, epoch: Epoch) -> bool {
+        self.current(partition)
+            .is_some_and(|(current, _)| current == epoch)
+    }
+
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.read(|partitions| partitions.keys().copied().collect())
+    }
+
+    /// A number that grows with each change of the assignment.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<Partition, Current>) -> T) -> T {
+        look(
+            &self
+                .partitions
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<Partition, Current>)) {
+        change(
+            &mut self
+                .partitions
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}

@@ -1,0 +1,56 @@
+//! The commit call, for a member of the group and for a reader that is none.
+
+use std::sync::{Arc, Weak};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult as ClientResult;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::consumer::KafkaConsumer;
+use super::errors::CommitError;
+use super::reader::ReaderContext;
+use crate::core::offset_tracker::Commit;
+
+/// Commits offsets and waits for the broker's answer. The wait has no limit: a broker that hangs holds it up
+/// for as long as it hangs.
+pub trait CommitOffsets: Send {
+    /// `None` if the consumer is gone, so that nothing can be committed any more.
+    fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>>;
+}
+
+/// Commits for the consumer of the group. Holds it weakly: the poller has to be the last to hold it.
+pub struct GroupOffsets(pub(super) Weak<KafkaConsumer>);
+
+impl CommitOffsets for GroupOffsets {
+    fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
+        let consumer = self.0.upgrade()?;
+        let result = commit(consumer.client(), consumer.topic(), commits);
+        Some(result.map_err(CommitError::of_member))
+    }
+}
+
+/// Commits in the name of a reader's group.
+pub struct ReaderOffsets {
+    pub(super) consumer: Arc<BaseConsumer<ReaderContext>>,
+    pub(super) topic: String,
+}
+
+impl CommitOffsets for ReaderOffsets {
+    fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
+        let result = commit(&self.consumer, &self.topic, commits);
+        Some(result.map_err(CommitError::of_reader))
+    }
+}
+
+fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    commits: &[Commit],
+) -> ClientResult<()> {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for commit in commits {
+        let offset = KafkaOffset::Offset(commit.offset.0);
+        list.add_partition_offset(topic, commit.partition.0, offset)?;
+    }
+    consumer.commit(&list, CommitMode::Sync)
+}

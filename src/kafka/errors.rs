@@ -1,0 +1,147 @@
+//! Kafka's errors, and what they mean to the worker.
+
+use std::fmt;
+
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+
+pub type KafkaResult<T> = Result<T, KafkaError>;
+
+/// An error of a broker or of the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaError(ClientError);
+
+impl KafkaError {
+    /// Whether an operator has to grant a right.
+    pub fn is_authorization(&self) -> bool {
+        is_authorization(&self.0)
+    }
+
+    /// What an operator can do about a dead letter that Kafka refuses.
+    pub fn dead_letter_advice(&self) -> &'static str {
+        match self.0.rdkafka_error_code() {
+            Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
+                "raise `max.message.bytes` of that topic, or set `kafka.dead_letter_oversize` to \
+                 \"omit_value\""
+            }
+            Some(Code::MessageTimedOut | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                "see that its broker is up, and that it exists: create it where topics aren't created \
+                 automatically"
+            }
+            Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+                "allow this client to write to that topic"
+            }
+            Some(Code::InvalidRecord) => {
+                "see whether that topic is compacted: a record without a key can't be written to such a \
+                 topic"
+            }
+            _ => "see the broker's log",
+        }
+    }
+}
+
+impl From<ClientError> for KafkaError {
+    fn from(error: ClientError) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for KafkaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Without a source: the client's text contains it already.
+impl std::error::Error for KafkaError {}
+
+pub(super) fn is_authorization(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+        )
+    )
+}
+
+pub(super) fn is_unknown_topic(code: Code) -> bool {
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic)
+}
+
+pub(super) fn is_too_large(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge)
+    )
+}
+
+/// A failed commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct CommitError {
+    error: KafkaError,
+    class: CommitErrorClass,
+}
+
+/// What a failed commit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitErrorClass {
+    /// The partitions belong to another member by now, which starts at the last commit.
+    NotOurs,
+    /// A rebalance is under way: the same commit may succeed after it.
+    Rebalancing,
+    /// The same commit may succeed later.
+    Retriable,
+    /// The same commit can't succeed until an operator acts.
+    Refused,
+}
+
+impl CommitError {
+    /// The error of a commit by a member of the group.
+    pub(super) fn of_member(error: ClientError) -> Self {
+        Self {
+            class: CommitErrorClass::of(&error),
+            error: error.into(),
+        }
+    }
+
+    /// The error of a commit by a reader that is no member. Its group should have no members, so if the
+    /// partitions belong to one, the commit can't succeed until an operator acts.
+    pub(super) fn of_reader(error: ClientError) -> Self {
+        let class = match CommitErrorClass::of(&error) {
+            CommitErrorClass::NotOurs => CommitErrorClass::Refused,
+            class => class,
+        };
+        Self {
+            class,
+            error: error.into(),
+        }
+    }
+
+    pub fn class(&self) -> CommitErrorClass {
+        self.class
+    }
+}
+
+impl CommitErrorClass {
+    fn of(error: &ClientError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(Code::RebalanceInProgress | Code::StaleMemberEpoch) => Self::Rebalancing,
+            Some(
+                Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::FencedMemberEpoch
+                | Code::AssignmentLost,
+            ) => Self::NotOurs,
+            Some(
+                Code::GroupAuthorizationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::InvalidCommitOffsetSize
+                | Code::OffsetMetadataTooLarge
+                | Code::FencedInstanceId,
+            ) => Self::Refused,
+            _ => Self::Retriable,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A consumed message, in librdkafka's memory.
+
+use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
+
+use super::headers;
+use crate::core::dead_letter::Provenance;
+use crate::core::partition::{Offset, Partition};
+use crate::core::record::{OpaqueHeaders, Timestamp};
+
+pub struct ConsumedMessage<'a>(BorrowedMessage<'a>);
+
+impl<'a> ConsumedMessage<'a> {
+    pub(super) fn new(message: BorrowedMessage<'a>) -> Self {
+        Self(message)
+    }
+
+    pub fn partition(&self) -> Partition {
+        Partition(self.0.partition())
+    }
+
+    pub fn offset(&self) -> Offset {
+        Offset(self.0.offset())
+    }
+
+    pub fn timestamp(&self) -> Timestamp {
+        match self.0.timestamp() {
+            KafkaTimestamp::NotAvailable => Timestamp::NotAvailable,
+            KafkaTimestamp::CreateTime(millis) => Timestamp::CreateTime(millis),
+            KafkaTimestamp::LogAppendTime(millis) => Timestamp::LogAppendTime(millis),
+        }
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// A copy that outlives the message.
+    pub fn headers(&self) -> Option<OpaqueHeaders> {
+        self.0
+            .headers()
+            .map(|headers| OpaqueHeaders::new(headers.detach(), headers::size_of(headers)))
+    }
+
+    /// Each header's name and value, in their order. `None` for a header whose name isn't UTF-8: the client
+    /// can read neither its name nor its value.
+    pub fn each_header(&self) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
+        self.0.headers().into_iter().flat_map(headers::each)
+    }
+
+    /// What the headers say of the record's origin, if it is a dead letter.
+    pub fn provenance(&self) -> Provenance<'_> {
+        Provenance::of(self.each_header().flatten())
+    }
+}

@@ -1,0 +1,101 @@
+//! What brokers are asked about a topic: its partitions, the bounds of its logs, a group's offsets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::errors::is_unknown_topic;
+use crate::core::partition::{Offset, Partition};
+use crate::core::starting_offset::LogBounds;
+
+/// One consumer's questions about one topic. Each question waits up to `timeout`.
+pub(super) struct Queries<'a, C: ConsumerContext> {
+    pub(super) consumer: &'a BaseConsumer<C>,
+    pub(super) topic: &'a str,
+    pub(super) timeout: Duration,
+}
+
+impl<C: ConsumerContext> Queries<'_, C> {
+    /// `None` if there is no such topic.
+    pub(super) fn partitions(&self) -> ClientResult<Option<Vec<Partition>>> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(self.topic), self.timeout)?;
+        let mut topics = metadata.topics().iter();
+        let Some(topic) = topics.find(|topic| topic.name() == self.topic) else {
+            return Ok(None);
+        };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            Some(code) if is_unknown_topic(code) => Ok(None),
+            Some(code) => Err(ClientError::MetadataFetch(code)),
+            None => {
+                let partitions = topic.partitions().iter().map(|p| Partition(p.id()));
+                Ok(Some(partitions.collect::<Vec<_>>()).filter(|found| !found.is_empty()))
+            }
+        }
+    }
+
+    pub(super) fn bounds(
+        &self,
+        partitions: &[Partition],
+    ) -> ClientResult<BTreeMap<Partition, LogBounds>> {
+        // For this request librdkafka takes the two special offsets as the log's ends: one request for each
+        // broker, where `fetch_watermarks` makes one for each partition.
+        let earliest = self.offsets_for(partitions, KafkaOffset::Beginning)?;
+        let latest = self.offsets_for(partitions, KafkaOffset::End)?;
+        let missing = || ClientError::OffsetFetch(RDKafkaErrorCode::NoOffset);
+        let bounds = partitions.iter().map(|partition| {
+            let earliest = *earliest.get(partition).ok_or_else(missing)?;
+            let latest = *latest.get(partition).ok_or_else(missing)?;
+            Ok((*partition, LogBounds { earliest, latest }))
+        });
+        bounds.collect()
+    }
+
+    /// The answers of `ListOffsets` for a time in milliseconds, or for one of the special offsets.
+    /// Partitions without an answer are left out.
+    pub(super) fn offsets_for(
+        &self,
+        partitions: &[Partition],
+        time: KafkaOffset,
+    ) -> ClientResult<BTreeMap<Partition, Offset>> {
+        let list = self.list(partitions, time)?;
+        found(&self.consumer.offsets_for_times(list, self.timeout)?)
+    }
+
+    /// What the group has committed. Partitions without a commit are left out.
+    pub(super) fn committed(
+        &self,
+        partitions: &[Partition],
+    ) -> ClientResult<BTreeMap<Partition, Offset>> {
+        let list = self.list(partitions, KafkaOffset::Invalid)?;
+        found(&self.consumer.committed_offsets(list, self.timeout)?)
+    }
+
+    fn list(
+        &self,
+        partitions: &[Partition],
+        offset: KafkaOffset,
+    ) -> ClientResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition_offset(self.topic, partition.0, offset)?;
+        }
+        Ok(list)
+    }
+}
+
+/// The partitions that have an offset.
+pub(super) fn found(list: &TopicPartitionList) -> ClientResult<BTreeMap<Partition, Offset>> {
+    let mut offsets = BTreeMap::new();
+    for element in list.elements() {
+        element.error()?;
+        if let KafkaOffset::Offset(offset) = element.offset() {
+            offsets.insert(Partition(element.partition()), Offset(offset));
+        }
+    }
+    Ok(offsets)
+}

@@ -1,0 +1,117 @@
+//! Where replayed dead letters go: into MongoDB by the writers, or to a topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::publisher::Publisher;
+use crate::commit::{Dispatcher, Ownership};
+use crate::config::Config;
+use crate::core::availability::OutagePolicy;
+use crate::core::record::Batch;
+use crate::failure::Failure;
+use crate::mongo::{MongoDbError, MongoDbHandler};
+use crate::runtime::{ProcessEvents, StopSignal, Threads};
+use crate::store::{
+    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, StoreObserver, WriterPool,
+    dead_letter_producer, spawn_report_pollers,
+};
+
+pub(super) enum Destination {
+    MongoDb {
+        pool: WriterPool,
+        outage: Arc<MongoDbOutage>,
+    },
+    Topic(Publisher),
+}
+
+/// A replay shows nothing of its writers.
+struct Unobserved;
+
+impl StoreObserver for Unobserved {}
+
+impl Destination {
+    /// The workers' write path, with writers of the replay's own. An outage ends the replay, since everything
+    /// that it has in flight is in the dead letter topic already.
+    pub(super) fn mongodb(
+        config: &Config,
+        threads: &mut Threads,
+        dispatcher: Dispatcher,
+        events: ProcessEvents,
+        stop: StopSignal,
+    ) -> Result<Self, Failure> {
+        let mongodb = Arc::new(connect(config)?);
+        let outage = Arc::new(MongoDbOutage::new(
+            config.mongodb.reconnect_interval,
+            OutagePolicy::Stop,
+            Arc::new(Unobserved),
+        ));
+        let producer = dead_letter_producer(config)?;
+        spawn_report_pollers(threads, &producer)?;
+        // Every letter was rejected before, so nothing but rejections may come: no limit for them.
+        let dead_letters = DeadLetters::new(producer, &config.kafka, events, 0);
+        let stage = Stage {
+            dead_letters,
+            outage: Arc::clone(&outage),
+            ownership: Ownership::Exclusive,
+            stop,
+            observer: Arc::new(Unobserved),
+            max_attempts: config.consumer.max_retries,
+            retry_backoff: config.consumer.retry_backoff,
+        };
+        let writers = config.consumer.writer_threads;
+        let pool = WriterPool::start(threads, writers, stage, dispatcher, || {
+            Box::new(MongoDbInserter::new(Arc::clone(&mongodb)))
+        })?;
+        Ok(Self::MongoDb { pool, outage })
+    }
+
+    /// Takes a batch, or gives it back while there is no room for it. Never waits.
+    pub(super) fn offer(&mut self, batch: Batch) -> Result<(), Batch> {
+        match self {
+            Self::MongoDb { pool, .. } => pool.offer(batch),
+            Self::Topic(publisher) => publisher.offer(batch),
+        }
+    }
+
+    /// Goes on with what could not be done before. Fails when the destination takes nothing any more.
+    pub(super) fn advance(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::MongoDb { outage, .. } if !outage.is_available() => {
+                Err(Failure::mongodb_unreachable().because(format!(
+                    "{}; what isn't replayed yet waits in the dead letter topic: run the same command \
+                     again when MongoDB is back",
+                    outage.cause()
+                )))
+            }
+            Self::MongoDb { .. } => Ok(()),
+            Self::Topic(publisher) => publisher.advance(),
+        }
+    }
+
+    /// Waits until something is settled or there is room again, up to `timeout`.
+    pub(super) fn wait(&self, timeout: Duration) {
+        match self {
+            Self::MongoDb { pool, .. } => pool.wait_for_room(timeout),
+            Self::Topic(publisher) => publisher.wait(timeout),
+        }
+    }
+
+    /// Letters that are on their way.
+    pub(super) fn in_flight(&self) -> usize {
+        match self {
+            Self::MongoDb { pool, .. } => pool.in_flight().messages,
+            Self::Topic(publisher) => publisher.in_flight().messages,
+        }
+    }
+}
+
+fn connect(config: &Config) -> Result<MongoDbHandler, Failure> {
+    let checked =
+        MongoDbHandler::connect(config).and_then(|mongodb| mongodb.check_target().map(|_| mongodb));
+    checked.map_err(|error| match error {
+        MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
+        MongoDbError::Unavailable(why) => {
+            Failure::mongodb_unreachable().because(format!("{why}; nothing was replayed"))
+        }
+    })
+}

@@ -1,0 +1,190 @@
+//! Replaying dead letters: from the dead letter topic into MongoDB by the workers' own write path, or to a
+//! topic.
+//!
+//! ```text
+//! dead letter topic → replayer → store → MongoDB
+//!                        │         └───→ dead letter topic, once more
+//!                        └──→ commit ←── settlements      commit → Kafka
+//! ```
+//!
+//! The replayer belongs to no group, so that no partition can be taken away from it. How far it has come is
+//! committed for a consumer group that has no members: each reason has its own.
+
+mod destination;
+mod progress;
+mod publisher;
+mod replayer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use log::warn;
+
+use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, Ownership};
+use crate::config::Config;
+use crate::core::dead_letter::Selection;
+use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
+use crate::core::time_limits::settle_time;
+use crate::failure::Failure;
+use crate::kafka::{AssignedPartition, Ranges, ReadError, TopicReader};
+use crate::runtime::{ProcessEvents, StopSignal, Threads, spawn_signals};
+
+use destination::Destination;
+use progress::ReplayProgress;
+use publisher::Publisher;
+use replayer::Replayer;
+
+pub use progress::ReplayTally;
+
+/// A replay never loses a partition and gets it back: one epoch is enough.
+const EPOCH: Epoch = Epoch(0);
+
+/// What is to be replayed, and how.
+#[derive(Debug, Clone)]
+pub struct ReplayRequest {
+    pub selection: Selection,
+    /// The most letters to replay.
+    pub limit: Option<u64>,
+    /// Begin with the oldest dead letter, however far the last replay came.
+    pub from_beginning: bool,
+    /// Publish to this topic instead of storing.
+    pub to: Option<String>,
+    /// Count, and do nothing else.
+    pub dry_run: bool,
+}
+
+impl ReplayRequest {
+    /// The group for which the progress is committed. Each reason has its own consumer group, because a
+    /// replay of one reason passes over the letters of all others.
+    fn group(&self, config: &Config) -> String {
+        format!("{}.replay.{}", config.kafka.group_id, self.selection.reason)
+    }
+}
+
+/// Where a replay begins in a partition, and where it ends.
+struct Span {
+    start: Offset,
+    end: Offset,
+    /// What the group has committed. `None` if that is no longer valid.
+    committed: Option<Offset>,
+}
+
+/// Replays up to the present end of the dead letter topic. `show` is called often, with the tally so far. The
+/// tally holds what was done even if the replay fails. Fails when the replay ends before the end for another
+/// reason than a signal; the next one continues there.
+pub fn replay(
+    config: &Config,
+    request: &ReplayRequest,
+    show: &mut dyn FnMut(&ReplayTally),
+) -> (ReplayTally, Result<(), Failure>) {
+    let mut tally = ReplayTally::default();
+    let result = run(config, request, &mut tally, show);
+    (tally, result)
+}
+
+fn run(
+    config: &Config,
+    request: &ReplayRequest,
+    tally: &mut ReplayTally,
+    show: &mut dyn FnMut(&ReplayTally),
+) -> Result<(), Failure> {
+    let stop = StopSignal::new();
+    let (events, heard) = ProcessEvents::channel();
+    let mut threads = Threads::new(events.clone());
+    let settle_time = settle_time(config.consumer.shutdown_timeout);
+    spawn_signals(&mut threads, stop.clone(), settle_time, events.clone())?;
+
+    let topic = &config.kafka.dead_letter_topic;
+    let mut reader = TopicReader::new(config, topic, &request.group(config))
+        .map_err(|error| Failure::configuration("the consumer's settings").because(error))?;
+    let spans = spans(&reader, topic, request)?;
+    tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
+    let ranges: Ranges = spans
+        .iter()
+        .map(|(&partition, span)| (partition, span.start..span.end))
+        .collect();
+    reader.read(&ranges).map_err(unreachable)?;
+    if request.dry_run {
+        return replayer::count(&mut reader, request, &stop, tally, show);
+    }
+
+    let progress = Arc::new(ReplayProgress::default());
+    let (committer, messages) = CommitterHandle::channel();
+    let dispatcher = commit::start(
+        &mut threads,
+        committer.clone(),
+        messages,
+        CommitterSettings::new(&config.consumer),
+        Ownership::Exclusive,
+        reader.offsets(),
+        Arc::clone(&progress) as Arc<_>,
+    )?;
+    let assigned = spans.iter().map(|(&partition, span)| AssignedPartition {
+        partition,
+        epoch: EPOCH,
+        start: span.start,
+        committed: span.committed,
+    });
+    committer.send(CommitterMessage::Assigned(assigned.collect()));
+    let destination = match &request.to {
+        None => Destination::mongodb(config, &mut threads, dispatcher, events, stop.clone())?,
+        Some(to) => {
+            let publisher = Publisher::new(config, to, &mut threads, dispatcher, events)?;
+            Destination::Topic(publisher)
+        }
+    };
+    let ends = ranges.into_iter().map(|(p, range)| (p, range.end));
+    Replayer::new(
+        request,
+        ends.collect(),
+        committer,
+        destination,
+        progress,
+        heard,
+        stop,
+        &config.consumer,
+    )
+    .run(&mut reader, tally, show)
+}
+
+fn spans(
+    reader: &TopicReader,
+    topic: &str,
+    request: &ReplayRequest,
+) -> Result<BTreeMap<Partition, Span>, Failure> {
+    let Some(bounds) = reader.bounds().map_err(unreachable)? else {
+        warn!("there is no dead letter topic `{topic}` yet");
+        return Ok(BTreeMap::new());
+    };
+    let partitions: Vec<Partition> = bounds.keys().copied().collect();
+    let committed = reader.committed(&partitions).map_err(unreachable)?;
+    let span = |(partition, bounds): (Partition, LogBounds)| {
+        let committed = committed
+            .get(&partition)
+            .copied()
+            .filter(|_| !request.from_beginning);
+        let start = StartingOffset::decide(committed, bounds, FirstStart::Earliest);
+        if let StartingOffset::Overtaken {
+            committed,
+            earliest,
+        } = start
+        {
+            warn!(
+                partition = partition.0, from = committed.0, to = earliest.0;
+                "dead letters have expired since the last replay"
+            );
+        }
+        let span = Span {
+            start: start.offset(),
+            end: bounds.latest,
+            committed: start.committed(),
+        };
+        (partition, span)
+    };
+    Ok(bounds.into_iter().map(span).collect())
+}
+
+fn unreachable(error: impl Into<ReadError>) -> Failure {
+    Failure::kafka_unreachable().because(error.into())
+}

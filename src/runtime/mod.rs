@@ -1,0 +1,16 @@
+//! What threads need to run and to end: named threads, the stop, signals, waits and retries. Nothing here
+//! knows Kafka, MongoDB or what the threads do.
+
+mod process_event;
+mod retry;
+mod signals;
+mod stop;
+mod threads;
+mod wake_up;
+
+pub use process_event::{ProcessEvent, ProcessEvents};
+pub use retry::{Delays, RetryError, retry};
+pub use signals::spawn_signals;
+pub use stop::StopSignal;
+pub use threads::Threads;
+pub use wake_up::WakeUp;

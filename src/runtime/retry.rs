@@ -1,0 +1,113 @@
+//! Trying an operation again, with growing delays that a stop interrupts.
+//!
+//! The delays are those of `backoff`. Its own `retry` isn't used: it sleeps without looking at a stop.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoff;
+use backoff::backoff::Backoff as _;
+
+use super::stop::StopSignal;
+
+/// No delay between two attempts is longer.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// The delays between attempts: the first one, then each twice as long as the one before, with jitter.
+pub struct Delays(ExponentialBackoff);
+
+impl Delays {
+    pub fn doubling(first: Duration) -> Self {
+        Self::growing(first, 2.0, 0.5)
+    }
+
+    /// Always the same delay, without jitter.
+    pub fn constant(delay: Duration) -> Self {
+        Self::growing(delay, 1.0, 0.0)
+    }
+
+    fn growing(first: Duration, multiplier: f64, randomization_factor: f64) -> Self {
+        Self(ExponentialBackoff {
+            current_interval: first,
+            initial_interval: first,
+            multiplier,
+            randomization_factor,
+            max_interval: LONGEST_DELAY.max(first),
+            max_elapsed_time: None,
+            ..ExponentialBackoff::default()
+        })
+    }
+
+    pub fn next_delay(&mut self) -> Duration {
+        self.0.next_backoff().unwrap_or(LONGEST_DELAY)
+    }
+}
+
+/// What a failed attempt means for the next one.
+pub enum RetryError<E> {
+    /// The same may succeed later. The attempt has logged its error.
+    Again,
+    /// No later attempt can succeed, or this was the last one allowed.
+    Final(E),
+}
+
+/// Calls `attempt` with 1, 2, 3 … until it succeeds or fails for good, and waits between two calls.
+/// Returns `None` if the stop came first.
+pub fn retry<T, E>(
+    stop: &StopSignal,
+    mut delays: Delays,
+    mut attempt: impl FnMut(u32) -> Result<T, RetryError<E>>,
+) -> Result<Option<T>, E> {
+    let mut number = 1;
+    loop {
+        match attempt(number) {
+            Ok(value) => return Ok(Some(value)),
+            Err(RetryError::Final(error)) => return Err(error),
+            Err(RetryError::Again) => {}
+        }
+        number = number.saturating_add(1);
+        if stop.wait(delays.next_delay()) {
+            return Ok(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn attempts_go_on_until_one_succeeds_or_is_final() {
+        let stop = StopSignal::new();
+        let delays = || Delays::constant(Duration::from_millis(1));
+        let third = retry(&stop, delays(), |attempt| match attempt {
+            3 => Ok(attempt),
+            _ => Err(RetryError::Again),
+        });
+        assert_eq!(third, Ok(Some(3)));
+        let failed: Result<Option<()>, _> = retry(&stop, delays(), |attempt| match attempt {
+            2 => Err(RetryError::Final("never")),
+            _ => Err(RetryError::Again),
+        });
+        assert_eq!(failed, Err("never"));
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_between_two_attempts() {
+        let stop = StopSignal::new();
+        let delays = Delays::constant(Duration::from_secs(3600));
+        let stopped: Result<Option<()>, &str> = retry(&stop, delays, |_| {
+            stop.ask(Instant::now());
+            Err(RetryError::Again)
+        });
+        assert_eq!(stopped, Ok(None));
+    }
+
+    #[test]
+    fn delays_double_up_to_a_limit() {
+        let mut delays = Delays::growing(Duration::from_secs(1), 2.0, 0.0);
+        let seconds: Vec<u64> = (0..7).map(|_| delays.next_delay().as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30]);
+    }
+}

@@ -1,0 +1,221 @@
+//! One batch on its way into MongoDB: takes its documents through the write plan, waits where the plan says
+//! so, and settles each record as stored or hands it over as a dead letter.
+
+use std::time::{Duration, Instant};
+
+use bson::RawDocument;
+use log::{debug, warn};
+
+use super::inserter::Inserter;
+use super::stage::Stage;
+use super::unfinished::Unfinished;
+use crate::commit::{DispatchedBatch, Outcome};
+use crate::core::availability::{OutagePolicy, Permit};
+use crate::core::document::Documents;
+use crate::core::rejection::{Reason, Rejection};
+use crate::core::write_plan::{ErrorSubject, InsertOutcome, Step, Verdict, WritePlan};
+use crate::failure::Failure;
+use crate::runtime::Delays;
+
+/// How often a wait looks whether its batch is still ours.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// One batch on its way.
+pub(super) struct BatchWrite<'a> {
+    stage: &'a Stage,
+    batch: &'a mut DispatchedBatch,
+    inserter: &'a mut dyn Inserter,
+    /// This batch is the probe that finds out whether MongoDB is back.
+    is_probing: bool,
+}
+
+impl<'a> BatchWrite<'a> {
+    pub(super) fn new(
+        stage: &'a Stage,
+        batch: &'a mut DispatchedBatch,
+        inserter: &'a mut dyn Inserter,
+    ) -> Self {
+        Self {
+            stage,
+            batch,
+            inserter,
+            is_probing: false,
+        }
+    }
+
+    /// Takes the documents through the plan until each has its verdict.
+    pub(super) fn run(&mut self, documents: &Documents) -> Result<(), Unfinished> {
+        let stage = self.stage;
+        let mut plan = WritePlan::new(documents.indexes().collect(), stage.max_attempts);
+        let mut delays = Delays::doubling(stage.retry_backoff);
+        loop {
+            match plan.step() {
+                Step::Insert(indexes) => {
+                    if !self.may_insert(&mut plan)? {
+                        continue;
+                    }
+                    let outcome = self.insert(documents, &indexes);
+                    if let InsertOutcome::Failed(error) = &outcome
+                        && error.subject == ErrorSubject::Server
+                    {
+                        debug!("an insert failed: {}", error.summary);
+                        self.give_up_if_stopping()?;
+                    }
+                    plan.inserted(outcome);
+                }
+                Step::ReadBack(indexes) => {
+                    let raw: Vec<&RawDocument> = documents.get_all(&indexes);
+                    plan.read_back(self.inserter.read_back(&raw));
+                }
+                // Another writer has used up its attempts: further ones of this batch are pointless.
+                Step::BackOff if !stage.outage.is_available() => plan.backed_off(),
+                Step::BackOff => {
+                    stage.observer.insert_retried();
+                    let delay = delays.next_delay();
+                    warn!(attempt = plan.attempts(), records = plan.pending().len(),
+                        millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
+                    self.wait(delay, &mut plan)?;
+                    plan.backed_off();
+                }
+                Step::Unavailable(error) => {
+                    stage.outage.failed(&error.summary);
+                    self.is_probing = false;
+                    plan.start_over();
+                    delays = Delays::doubling(stage.retry_backoff);
+                }
+                Step::Stop(error) => {
+                    let failure = Failure::mongodb_refused().because(error.summary);
+                    return Err(Unfinished::Failed(failure));
+                }
+                Step::Done => {
+                    self.take_verdicts(&mut plan)?;
+                    return Ok(());
+                }
+            }
+            self.take_verdicts(&mut plan)?;
+        }
+    }
+
+    /// Asks for permission to insert. While MongoDB is unavailable, the stage's policy decides: then this
+    /// returns false, and the plan has moved on.
+    fn may_insert(&mut self, plan: &mut WritePlan) -> Result<bool, Unfinished> {
+        let stage = self.stage;
+        if stage.stop.is_past_deadline() {
+            return Err(Unfinished::GivenUp);
+        }
+        if self.is_probing {
+            return Ok(true);
+        }
+        match stage.outage.permit() {
+            Permit::Write => return Ok(true),
+            Permit::Probe => {
+                self.is_probing = true;
+                plan.single_attempt();
+                return Ok(true);
+            }
+            Permit::Denied => {}
+        }
+        self.give_up_if_stopping()?;
+        match stage.outage.policy() {
+            OutagePolicy::Redirect => {
+                let attempts = plan.attempts();
+                let redirected = plan.redirect();
+                stage.outage.count_redirected(redirected.len());
+                let unavailable =
+                    || Rejection::new(Reason::MongodbUnavailable, "MongoDB was unavailable");
+                let rejections = redirected.into_iter().map(|i| (i, unavailable())).collect();
+                self.dead_letter_all(rejections, attempts)?;
+            }
+            OutagePolicy::Wait => self.wait(SLICE, plan)?,
+            OutagePolicy::Stop => {
+                let failure = Failure::mongodb_unreachable().because(stage.outage.cause());
+                return Err(Unfinished::Failed(failure));
+            }
+        }
+        Ok(false)
+    }
+
+    fn insert(&mut self, documents: &Documents, indexes: &[usize]) -> InsertOutcome {
+        let raw: Vec<&RawDocument> = documents.get_all(indexes);
+        let started = Instant::now();
+        let outcome = self.inserter.insert(&raw);
+        self.stage.observer.insert_took(started.elapsed());
+        if outcome.proves_availability(indexes.len()) {
+            self.stage.outage.succeeded();
+            self.is_probing = false;
+        }
+        outcome
+    }
+
+    /// Waits before the next attempt, as long as records of the batch are ours and the process goes on.
+    fn wait(&self, delay: Duration, plan: &mut WritePlan) -> Result<(), Unfinished> {
+        let until = Instant::now() + delay;
+        loop {
+            self.give_up_if_stopping()?;
+            let records = self.batch.batch().records();
+            plan.retain(|index| self.stage.ownership.is_ours(records[index].id));
+            if plan.pending().is_empty() {
+                return Ok(());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            // The next turn looks at the stop itself.
+            let _ = self.stage.stop.wait(left.min(SLICE));
+        }
+    }
+
+    /// A stop doesn't wait for MongoDB, and doesn't redirect what MongoDB can't take.
+    fn give_up_if_stopping(&self) -> Result<(), Unfinished> {
+        if self.stage.stop.is_stopping() {
+            Err(Unfinished::GivenUp)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take_verdicts(&mut self, plan: &mut WritePlan) -> Result<(), Unfinished> {
+        let attempts = plan.attempts();
+        let (mut stored, mut already_stored, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, verdict) in plan.take_verdicts() {
+            match verdict {
+                Verdict::Stored => stored.push(index),
+                Verdict::AlreadyStored => already_stored.push(index),
+                Verdict::Rejected(rejection) => rejected.push((index, rejection)),
+            }
+        }
+        if stored.len() + already_stored.len() > 0 {
+            self.stage.dead_letters.end_run_of_rejections();
+        }
+        self.batch.settle(stored, Outcome::Stored);
+        self.batch.settle(already_stored, Outcome::AlreadyStored);
+        self.dead_letter_all(rejected, attempts)
+    }
+
+    pub(super) fn dead_letter_all(
+        &mut self,
+        rejections: Vec<(usize, Rejection)>,
+        attempts: u32,
+    ) -> Result<(), Unfinished> {
+        let Stage {
+            dead_letters,
+            ownership,
+            stop,
+            ..
+        } = self.stage;
+        for (index, rejection) in rejections {
+            dead_letters.send(self.batch, index, &rejection, attempts, ownership, stop)?;
+        }
+        Ok(())
+    }
+}
+
+/// A probe without a result leaves MongoDB unavailable until the next one.
+impl Drop for BatchWrite<'_> {
+    fn drop(&mut self) {
+        if self.is_probing {
+            self.stage.outage.probe_ended();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Sending records to the dead letter topic. The delivery report settles a record, never the send.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::warn;
+
+use super::unfinished::Unfinished;
+use crate::commit::{DispatchedBatch, Outcome, Ownership, RecordReceipt};
+use crate::config::{self, Config};
+use crate::core::dead_letter::Origin;
+use crate::core::partition::RecordId;
+use crate::core::record::Record;
+use crate::core::rejection::{Reason, Rejection};
+use crate::failure::Failure;
+use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, KafkaError, SendError};
+use crate::observe::log::RateLimited;
+use crate::runtime::{ProcessEvents, StopSignal, Threads};
+
+/// How often a full producer queue is tried again.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(50);
+
+/// Where dead letters are handed over.
+pub trait DeadLetterSink: Send + Sync {
+    /// Hands a dead letter over without waiting. On success the listener will hear how it ended.
+    fn send(
+        &self,
+        letter: &DeadLetter<'_>,
+        listener: Box<dyn DeliveryListener>,
+    ) -> Result<(), SendError>;
+}
+
+impl DeadLetterSink for DeadLetterProducer {
+    fn send(
+        &self,
+        letter: &DeadLetter<'_>,
+        listener: Box<dyn DeliveryListener>,
+    ) -> Result<(), SendError> {
+        self.send(letter, listener)
+    }
+}
+
+/// A producer for the dead letter topic. Fails when librdkafka refuses a property.
+pub fn dead_letter_producer(config: &Config) -> Result<Arc<DeadLetterProducer>, Failure> {
+    let producer = DeadLetterProducer::new(config).map_err(producer_settings)?;
+    Ok(Arc::new(producer))
+}
+
+pub fn producer_settings(error: KafkaError) -> Failure {
+    Failure::configuration("the producer's settings").because(error)
+}
+
+/// Starts the threads that bring the producer's delivery reports.
+pub fn spawn_report_pollers(
+    threads: &mut Threads,
+    producer: &DeadLetterProducer,
+) -> Result<(), Failure> {
+    for poller in producer.report_pollers() {
+        threads.spawn_detached("reports", move || poller.run())?;
+    }
+    Ok(())
+}
+
+/// The way of all writers to the dead letter topic.
+pub struct DeadLetters {
+    sink: Arc<dyn DeadLetterSink>,
+    origin: Origin,
+    report: Arc<ReportContext>,
+    log: RateLimited,
+    /// The process stops after so many rejections in a row; 0: never.
+    max_consecutive_rejections: u64,
+    consecutive_rejections: AtomicU64,
+}
+
+/// What a delivery report needs to say what went wrong.
+struct ReportContext {
+    dead_letter_topic: String,
+    events: ProcessEvents,
+}
+
+impl DeadLetters {
+    pub fn new(
+        sink: Arc<dyn DeadLetterSink>,
+        config: &config::Kafka,
+        events: ProcessEvents,
+        max_consecutive_rejections: u64,
+    ) -> Self {
+        Self {
+            sink,
+            origin: Origin {
+                topic: config.topic.clone(),
+                consumer_group: config.group_id.clone(),
+                instance: instance(),
+            },
+            report: Arc::new(ReportContext {
+                dead_letter_topic: config.dead_letter_topic.clone(),
+                events,
+            }),
+            log: RateLimited::default(),
+            max_consecutive_rejections,
+            consecutive_rejections: AtomicU64::new(0),
+        }
+    }
+
+    /// Hands one record of `batch` to the producer; its delivery report settles it. `attempts` is how many
+    /// inserts it was part of. While the producer's queue is full, this waits until the stop's deadline, or
+    /// until the record belongs to another member.
+    pub(super) fn send(
+        &self,
+        batch: &mut DispatchedBatch,
+        index: usize,
+        rejection: &Rejection,
+        attempts: u32,
+        ownership: &Ownership,
+        stop: &StopSignal,
+    ) -> Result<(), Unfinished> {
+        self.guard_against_a_flood(rejection)?;
+        let Some(receipt) = batch.split_off(index) else {
+            return Ok(());
+        };
+        let id = receipt.id();
+        let mut listener: Box<dyn DeliveryListener> = Box::new(LetterReceipt {
+            receipt,
+            reason: rejection.reason,
+            context: Arc::clone(&self.report),
+        });
+        let batch = batch.batch();
+        let record = &batch.records()[index];
+        self.log_rejection(record, rejection);
+        let headers = self
+            .origin
+            .headers(record, rejection, attempts, SystemTime::now());
+        let letter = DeadLetter {
+            key: batch.key(record),
+            value: batch.value(record),
+            original_headers: record.headers.as_ref(),
+            headers: &headers,
+        };
+        loop {
+            listener = match self.sink.send(&letter, listener) {
+                Ok(()) => return Ok(()),
+                Err(SendError::QueueFull(listener)) => listener,
+                Err(SendError::Refused(_, error)) => {
+                    let failure = Failure::running(format!(
+                        "the record at partition {}, offset {} can be neither stored ({}) nor handed \
+                         to the dead letter producer; its offset stays uncommitted",
+                        id.partition, id.offset, rejection.reason
+                    ));
+                    return Err(Unfinished::Failed(failure.because(error)));
+                }
+            };
+            if stop.is_past_deadline() {
+                return Err(Unfinished::GivenUp);
+            }
+            if !ownership.is_ours(id) {
+                // The new owner reads this record; the others of the batch may still be ours.
+                return Ok(());
+            }
+            // The next turn looks at the stop's deadline itself.
+            let _ = stop.wait(QUEUE_FULL_WAIT);
+        }
+    }
+
+    /// A record was settled without a rejection.
+    pub(super) fn end_run_of_rejections(&self) {
+        self.consecutive_rejections.store(0, Ordering::Relaxed);
+    }
+
+    /// If nothing but rejections comes, the producer of the messages is at fault, and going on would
+    /// dead-letter the whole topic.
+    fn guard_against_a_flood(&self, rejection: &Rejection) -> Result<(), Unfinished> {
+        if rejection.reason == Reason::MongodbUnavailable || self.max_consecutive_rejections == 0 {
+            return Ok(());
+        }
+        let before = self.consecutive_rejections.fetch_add(1, Ordering::Relaxed);
+        if before < self.max_consecutive_rejections {
+            return Ok(());
+        }
+        Err(Unfinished::Failed(Failure::running(format!(
+            "{before} records in a row were rejected, the last one for `{}`: that is more than \
+             `consumer.max_consecutive_rejections` allows. This record and those behind it stay \
+             uncommitted",
+            rejection.reason
+        ))))
+    }
+
+    fn log_rejection(&self, record: &Record, rejection: &Rejection) {
+        let Some(suppressed) = self.log.admit(Instant::now()) else {
+            return;
+        };
+        let (partition, offset) = record.source();
+        // Neither the value nor the server's words, which may quote it.
+        warn!(
+            topic = self.origin.topic, partition = partition.0,
+            offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
+            field = rejection.field.as_deref(), code = rejection.code, suppressed;
+            "a record goes to the dead letter topic"
+        );
+    }
+}
+
+/// A dead letter on its way: carried by the producer until the delivery report comes.
+struct LetterReceipt {
+    receipt: RecordReceipt,
+    reason: Reason,
+    context: Arc<ReportContext>,
+}
+
+impl DeliveryListener for LetterReceipt {
+    fn delivered(self: Box<Self>) {
+        self.receipt.settle(Outcome::DeadLettered(self.reason));
+    }
+
+    fn undeliverable(self: Box<Self>, error: &KafkaError) {
+        let id = self.receipt.id();
+        // The committer hears first that the record is abandoned, and the supervisor then why.
+        drop(self.receipt);
+        let failure = Failure::running(format!(
+            "the record at partition {}, offset {} can be neither stored ({}) nor written to the dead \
+             letter topic `{}`: {error}. Its offset stays uncommitted; {}",
+            id.partition,
+            id.offset,
+            self.reason,
+            self.context.dead_letter_topic,
+            error.dead_letter_advice(),
+        ));
+        self.context.events.failed(failure);
+    }
+
+    fn place(&self) -> RecordId {
+        self.receipt.id()
+    }
+}
+
+/// This process among the group's, for a dead letter's header: the host's name and the process id.
+fn instance() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!(
+        "{}-{}",
+        if host.is_empty() { "unknown" } else { host },
+        process::id()
+    )
+}

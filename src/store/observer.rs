@@ -1,0 +1,30 @@
+//! What the writers show to the outside.
+
+use std::time::Duration;
+
+/// Is told what happens; must not wait. The worker shows it as metrics; a replay needs none of it.
+pub trait StoreObserver: Send + Sync {
+    fn writer_started(&self) {}
+    fn writer_finished(&self) {}
+    /// A writer takes up a batch with so many records.
+    fn batch_started(&self, _records: usize) {}
+    fn insert_took(&self, _duration: Duration) {}
+    fn insert_retried(&self) {}
+    fn mongodb_available(&self, _available: bool) {}
+}
+
+/// Tells the observer that a writer is busy for as long as this lives, also if the writer panics.
+pub(super) struct BusyWriter<'a>(&'a dyn StoreObserver);
+
+impl<'a> BusyWriter<'a> {
+    pub(super) fn new(observer: &'a dyn StoreObserver) -> Self {
+        observer.writer_started();
+        Self(observer)
+    }
+}
+
+impl Drop for BusyWriter<'_> {
+    fn drop(&mut self) {
+        self.0.writer_finished();
+    }
+}

@@ -1,0 +1,22 @@
+//! What all writers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dead_letters::DeadLetters;
+use super::observer::StoreObserver;
+use super::outage::MongoDbOutage;
+use crate::commit::Ownership;
+use crate::runtime::StopSignal;
+
+pub struct Stage {
+    pub dead_letters: DeadLetters,
+    pub outage: Arc<MongoDbOutage>,
+    pub ownership: Ownership,
+    pub stop: StopSignal,
+    pub observer: Arc<dyn StoreObserver>,
+    /// How often an insert is tried before MongoDB counts as unavailable.
+    pub max_attempts: u32,
+    /// The wait before the second attempt.
+    pub retry_backoff: Duration,
+}

@@ -1,0 +1,76 @@
+//! The door to the writers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::debug;
+
+use super::inserter::Inserter;
+use super::queue::{BatchSender, batch_queue};
+use super::stage::Stage;
+use super::writer::Writer;
+use crate::commit::Dispatcher;
+use crate::core::record::{Batch, Weight};
+use crate::failure::Failure;
+use crate::runtime::Threads;
+
+/// Offers batches to a fixed number of writers. Dropping it closes the pool: the writers end when they have
+/// done what is queued.
+pub struct WriterPool {
+    dispatcher: Dispatcher,
+    batches: BatchSender,
+}
+
+impl WriterPool {
+    /// Starts `writers` threads; each takes an inserter of its own from `inserter`.
+    pub fn start(
+        threads: &mut Threads,
+        writers: usize,
+        stage: Stage,
+        dispatcher: Dispatcher,
+        inserter: impl Fn() -> Box<dyn Inserter>,
+    ) -> Result<Self, Failure> {
+        // One batch waits for each writer, so that no writer waits for the next batch.
+        let (batches, to_write) = batch_queue(writers);
+        let stage = Arc::new(stage);
+        for number in 0..writers {
+            let writer = Writer::new(Arc::clone(&stage), to_write.clone(), inserter());
+            threads.spawn(format!("writer-{number}"), move || writer.run())?;
+        }
+        Ok(Self {
+            dispatcher,
+            batches,
+        })
+    }
+
+    /// Dispatches `batch` if there is room for it, and otherwise gives it back. Never waits.
+    pub fn offer(&mut self, batch: Batch) -> Result<(), Batch> {
+        // Only the owner of the pool sends, so the room that is there now is there below.
+        if self.batches.is_full() || !self.dispatcher.in_flight().has_room(batch.weight()) {
+            return Err(batch);
+        }
+        if !self.batches.send(self.dispatcher.dispatch(batch)) {
+            // The writers are gone, and with them the process. The batch stays uncommitted.
+            debug!("no writer is left to take a batch");
+        }
+        Ok(())
+    }
+
+    pub fn has_idle_writer(&self) -> bool {
+        self.batches.has_idle_receiver()
+    }
+
+    /// Waits for what keeps a batch from being taken, up to `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) {
+        if self.batches.is_full() {
+            self.batches.wait_for_room(timeout);
+        } else {
+            self.dispatcher.in_flight().wait_for_room(timeout);
+        }
+    }
+
+    /// What is in flight now.
+    pub fn in_flight(&self) -> Weight {
+        self.dispatcher.in_flight().now()
+    }
+}

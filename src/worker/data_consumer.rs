@@ -1,0 +1,159 @@
+//! The consumer of the specification: connects, and runs until told to stop.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use log::{error, info, warn};
+
+use super::memory;
+use crate::config::{Config, W};
+use crate::core::rejection::Reason;
+use crate::failure::Failure;
+use crate::intake::{Attempts, reach_kafka};
+use crate::kafka::{Assignment, KafkaConsumer, RebalanceListener, TopicState};
+use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
+use crate::observe::health::Health;
+use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
+use crate::runtime::{Delays, ProcessEvent, ProcessEvents, RetryError, StopSignal, Threads, retry};
+use crate::store::MongoDbOutage;
+
+/// Takes messages off the topic and stores them, until told to stop.
+pub struct DataConsumer {
+    pub(super) config: Config,
+    pub(super) metrics: Arc<MetricsCollector>,
+    pub(super) health: Arc<Health>,
+    pub(super) stop: StopSignal,
+    pub(super) events: ProcessEvents,
+    pub(super) heard: Receiver<ProcessEvent>,
+}
+
+impl DataConsumer {
+    pub fn new(config: Config) -> Self {
+        let metrics = Arc::new(MetricsCollector::new(
+            config.metrics.port,
+            &Reason::ALL.map(Reason::as_str),
+        ));
+        let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
+        let (events, heard) = ProcessEvents::channel();
+        Self {
+            config,
+            metrics,
+            health,
+            stop: StopSignal::new(),
+            events,
+            heard,
+        }
+    }
+
+    /// Runs until a signal or a failure, and stops in order. Fails when the process ends other than as asked.
+    pub fn run(self) -> Result<(), Failure> {
+        memory::report(&self.config);
+        let mut threads = Threads::new(self.events.clone());
+        let outcome = self.start(&mut threads).and_then(|running| match running {
+            Some(running) => self.supervise(&mut threads, running),
+            // The stop came while connecting: there is nothing to settle.
+            None => Ok(()),
+        });
+        match &outcome {
+            Ok(()) => info!("stopped as asked"),
+            Err(failure) => error!("stopped: {}", failure.chain()),
+        }
+        outcome
+    }
+
+    /// A consumer whose brokers have answered. `None` if the stop came first. Fails when librdkafka refuses a
+    /// property, or when no broker answers within the attempts.
+    pub fn connect_kafka(
+        &self,
+        assignment: &Arc<Assignment>,
+        listener: Arc<dyn RebalanceListener>,
+    ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
+        let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), listener)
+            .map_err(|error| Failure::configuration("the consumer's settings").because(error))?;
+        let topic = reach_kafka(&consumer, self.attempts(), &self.stop, || {
+            consumer.serve_log();
+        })?;
+        let Some(topic) = topic else {
+            return Ok(None);
+        };
+        self.metrics.set_connected(ConnectionTarget::Kafka, true);
+        self.health.set_kafka_reachable(true);
+        let name = &self.config.kafka.topic;
+        match topic {
+            TopicState::Available(partitions) => {
+                self.health.set_topic_exists(true);
+                info!(topic = name, partitions; "connected to Kafka");
+            }
+            TopicState::Missing => {
+                self.health.set_topic_exists(false);
+                warn!(topic = name; "connected to Kafka; the topic is missing: waiting for it");
+            }
+        }
+        Ok(Some(Arc::new(consumer)))
+    }
+
+    /// A handler whose server has answered. If none answers within the attempts, MongoDB counts as
+    /// unavailable from the start, as it may become later. `None` if the stop came first. Fails when the URI
+    /// can't be used, MongoDB refuses the worker, or the collection is unfit.
+    pub fn connect_mongodb(
+        &self,
+        outage: &MongoDbOutage,
+    ) -> Result<Option<Arc<MongoDbHandler>>, Failure> {
+        let consumer = &self.config.consumer;
+        let delays = Delays::doubling(consumer.retry_backoff);
+        let handler = retry(&self.stop, delays, |attempt| {
+            let (handler, error) = match MongoDbHandler::connect(&self.config) {
+                Ok(handler) => match handler.check_target() {
+                    Ok(topology) => {
+                        self.warn_of_rollback(topology);
+                        outage.report(true);
+                        info!("connected to MongoDB");
+                        return Ok(handler);
+                    }
+                    Err(error) => (Some(handler), error),
+                },
+                Err(error) => (None, error),
+            };
+            let why = match error {
+                MongoDbError::Refused(why) => {
+                    return Err(RetryError::Final(Failure::mongodb_refused().because(why)));
+                }
+                MongoDbError::Unavailable(why) => why,
+            };
+            if attempt < consumer.max_retries {
+                warn!(attempt; "MongoDB could not be reached, trying again: {why}");
+                return Err(RetryError::Again);
+            }
+            // Without a seed list there is no client that could connect later.
+            let handler =
+                handler.ok_or_else(|| RetryError::Final(Failure::running(why.clone())))?;
+            outage.failed(&why);
+            Ok(handler)
+        })?;
+        Ok(handler.map(Arc::new))
+    }
+
+    fn warn_of_rollback(&self, topology: Topology) {
+        let concern = &self.config.mongodb.write_concern;
+        if topology == Topology::ReplicaSet && concern.w == W::Nodes(1) {
+            warn!(
+                "`mongodb.write_concern.w` is 1 on a replica set: a failover can roll back acknowledged \
+                 messages; set it to \"majority\" to rule that out"
+            );
+        }
+        if !concern.journal {
+            warn!(
+                "`mongodb.write_concern.journal` is false: a crash of mongod can lose acknowledged messages"
+            );
+        }
+    }
+
+    pub(super) fn attempts(&self) -> Attempts {
+        let consumer = &self.config.consumer;
+        Attempts {
+            count: consumer.max_retries,
+            first_delay: consumer.retry_backoff,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The most memory that the process can take under its configuration, compared with the container's limit.
+
+use std::fs;
+
+use log::{info, warn};
+
+use crate::config::Config;
+use crate::kafka::prefetch_bytes;
+
+/// The program, its libraries and threads, with empty queues.
+const BASE: u64 = 40 << 20;
+/// While a record is in flight, there is a copy of it in its batch and in its document, and two in the driver's
+/// command.
+const COPIES_IN_FLIGHT: u64 = 4;
+
+/// The files with a container's limit: of the second version of cgroups, then of the first.
+const LIMIT_FILES: [&str; 2] = [
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+];
+
+/// The memory in the worst case, in bytes.
+#[must_use]
+pub fn worst_case(config: &Config) -> u64 {
+    let in_flight = u64::try_from(config.consumer.max_in_flight_bytes).unwrap_or(u64::MAX);
+    // A dead letter is in flight until it is acknowledged: the producer holds one more copy.
+    let copies = in_flight.saturating_mul(COPIES_IN_FLIGHT + 1);
+    BASE.saturating_add(prefetch_bytes(config))
+        .saturating_add(copies)
+}
+
+/// Logs the worst case, and warns where the container allows less.
+pub fn report(config: &Config) {
+    let worst = worst_case(config);
+    let limit = LIMIT_FILES
+        .iter()
+        .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
+    info!(mib = worst >> 20, limit_mib = limit.map(|limit| limit >> 20); "memory in the worst case");
+    if limit.is_some_and(|limit| limit < worst) {
+        warn!(
+            "the container allows less memory than this configuration may take: lower \
+               `consumer.max_in_flight_bytes`, or allow more"
+        );
+    }
+}
+
+/// "max", and the huge number of the first version, mean that there is no limit.
+fn limit_of(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|&limit| limit < 1 << 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_in_both_forms() {
+        assert_eq!(limit_of("268435456\n"), Some(268_435_456));
+        assert_eq!(limit_of("max\n"), None);
+        assert_eq!(limit_of("9223372036854771712\n"), None);
+        assert_eq!(limit_of(""), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! The worker: what runs, which part gets what, and in which order all of it ends.
+//!
+//! ```text
+//! Kafka → intake → store → MongoDB
+//!            │       └──→ dead letter topic
+//!            └─→ commit ←── settlements      commit → Kafka
+//! ```
+
+mod data_consumer;
+mod memory;
+mod observer;
+mod supervisor;
+mod wiring;
+
+pub use data_consumer::DataConsumer;

@@ -1,0 +1,177 @@
+//! The supervisor hears of every thread's end and of the signals, and stops everything in the order of the
+//! data flow. The watchdog ends a stop that hangs.
+
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, after};
+use log::{error, warn};
+
+use super::data_consumer::DataConsumer;
+use crate::core::time_limits::settle_time;
+use crate::failure::Failure;
+use crate::kafka::DeadLetterProducer;
+use crate::observe::http::HttpServer;
+use crate::runtime::{ProcessEvent, Threads, spawn_signals};
+
+pub(super) const POLLER: &str = "poller";
+
+/// After a failure, what is in flight may still be settled for so long.
+const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
+
+/// How long the last dead letters are waited for.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
+
+/// What the supervisor ends itself, after the poller has ended. The committer ends once no dead letter can be
+/// settled any more.
+pub(super) struct Running {
+    pub(super) dead_letters: Arc<DeadLetterProducer>,
+    pub(super) http: Option<Arc<HttpServer>>,
+}
+
+/// What the supervisor knows while it supervises.
+struct Supervision {
+    running: Option<Running>,
+    failure: Option<Failure>,
+    is_poller_done: bool,
+}
+
+/// What the supervisor waits for.
+enum Event {
+    Process(ProcessEvent),
+    /// The time for the threads' end is up.
+    TimeUp,
+}
+
+impl DataConsumer {
+    pub(super) fn spawn_watchdog(&self, threads: &mut Threads) -> Result<(), Failure> {
+        let stop = self.stop.clone();
+        let timeout = self.config.consumer.shutdown_timeout;
+        threads.spawn_detached("watchdog", move || {
+            stop.wait_for_stop();
+            // Only a sleep.
+            let _ = after(timeout).recv();
+            error!("the stop hangs: ending the process; what isn't committed will be read again");
+            process::exit(1);
+        })
+    }
+
+    pub(super) fn spawn_signals(&self, threads: &mut Threads) -> Result<(), Failure> {
+        spawn_signals(
+            threads,
+            self.stop.clone(),
+            settle_time(self.config.consumer.shutdown_timeout),
+            self.events.clone(),
+        )
+    }
+
+    /// Waits for all threads and shuts them down in order.
+    pub(super) fn supervise(&self, threads: &mut Threads, running: Running) -> Result<(), Failure> {
+        let mut supervision = Supervision {
+            running: Some(running),
+            failure: None,
+            is_poller_done: false,
+        };
+        loop {
+            match self.next_event() {
+                Event::TimeUp => break,
+                Event::Process(event) => self.handle_event(event, threads, &mut supervision),
+            }
+            if self.stop.is_stopping() && threads.running().is_empty() {
+                break;
+            }
+        }
+        supervision.end_running();
+        // Events that came too late to be heard above.
+        for event in self.heard.try_iter() {
+            self.handle_event(event, threads, &mut supervision);
+        }
+        let unfinished = threads.running();
+        if !unfinished.is_empty() {
+            warn!(threads:? = unfinished; "some threads did not end in time; what they hold stays \
+                                          uncommitted and will be read again");
+        }
+        match supervision.failure {
+            Some(failure) => Err(failure),
+            None if supervision.is_poller_done => Ok(()),
+            None => Err(Failure::running("the consumer could not be closed in time")),
+        }
+    }
+
+    fn next_event(&self) -> Event {
+        let received = match self.stop.settle_by() {
+            None => self
+                .heard
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(settle_by) => {
+                let rest = self.config.consumer.shutdown_timeout / 5;
+                self.heard.recv_deadline(settle_by + rest)
+            }
+        };
+        // The channel can't be disconnected: this struct holds a sender.
+        received.map_or(Event::TimeUp, Event::Process)
+    }
+
+    fn handle_event(
+        &self,
+        event: ProcessEvent,
+        threads: &mut Threads,
+        supervision: &mut Supervision,
+    ) {
+        match event {
+            ProcessEvent::StopRequested => self.health.set_stopping(),
+            ProcessEvent::Failed(failure) => self.fail(supervision, failure),
+            ProcessEvent::ThreadEnded { thread, result } => {
+                threads.heard_end(&thread);
+                if thread == POLLER {
+                    supervision.is_poller_done = true;
+                    supervision.end_running();
+                }
+                match result {
+                    Ok(()) if self.stop.is_stopping() => {}
+                    Ok(()) => {
+                        self.health.thread_died(&thread);
+                        let why = format!("thread `{thread}` ended by itself");
+                        self.fail(supervision, Failure::running(why));
+                    }
+                    Err(failure) => {
+                        self.health.thread_died(&thread);
+                        self.fail(supervision, failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first failure counts. Settled records are still committed, but nothing is waited for long.
+    fn fail(&self, supervision: &mut Supervision, failure: Failure) {
+        self.health.set_stopping();
+        let settle_time = settle_time(self.config.consumer.shutdown_timeout);
+        self.stop
+            .ask(Instant::now() + FAILURE_SETTLE_TIME.min(settle_time));
+        if supervision.failure.is_none() {
+            warn!("stopping, because of a failure: {}", failure.chain());
+            supervision.failure = Some(failure);
+        } else {
+            warn!("a further failure: {}", failure.chain());
+        }
+    }
+}
+
+impl Supervision {
+    /// Ends what outlives the poller.
+    fn end_running(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        // If the poller ended in order, it has waited for the reports. This is for the other cases.
+        if running.dead_letters.flush(LAST_FLUSH).is_err() {
+            warn!("some dead letters are not acknowledged yet; their records stay uncommitted");
+        }
+        if let Some(http) = running.http {
+            http.stop();
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Which part gets what: connects, and starts each thread.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam_channel::bounded;
+use log::{info, warn};
+
+use super::data_consumer::DataConsumer;
+use super::observer::WorkerObserver;
+use super::supervisor::{POLLER, Running};
+use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Ownership};
+use crate::config::OnUnavailable;
+use crate::core::availability::OutagePolicy;
+use crate::core::time_limits::RevokeBudget;
+use crate::failure::Failure;
+use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
+use crate::kafka::{Assignment, KafkaConsumer, dead_letter_topic_warnings};
+use crate::mongo::{MongoDbError, MongoDbHandler};
+use crate::observe::http::{HANDLER_THREADS, HttpServer};
+use crate::runtime::{Delays, RetryError, Threads, retry};
+use crate::store::{
+    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, WriterPool, dead_letter_producer,
+    spawn_report_pollers,
+};
+
+impl DataConsumer {
+    /// Connects, and starts every thread. `None` if the stop came first.
+    pub(super) fn start(&self, threads: &mut Threads) -> Result<Option<Running>, Failure> {
+        self.spawn_watchdog(threads)?;
+        self.spawn_signals(threads)?;
+        let http = self.spawn_http(threads)?;
+
+        let observer = Arc::new(WorkerObserver {
+            metrics: Arc::clone(&self.metrics),
+            health: Arc::clone(&self.health),
+            topic: self.config.kafka.topic.clone(),
+        });
+        let outage = self.outage(&observer);
+        let assignment = Arc::new(Assignment::default());
+        let (committer, messages) = CommitterHandle::channel();
+
+        let rebalance = self.rebalance_handler(&committer, &assignment, &outage);
+        let Some(consumer) = self.connect_kafka(&assignment, Arc::new(rebalance))? else {
+            return Ok(None);
+        };
+        let Some(mongodb) = self.connect_mongodb(&outage)? else {
+            return Ok(None);
+        };
+        self.spawn_mongodb_setup(threads, &mongodb)?;
+        self.spawn_dead_letter_check(threads)?;
+        let dead_letters = dead_letter_producer(&self.config)?;
+        spawn_report_pollers(threads, &dead_letters)?;
+
+        let ownership = Ownership::Assigned(Arc::clone(&assignment));
+        let dispatcher = commit::start(
+            threads,
+            committer.clone(),
+            messages,
+            CommitterSettings::new(&self.config.consumer),
+            ownership.clone(),
+            consumer.offsets(),
+            Arc::clone(&observer) as Arc<_>,
+        )?;
+        let stage = Stage {
+            dead_letters: DeadLetters::new(
+                Arc::clone(&dead_letters) as Arc<_>,
+                &self.config.kafka,
+                self.events.clone(),
+                self.config.consumer.max_consecutive_rejections,
+            ),
+            outage,
+            ownership,
+            stop: self.stop.clone(),
+            observer,
+            max_attempts: self.config.consumer.max_retries,
+            retry_backoff: self.config.consumer.retry_backoff,
+        };
+        let pool = self.start_writers(threads, stage, dispatcher, &mongodb)?;
+        self.spawn_poller(threads, consumer, pool, committer, assignment)?;
+        Ok(Some(Running { dead_letters, http }))
+    }
+
+    fn outage(&self, observer: &Arc<WorkerObserver>) -> Arc<MongoDbOutage> {
+        let mongodb = &self.config.mongodb;
+        let policy = match mongodb.on_unavailable {
+            OnUnavailable::DeadLetter => OutagePolicy::Redirect,
+            OnUnavailable::Pause => OutagePolicy::Wait,
+        };
+        Arc::new(MongoDbOutage::new(
+            mongodb.reconnect_interval,
+            policy,
+            Arc::clone(observer) as Arc<_>,
+        ))
+    }
+
+    fn rebalance_handler(
+        &self,
+        committer: &CommitterHandle,
+        assignment: &Arc<Assignment>,
+        outage: &Arc<MongoDbOutage>,
+    ) -> RebalanceHandler {
+        RebalanceHandler {
+            committer: committer.clone(),
+            events: self.events.clone(),
+            assignment: Arc::clone(assignment),
+            outage: Arc::clone(outage),
+            stop: self.stop.clone(),
+            metrics: Arc::clone(&self.metrics),
+            health: Arc::clone(&self.health),
+            budget: RevokeBudget::new(
+                self.config.kafka.max_poll_interval,
+                self.config.consumer.shutdown_timeout,
+            ),
+            topic: self.config.kafka.topic.clone(),
+        }
+    }
+
+    fn spawn_http(&self, threads: &mut Threads) -> Result<Option<Arc<HttpServer>>, Failure> {
+        let metrics = &self.config.metrics;
+        if !metrics.enabled {
+            return Ok(None);
+        }
+        let address = SocketAddr::new(metrics.host, metrics.port);
+        let server = HttpServer::bind(address, Arc::clone(&self.metrics), Arc::clone(&self.health))
+            .map_err(|error| {
+                Failure::running(format!(
+                    "can't serve metrics on {address}: {error}; set `metrics.port` to a free one"
+                ))
+            })?;
+        info!(address:% = server.local_addr(); "serving /metrics, /health and /ready");
+        let server = Arc::new(server);
+        for number in 0..HANDLER_THREADS {
+            let serving = Arc::clone(&server);
+            threads.spawn(format!("http-{number}"), move || {
+                serving.run();
+                Ok(())
+            })?;
+        }
+        Ok(Some(server))
+    }
+
+    /// Checks the collection and creates its index. Building the index may take long, and may have to wait
+    /// for MongoDB.
+    fn spawn_mongodb_setup(
+        &self,
+        threads: &mut Threads,
+        mongodb: &Arc<MongoDbHandler>,
+    ) -> Result<(), Failure> {
+        let mongodb = Arc::clone(mongodb);
+        let stop = self.stop.clone();
+        let interval = self.config.mongodb.reconnect_interval;
+        threads.spawn_finite("mongodb-setup", move || {
+            let done = retry(&stop, Delays::constant(interval), |_| {
+                let setup = mongodb
+                    .check_target()
+                    .and_then(|_| mongodb.create_indexes());
+                setup.map_err(|error| match error {
+                    MongoDbError::Refused(why) => {
+                        RetryError::Final(Failure::mongodb_refused().because(why))
+                    }
+                    MongoDbError::Unavailable(why) => {
+                        warn!("the index on `created_at` could not be created yet: {why}");
+                        RetryError::Again
+                    }
+                })
+            });
+            done.map(|_| ())
+        })
+    }
+
+    /// On a thread of its own, because it must not delay the start.
+    fn spawn_dead_letter_check(&self, threads: &mut Threads) -> Result<(), Failure> {
+        let config = self.config.clone();
+        threads.spawn_detached(
+            "dead-letter-check",
+            move || match dead_letter_topic_warnings(&config) {
+                Ok(warnings) => warnings.iter().for_each(|warning| warn!("{warning}")),
+                Err(error) => warn!("can't look at the dead letter topic's settings: {error}"),
+            },
+        )
+    }
+
+    fn start_writers(
+        &self,
+        threads: &mut Threads,
+        stage: Stage,
+        dispatcher: Dispatcher,
+        mongodb: &Arc<MongoDbHandler>,
+    ) -> Result<WriterPool, Failure> {
+        let writers = self.config.consumer.writer_threads;
+        self.metrics.set_writer_threads(writers);
+        WriterPool::start(threads, writers, stage, dispatcher, || {
+            Box::new(MongoDbInserter::new(Arc::clone(mongodb)))
+        })
+    }
+
+    fn spawn_poller(
+        &self,
+        threads: &mut Threads,
+        consumer: Arc<KafkaConsumer>,
+        pool: WriterPool,
+        committer: CommitterHandle,
+        assignment: Arc<Assignment>,
+    ) -> Result<(), Failure> {
+        // One waiting request is enough.
+        let (brokers_down, down) = bounded(1);
+        let watch = KafkaWatch {
+            brokers_down: down,
+            consumer: Arc::downgrade(&consumer),
+            attempts: self.attempts(),
+            stop: self.stop.clone(),
+        };
+        threads.spawn("kafka-watch", move || watch.run())?;
+        let config = &self.config;
+        let settings = PollerSettings {
+            topic: config.kafka.topic.clone(),
+            batch_size: config.consumer.batch_size,
+            batch_bytes: config.consumer.batch_bytes,
+            poll_timeout: config.kafka.poll_timeout,
+        };
+        let poller = Poller::new(
+            consumer,
+            pool,
+            committer,
+            assignment,
+            self.stop.clone(),
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.health),
+            brokers_down,
+            settings,
+        );
+        threads.spawn(POLLER, move || poller.run())
+    }
+}
