@@ -189,7 +189,7 @@ impl State {
         metrics.increment_messages_processed(count);
         match outcome {
             Outcome::Stored => metrics.increment_messages_stored(count),
-            Outcome::Replayed => metrics.increment_messages_replayed(count),
+            Outcome::Replayed => metrics.increment_messages_already_stored(count),
             Outcome::DeadLettered(reason) => {
                 metrics.increment_processing_errors(reason.as_str(), count);
                 metrics.increment_dead_letters(reason.as_str(), count);

@@ -18,7 +18,7 @@ pub(super) struct Families {
     pub(super) offset_commit_time: Histogram,
     pub(super) messages_consumed: IntCounter,
     pub(super) messages_stored: IntCounter,
-    pub(super) messages_replayed: IntCounter,
+    pub(super) messages_already_stored: IntCounter,
     pub(super) dead_letters: CountersByReason,
     pub(super) in_flight_messages: IntGauge,
     pub(super) in_flight_bytes: IntGauge,
@@ -110,7 +110,7 @@ impl Families {
                 "consumer_messages_stored_total",
                 "Messages that MongoDB acknowledged as newly inserted.",
             ),
-            messages_replayed: new.counter(
+            messages_already_stored: new.counter(
                 "consumer_messages_replayed_total",
                 "Messages that MongoDB held already, the same.",
             ),

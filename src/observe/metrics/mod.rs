@@ -164,8 +164,8 @@ impl MetricsCollector {
         self.families.messages_stored.inc_by(count);
     }
 
-    pub fn increment_messages_replayed(&self, count: u64) {
-        self.families.messages_replayed.inc_by(count);
+    pub fn increment_messages_already_stored(&self, count: u64) {
+        self.families.messages_already_stored.inc_by(count);
     }
 
     /// Counts dead letters that Kafka acknowledged. A reason that `new` wasn't told counts as `other`.

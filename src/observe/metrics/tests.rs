@@ -148,7 +148,7 @@ fn each_method_moves_its_metric() {
     check(&metrics, "consumer_messages_consumed_total", &[], 9.0);
     metrics.increment_messages_stored(5);
     check(&metrics, "consumer_messages_stored_total", &[], 5.0);
-    metrics.increment_messages_replayed(2);
+    metrics.increment_messages_already_stored(2);
     check(&metrics, "consumer_messages_replayed_total", &[], 2.0);
 
     let conflict = [("reason", "id_conflict")];
