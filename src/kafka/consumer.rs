@@ -14,7 +14,7 @@ use super::context::{GroupContext, GroupEvents};
 use super::{headers, settings};
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::assignment::Assignment;
-use crate::core::dead_letter::Provenance;
+use crate::core::dead_letter::DeadLetterHeaders;
 use crate::core::offsets::Commit;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::{OpaqueHeaders, Timestamp};
@@ -296,10 +296,10 @@ impl<'a> Taken<'a> {
         self.0.headers().into_iter().flat_map(headers::each)
     }
 
-    /// What the record says of itself, if it is a dead letter.
+    /// The record's `dlq.*` headers, if it is a dead letter.
     #[must_use]
-    pub fn provenance(&self) -> Provenance<'_> {
-        Provenance::of(self.each_header().flatten())
+    pub fn dead_letter_headers(&self) -> DeadLetterHeaders<'_> {
+        DeadLetterHeaders::read(self.each_header().flatten())
     }
 }
 

@@ -25,7 +25,7 @@ use super::watch::KafkaWatch;
 use super::writer::{Writer, WriterContext};
 use crate::config::OnUnavailable;
 use crate::core::assignment::Assignment;
-use crate::core::dead_letter::Origin;
+use crate::core::dead_letter::ConsumerIdentity;
 use crate::kafka::{DeadLetterProducer, DeliveryEvents, KafkaConsumer, dead_letter_topic_warnings};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
@@ -247,7 +247,7 @@ impl DataConsumer {
             gate,
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
-            origin: Origin {
+            identity: ConsumerIdentity {
                 topic: config.kafka.topic.clone(),
                 consumer_group: config.kafka.group_id.clone(),
                 instance: instance(),

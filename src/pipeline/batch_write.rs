@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::messages::{Outcome, Settlement, ToCommitter, Weight};
 use super::writer::WriterContext;
 use crate::core::availability::Permit;
-use crate::core::dead_letter::Ticket;
+use crate::core::dead_letter::{DeadLetterHeaders, Ticket};
 use crate::core::document::Documents;
 use crate::core::record::{Batch, Record};
 use crate::core::rejection::{Reason, Rejection};
@@ -287,9 +287,14 @@ impl<'a> BatchWrite<'a> {
             key: self.batch.key(record),
             value: self.batch.value(record),
             original_headers: record.headers.as_ref(),
-            headers: context
-                .origin
-                .headers(record, rejection, attempts, SystemTime::now()),
+            headers: DeadLetterHeaders::of_rejection(
+                &context.identity,
+                record,
+                rejection,
+                attempts,
+                SystemTime::now(),
+            )
+            .write(),
             ticket: Ticket {
                 id: record.id,
                 reason: rejection.reason,
@@ -355,7 +360,7 @@ impl<'a> BatchWrite<'a> {
         let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
         warn!(
-            topic = self.context.origin.topic, partition = partition.0,
+            topic = self.context.identity.topic, partition = partition.0,
             offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
             field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"

@@ -16,7 +16,7 @@ use super::stop::StopSignal;
 use super::wake_up::WakeUp;
 use crate::core::assignment::Assignment;
 use crate::core::availability::Permit;
-use crate::core::dead_letter::Origin;
+use crate::core::dead_letter::ConsumerIdentity;
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::record::{Batch, Record};
 use crate::core::run::RecordRun;
@@ -37,7 +37,7 @@ pub struct WriterContext {
     pub gate: Arc<Gate>,
     pub stop: StopSignal,
     pub metrics: Arc<MetricsCollector>,
-    pub origin: Origin,
+    pub identity: ConsumerIdentity,
     pub idle: AtomicUsize,
     /// Half of the batches that may wait are through.
     pub queue_room: WakeUp,

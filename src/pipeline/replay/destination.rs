@@ -17,7 +17,7 @@ use super::super::wake_up::WakeUp;
 use super::super::writer::{Writer, WriterContext};
 use super::books::Books;
 use crate::config::Config;
-use crate::core::dead_letter::{Origin, Ticket};
+use crate::core::dead_letter::{ConsumerIdentity, Ticket};
 use crate::core::record::Batch;
 use crate::core::rejection::Reason;
 use crate::core::run::RecordRun;
@@ -74,7 +74,7 @@ impl Destination {
             gate: Arc::clone(&gate),
             stop: stop.clone(),
             metrics,
-            origin: Origin {
+            identity: ConsumerIdentity {
                 topic: config.kafka.topic.clone(),
                 consumer_group: config.kafka.group_id.clone(),
                 instance: instance(),

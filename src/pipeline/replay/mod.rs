@@ -30,7 +30,7 @@ use super::stop::StopSignal;
 use super::supervisor::settle_time;
 use super::threads::Threads;
 use crate::config::Config;
-use crate::core::dead_letter::Selection;
+use crate::core::dead_letter::ReplayCriteria;
 use crate::core::offsets::Commit;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::Batch;
@@ -49,7 +49,7 @@ const EVENT_QUEUE: usize = 64;
 /// What is to be replayed, and how.
 #[derive(Debug, Clone)]
 pub struct ReplayRequest {
-    pub selection: Selection,
+    pub criteria: ReplayCriteria,
     /// The most to be taken.
     pub limit: Option<u64>,
     /// Begin with the oldest dead letter, wherever the last replay got to.
@@ -64,7 +64,7 @@ impl ReplayRequest {
     /// The group that keeps how far replays of this reason have come. Each reason has its own, since
     /// one of them passes over what another one is after.
     fn group(&self, config: &Config) -> String {
-        format!("{}.replay.{}", config.kafka.group_id, self.selection.reason)
+        format!("{}.replay.{}", config.kafka.group_id, self.criteria.reason)
     }
 }
 

@@ -13,7 +13,7 @@ use super::books::Books;
 use super::destination::Destination;
 use super::tally::ReplayTally;
 use super::{ReplayRequest, unreachable};
-use crate::core::dead_letter::Choice;
+use crate::core::dead_letter::ReplayDecision;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::Batch;
 use crate::kafka::{Next, Taken, TopicReader};
@@ -114,7 +114,7 @@ impl Replayer<'_> {
     fn hand_over(&mut self, tally: &mut ReplayTally, show: Show<'_>) -> Result<(), Failure> {
         while !self.hand.is_empty() && !self.stop.is_past_deadline() {
             let batch = mem::replace(&mut self.hand, Batch::new(Instant::now()));
-            let reason = self.request.selection.reason;
+            let reason = self.request.criteria.reason;
             if let Some(batch) = self.destination.offer(batch, reason)? {
                 self.hand = batch;
                 self.turn(SLICE, tally, show)?;
@@ -177,8 +177,8 @@ fn failure_of(event: Event) -> Result<(), Failure> {
 }
 
 /// Puts a dead letter into the books, and into the hand if it is to be replayed.
-fn take(books: &mut Books, hand: &mut Batch, letter: &Taken<'_>, choice: Choice) {
-    let Choice::Take(replay) = choice else {
+fn take(books: &mut Books, hand: &mut Batch, letter: &Taken<'_>, choice: ReplayDecision) {
+    let ReplayDecision::Take(replay) = choice else {
         return books.pass(letter.partition(), letter.offset().next());
     };
     let Some(id) = books.id(letter.partition(), letter.offset()) else {
@@ -195,10 +195,12 @@ fn take(books: &mut Books, hand: &mut Batch, letter: &Taken<'_>, choice: Choice)
 }
 
 /// What is to be done with a dead letter; notes it if one more is more than was asked for.
-fn choose(request: &ReplayRequest, letter: &Taken<'_>, tally: &mut ReplayTally) -> Choice {
+fn choose(request: &ReplayRequest, letter: &Taken<'_>, tally: &mut ReplayTally) -> ReplayDecision {
     let written_at = letter.timestamp().instant();
-    let choice = request.selection.choose(&letter.provenance(), written_at);
-    if let (Choice::Take(_), Some(limit)) = (choice, request.limit) {
+    let choice = request
+        .criteria
+        .decide(&letter.dead_letter_headers(), written_at);
+    if let (ReplayDecision::Take(_), Some(limit)) = (choice, request.limit) {
         tally.is_limited = tally.taken >= limit;
     }
     choice

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::messages::Outcome;
-use crate::core::dead_letter::Choice;
+use crate::core::dead_letter::ReplayDecision;
 use crate::core::rejection::Reason;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -37,15 +37,15 @@ impl ReplayTally {
         self.stored + self.already_there + self.published + dead_lettered
     }
 
-    pub(super) fn count(&mut self, choice: Choice) {
+    pub(super) fn count(&mut self, choice: ReplayDecision) {
         self.read += 1;
         let counted = match choice {
-            Choice::Take(_) => &mut self.taken,
-            Choice::OtherReason => &mut self.other_reasons,
-            Choice::OtherTopic => &mut self.other_topics,
-            Choice::Older => &mut self.older,
-            Choice::ReplayedEnough => &mut self.replayed_enough,
-            Choice::WithoutValue => &mut self.without_value,
+            ReplayDecision::Take(_) => &mut self.taken,
+            ReplayDecision::OtherReason => &mut self.other_reasons,
+            ReplayDecision::OtherTopic => &mut self.other_topics,
+            ReplayDecision::Older => &mut self.older,
+            ReplayDecision::ReplayedEnough => &mut self.replayed_enough,
+            ReplayDecision::WithoutValue => &mut self.without_value,
         };
         *counted += 1;
     }

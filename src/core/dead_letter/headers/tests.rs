@@ -1,8 +1,27 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::partition::{Epoch, RecordId};
 use crate::core::record::{Batch, Replay};
+use crate::core::rejection::Reason;
+
+fn identity() -> ConsumerIdentity {
+    ConsumerIdentity {
+        topic: "data-topic".to_owned(),
+        consumer_group: "group".to_owned(),
+        instance: "host-1".to_owned(),
+    }
+}
+
+fn read(headers: &[Header]) -> DeadLetterHeaders<'_> {
+    DeadLetterHeaders::read(
+        headers
+            .iter()
+            .map(|(name, value)| (*name, Some(value.as_bytes()))),
+    )
+}
 
 #[test]
 fn headers_name_the_source_and_the_reason() {
@@ -19,16 +38,15 @@ fn headers_name_the_source_and_the_reason() {
         Some(b"x"),
         None,
     );
-    let origin = Origin {
-        topic: "data-topic".to_owned(),
-        consumer_group: "group".to_owned(),
-        instance: "host-1".to_owned(),
-    };
     let rejection = Rejection {
         code: Some(121),
         ..Rejection::new(Reason::WriteRejected, "refused")
     };
-    let headers = origin.headers(&batch.records()[0], &rejection, 2, SystemTime::UNIX_EPOCH);
+    let identity = identity();
+    let record = &batch.records()[0];
+    let headers =
+        DeadLetterHeaders::of_rejection(&identity, record, &rejection, 2, SystemTime::UNIX_EPOCH)
+            .write();
     let expected = [
         ("dlq.reason", "write_rejected"),
         ("dlq.error", "refused"),
@@ -51,6 +69,73 @@ fn headers_name_the_source_and_the_reason() {
     assert_eq!(headers, expected);
 }
 
+#[test]
+fn a_replayed_record_keeps_its_first_source_and_counts_the_replay() {
+    let mut batch = Batch::new(Instant::now());
+    let id = RecordId {
+        partition: Partition(0),
+        epoch: Epoch(1),
+        offset: Offset(7),
+    };
+    let replay = Replay {
+        partition: Partition(3),
+        offset: Offset(42),
+        timestamp: Timestamp::LogAppendTime(5),
+        replay_count: 1,
+    };
+    batch.push_replay(id, replay, None, None, None);
+    let rejection = Rejection::new(Reason::IdConflict, "conflict");
+    let identity = identity();
+    let record = &batch.records()[0];
+    let headers =
+        DeadLetterHeaders::of_rejection(&identity, record, &rejection, 1, SystemTime::UNIX_EPOCH);
+    assert_eq!(
+        headers.source_in("data-topic"),
+        Some((Partition(3), Offset(42)))
+    );
+    assert_eq!(headers.timestamp, Timestamp::LogAppendTime(5));
+    assert_eq!(headers.replay_count, 2);
+}
+
+/// The values of all headers, with owned texts.
+#[derive(Debug)]
+struct Values {
+    reason: Reason,
+    error: String,
+    topic: String,
+    consumer_group: String,
+    instance: String,
+    error_code: Option<i32>,
+    place: (i32, i64),
+    timestamp: Timestamp,
+    failed_at_millis: i64,
+    attempts: u32,
+    replay_count: u32,
+    value_omitted: bool,
+    value_size: Option<u64>,
+}
+
+impl Values {
+    fn headers(&self) -> DeadLetterHeaders<'_> {
+        DeadLetterHeaders {
+            reason: Some(self.reason.as_str()),
+            error: Some(&self.error),
+            error_code: self.error_code,
+            topic: Some(&self.topic),
+            partition: Some(Partition(self.place.0)),
+            offset: Some(Offset(self.place.1)),
+            timestamp: self.timestamp,
+            failed_at: jiff::Timestamp::from_millisecond(self.failed_at_millis).ok(),
+            attempts: Some(self.attempts),
+            consumer_group: Some(&self.consumer_group),
+            instance: Some(&self.instance),
+            replay_count: self.replay_count,
+            value_omitted: self.value_omitted,
+            value_size: self.value_size,
+        }
+    }
+}
+
 fn any_timestamp() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         Just(Timestamp::NotAvailable),
@@ -59,86 +144,56 @@ fn any_timestamp() -> impl Strategy<Value = Timestamp> {
     ]
 }
 
-fn any_rejection() -> impl Strategy<Value = Rejection> {
-    (0..Reason::ALL.len(), any::<String>(), any::<Option<i32>>()).prop_map(
-        |(reason, error, code)| Rejection {
-            code,
-            ..Rejection::new(Reason::ALL[reason], error)
-        },
-    )
-}
-
-fn any_replay() -> impl Strategy<Value = Replay> {
-    (any::<i32>(), any::<i64>(), any_timestamp(), any::<u32>()).prop_map(
-        |(partition, offset, timestamp, replay_count)| Replay {
-            partition: Partition(partition),
-            offset: Offset(offset),
-            timestamp,
-            replay_count,
-        },
-    )
-}
-
-fn read(headers: &[Header]) -> Provenance<'_> {
-    Provenance::of(
-        headers
-            .iter()
-            .map(|(name, value)| (*name, Some(value.as_bytes()))),
-    )
+prop_compose! {
+    fn any_values()(
+        reason in prop::sample::select(&Reason::ALL[..]),
+        (error, topic, consumer_group, instance) in any::<(String, String, String, String)>(),
+        error_code in any::<Option<i32>>(),
+        place in any::<(i32, i64)>(),
+        timestamp in any_timestamp(),
+        failed_at_millis in 0_i64..253_000_000_000_000,
+        (attempts, replay_count) in any::<(u32, u32)>(),
+        value_omitted in any::<bool>(),
+        value_size in any::<Option<u64>>(),
+    ) -> Values {
+        Values {
+            reason, error, topic, consumer_group, instance, error_code, place, timestamp,
+            failed_at_millis, attempts, replay_count, value_omitted, value_size,
+        }
+    }
 }
 
 proptest! {
     #[test]
-    fn what_headers_say_is_read_back(
-        (partition, offset, timestamp) in (any::<i32>(), any::<i64>(), any_timestamp()),
-        replay in prop::option::of(any_replay()),
-        rejection in any_rejection(),
-        attempts in any::<u32>(),
-        failed_at_millis in 0_u64..253_000_000_000_000,
-        (topic, consumer_group, instance) in any::<(String, String, String)>(),
-        earlier in prop::option::of(any_rejection()),
-    ) {
-        let id = RecordId { partition: Partition(partition), epoch: Epoch(0), offset: Offset(offset) };
-        let mut batch = Batch::new(Instant::now());
-        match replay {
-            None => batch.push(id, timestamp, None, None, None),
-            Some(replay) => batch.push_replay(id, replay, None, None, None),
-        }
-        let origin = Origin { topic, consumer_group, instance };
-        let failed_at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(failed_at_millis);
-        let record = &batch.records()[0];
-        // Where they could not be taken out, those of an earlier failure come first.
-        let mut headers = earlier.map_or_else(Vec::new, |earlier| {
-            origin.headers(record, &earlier, 9, SystemTime::UNIX_EPOCH)
-        });
-        headers.extend(origin.headers(record, &rejection, attempts, failed_at));
+    fn written_headers_are_read_back(values in any_values()) {
+        let headers = values.headers();
+        let written = headers.write();
+        prop_assert_eq!(read(&written), headers);
+    }
 
-        let expected = Provenance {
-            reason: Some(rejection.reason.as_str()),
-            error: Some(&rejection.error),
-            error_code: rejection.code,
-            topic: Some(&origin.topic),
-            partition: Some(replay.map_or(Partition(partition), |replay| replay.partition)),
-            offset: Some(replay.map_or(Offset(offset), |replay| replay.offset)),
-            timestamp: replay.map_or(timestamp, |replay| replay.timestamp),
-            failed_at: Some(jiff::Timestamp::try_from(failed_at).unwrap()),
-            attempts: Some(attempts),
-            consumer_group: Some(&origin.consumer_group),
-            instance: Some(&origin.instance),
-            replay_count: replay.map_or(0, |replay| replay.replay_count.saturating_add(1)),
-            value_omitted: false,
-            value_size: None,
-        };
-        prop_assert_eq!(read(&headers), expected);
+    #[test]
+    fn the_headers_of_the_last_failure_count(earlier in any_values(), last in any_values()) {
+        let mut written = earlier.headers().write();
+        written.extend(last.headers().write());
+        prop_assert_eq!(read(&written), last.headers());
+    }
+
+    #[test]
+    fn every_written_header_is_recognized(values in any_values()) {
+        for (name, _) in values.headers().write() {
+            prop_assert!(is_dead_letter_header(name), "{}", name);
+        }
     }
 }
 
 #[test]
-fn foreign_headers_say_nothing() {
-    let of = |name: &'static str, value: Option<&'static [u8]>| {
-        Provenance::of([(name, value)].into_iter())
-    };
-    let nothing = Provenance::of(std::iter::empty());
+fn a_record_without_headers_has_none() {
+    assert_eq!(read(&[]), DeadLetterHeaders::NONE);
+    assert_eq!(DeadLetterHeaders::NONE.source_in("data-topic"), None);
+}
+
+#[test]
+fn headers_that_the_worker_never_writes_are_ignored() {
     for (name, value) in [
         ("trace", Some(&b"1"[..])),
         ("dlq.unheard_of", Some(b"1")),
@@ -149,18 +204,7 @@ fn foreign_headers_say_nothing() {
         ("dlq.timestamp", Some(b"1")),
         ("dlq.replay_count", Some(b"-1")),
     ] {
-        assert_eq!(of(name, value), nothing, "{name}");
+        let read = DeadLetterHeaders::read([(name, value)].into_iter());
+        assert_eq!(read, DeadLetterHeaders::NONE, "{name}");
     }
-    assert_eq!(nothing.source_in("data-topic"), None);
-}
-
-#[test]
-fn a_value_that_was_left_out_is_told_of() {
-    let headers = [
-        (VALUE_OMITTED, Some(&b"true"[..])),
-        (VALUE_SIZE, Some(&b"17"[..])),
-    ];
-    let provenance = Provenance::of(headers.into_iter());
-    assert!(provenance.value_omitted);
-    assert_eq!(provenance.value_size, Some(17));
 }
