@@ -14,6 +14,21 @@ pub(super) fn needs_no_session(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::SessionsNotSupported)
 }
 
+/// Whether the DNS seed list of a `mongodb+srv` URI could not be looked up.
+pub(super) fn is_dns_failure(error: &Error) -> bool {
+    matches!(*error.kind, ErrorKind::DnsResolve { .. })
+}
+
+/// Whether an index with other options exists already: `IndexOptionsConflict`, `IndexKeySpecsConflict`.
+pub(super) fn is_index_conflict(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(command) if matches!(command.code, 85 | 86))
+}
+
+/// Whether the collection doesn't exist: `NamespaceNotFound`.
+pub(super) fn is_missing_collection(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(command) if command.code == 26)
+}
+
 /// What a failed insert means for its documents.
 pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
     if let ErrorKind::InsertMany(InsertManyError {

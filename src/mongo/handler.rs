@@ -9,7 +9,7 @@ use bson::raw::RawBsonRef;
 use bson::{RawDocument, RawDocumentBuf, doc};
 use log::warn;
 use mongodb::IndexModel;
-use mongodb::error::{Error, ErrorKind};
+use mongodb::error::Error;
 use mongodb::options::{
     Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -32,8 +32,6 @@ const URI_ADVICE: &str = "`mongodb.uri` is not valid: it must be \
 
 /// The name of the index on `created_at`, which the specification requires.
 const INDEX_NAME: &str = "created_at_1";
-/// `IndexOptionsConflict` and `IndexKeySpecsConflict`: a similar index with other options exists.
-const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 
 /// Writes to one collection. All writers share it; each uses a connection of its pool.
 pub struct MongoDbHandler {
@@ -70,10 +68,13 @@ impl MongoDbHandler {
         let mongodb = &config.mongodb;
         let mut options = ClientOptions::parse(mongodb.uri.expose())
             .run()
-            .map_err(|error| match *error.kind {
-                ErrorKind::DnsResolve { .. } => MongoDbError::Unavailable(error.to_string()),
-                // The driver's message isn't used because it may quote a password.
-                _ => MongoDbError::Refused(URI_ADVICE.to_owned()),
+            .map_err(|error| {
+                if classify::is_dns_failure(&error) {
+                    MongoDbError::Unavailable(error.to_string())
+                } else {
+                    // The driver's message isn't used because it may quote a password.
+                    MongoDbError::Refused(URI_ADVICE.to_owned())
+                }
             })?;
         options
             .app_name
@@ -181,23 +182,18 @@ impl MongoDbHandler {
         let index = IndexModel::builder().keys(doc! { "created_at": 1 }).build();
         match self.collection.create_index(index).run() {
             Ok(_) => Ok(()),
-            Err(error) => match error.kind.as_ref() {
-                ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => {
-                    warn!("an index on `created_at` with other options already exists and is kept");
-                    Ok(())
-                }
-                _ => Err(MongoDbError::of(&error)),
-            },
+            Err(error) if classify::is_index_conflict(&error) => {
+                warn!("an index on `created_at` with other options already exists and is kept");
+                Ok(())
+            }
+            Err(error) => Err(MongoDbError::of(&error)),
         }
     }
 
     fn has_index(&self) -> Result<bool, MongoDbError> {
         match self.collection.list_index_names().run() {
             Ok(names) => Ok(names.iter().any(|name| name == INDEX_NAME)),
-            // NamespaceNotFound: the collection doesn't exist yet.
-            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(c) if c.code == 26) => {
-                Ok(false)
-            }
+            Err(error) if classify::is_missing_collection(&error) => Ok(false),
             Err(error) => Err(MongoDbError::of(&error)),
         }
     }

@@ -52,7 +52,7 @@ pub enum LivenessStatus {
 
 /// The body of `/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(clippy::struct_excessive_bools)] // As they stand in the JSON.
+#[allow(clippy::struct_excessive_bools)] // They are the fields of the JSON.
 pub struct Readiness {
     pub ready: bool,
     /// `null` before the first assignment. The list of a standby is empty.

@@ -53,7 +53,7 @@ impl Fault {
             Self::IdDiffers => Rejection::of_field(
                 Reason::ReservedField,
                 "_id",
-                "`_id` is set by the consumer: it must be left out, or be the same as `message_id`",
+                "`_id` is set by the consumer; leave it out, or set it to the same text as `message_id`",
             ),
             Self::IntegerTooLarge => {
                 let error = format!("`{field}` is an integer that doesn't fit in 64 bits");

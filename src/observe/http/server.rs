@@ -74,7 +74,8 @@ impl HttpServer {
     /// Listens on the first of the addresses that can be bound. Requests wait until `run` is called.
     ///
     /// # Errors
-    /// If none can be bound: taken, not permitted, or not an address of this host.
+    /// If no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
+    /// this host.
     pub fn bind(
         address: impl ToSocketAddrs,
         metrics: Arc<MetricsCollector>,

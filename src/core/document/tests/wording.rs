@@ -57,7 +57,7 @@ fn each_error_says_what_is_wrong_in_words() {
         ),
         (
             "{\"_id\":1}",
-            "reserved_field: `_id` is set by the consumer: it must be left out, or be the same as `message_id`",
+            "reserved_field: `_id` is set by the consumer; leave it out, or set it to the same text as `message_id`",
         ),
         (
             "{\"a\":{\"\\u0000\":1}}",
