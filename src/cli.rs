@@ -17,7 +17,7 @@ pub use partition_offset::PartitionOffset;
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "kafka-mongo-consumer", version)]
 pub struct Cli {
-    /// The configuration file. Environment variables named `CONSUMER__…` override it.
+    /// The configuration file; environment variables named `CONSUMER__…` override it.
     #[arg(
         long,
         value_name = "FILE",
@@ -34,7 +34,7 @@ pub struct Cli {
 /// The command to execute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Consume messages and store them until stopped. This is the default command.
+    /// Consume messages and store them until stopped (the default command).
     #[default]
     Run,
     /// Check the configuration and print the values in effect, with secrets masked.
@@ -56,7 +56,7 @@ pub struct Audit {
     /// Begin at the first message with this timestamp or a later one.
     #[arg(long, value_name = "AGE|TIME", conflicts_with_all = ["from_offsets", "from_beginning"])]
     pub since: Option<Moment>,
-    /// Begin at these offsets. Only the partitions named here are audited.
+    /// Begin at these offsets, and audit only the partitions named here.
     #[arg(
         long,
         value_name = "PARTITION:OFFSET,…",
@@ -64,7 +64,7 @@ pub struct Audit {
         conflicts_with = "from_beginning"
     )]
     pub from_offsets: Vec<PartitionOffset>,
-    /// Begin at the oldest message that the topic still has. This is the default.
+    /// Begin at the oldest message that the topic still has (the default).
     #[arg(long)]
     pub from_beginning: bool,
     /// Print the report as one JSON object.

@@ -119,7 +119,7 @@ impl DeadLetterIndexBuilder {
             partitions: self
                 .partitions
                 .into_iter()
-                .map(|(partition, runs)| (partition, runs.runs))
+                .map(|(partition, letters)| (partition, letters.runs))
                 .collect(),
             reasons: self.reasons,
         }
