@@ -1,25 +1,25 @@
-//! The bookkeeping of offsets, used as the committer uses it: 1,000 partitions, 100,000 records in
-//! flight. Throughput is in records: what each costs from its dispatch to the commit behind it.
+//! Benchmarks the bookkeeping of offsets, used as the committer uses it: 1,000 partitions and 100,000
+//! records in flight. Throughput is in records, each from its dispatch to the commit beyond it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kafka_mongo_consumer::core::offsets::OffsetTracker;
-use kafka_mongo_consumer::core::partition::{Epoch, Offset, Partition};
-use kafka_mongo_consumer::core::run::RecordRun;
+use kafka_mongo_consumer::per_record::OffsetTracker;
+use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
+use kafka_mongo_consumer::per_record::RecordRun;
 
 const PARTITIONS: i32 = 1000;
 const RECORDS_PER_PARTITION: i64 = 100;
 const RECORDS: u64 = 100_000;
 
-/// Settlements between two commits: the default of `commit_frequency`.
+/// Settlements between two commits: the default of `consumer.offset_commit_frequency`.
 const COMMIT_FREQUENCY: usize = 1000;
 
 const EPOCH: Epoch = Epoch(1);
 
-/// From dispatch to commit.
+/// The work for each record, from dispatch to commit.
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tracker");
     group.throughput(Throughput::Elements(RECORDS));
@@ -39,13 +39,13 @@ fn records(criterion: &mut Criterion) {
                     round += 1;
                 });
             });
-            assert_eq!(tracker.held(), 0, "all is settled");
+            assert_eq!(tracker.tracked(), 0, "every record is settled");
         }
     }
     group.finish();
 }
 
-/// What is asked for all partitions, not for each record.
+/// The queries over all partitions, which don't depend on the number of records.
 fn partitions(criterion: &mut Criterion) {
     let mut tracker = assigned();
     dispatch(&mut tracker, &runs_of(1), 0);
@@ -80,7 +80,7 @@ fn assigned() -> OffsetTracker {
     tracker
 }
 
-/// Records of all partitions in turn, `length` of one at a time.
+/// Runs of `length` records; the partitions take turns.
 fn runs_of(length: i64) -> Vec<RecordRun> {
     let turns = 0..RECORDS_PER_PARTITION / length;
     turns
@@ -95,7 +95,7 @@ fn runs_of(length: i64) -> Vec<RecordRun> {
         .collect()
 }
 
-/// Always in the same disorder.
+/// The runs in an order that looks random and is always the same.
 fn shuffled(runs: &[RecordRun]) -> Vec<RecordRun> {
     let mut runs = runs.to_vec();
     runs.sort_by_cached_key(|run| {
@@ -131,7 +131,7 @@ fn commit(tracker: &mut OffsetTracker) {
     }
 }
 
-/// The same run, behind those of the rounds before.
+/// The same run, moved beyond the offsets of the earlier rounds.
 fn in_round(run: RecordRun, round: i64) -> RecordRun {
     let begin = round * RECORDS_PER_PARTITION;
     RecordRun {

@@ -1,17 +1,18 @@
-//! JSON message → raw BSON, by the transcoder, and by the obvious way: through a `bson::Document`.
-//! Throughput is in bytes of JSON.
+//! Benchmarks turning a JSON message into raw BSON: by the transcoder, and by the obvious way through a
+//! `bson::Document`. Throughput is in bytes of JSON.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use bson::Document;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kafka_mongo_consumer::core::document::{Documents, MAX_LEVELS, ReceivedAt};
+use kafka_mongo_consumer::per_record::{Documents, MAX_LEVELS, ReceivedAt};
 
-/// As producers send it.
+/// A message as producers send it.
 const EXAMPLE: &str = r#"{"message_id":"550e8400-e29b-41d4-a716-446655440000","name":"Test Message","created_at":"2023-07-15T12:34:56.789Z","metadata":{"source":"api","version":"1.0","priority":1}}"#;
 
-/// Levels of the deep message's `metadata`: with the document itself, as many as are allowed.
+/// Levels of the deep message's `metadata`: the most that are allowed, because the document itself is one
+/// level more.
 const DEEP: u8 = MAX_LEVELS - 1;
 
 fn transcoder(criterion: &mut Criterion) {
@@ -65,7 +66,7 @@ fn bytes(message: &str) -> Throughput {
     Throughput::Bytes(message.len().try_into().expect("a message is small"))
 }
 
-/// The example with other `metadata`: the fields of an object.
+/// The example with other fields in `metadata`.
 fn with_metadata(fields: &str) -> String {
     let (head, _) = EXAMPLE
         .split_once("\"source\"")
@@ -73,7 +74,7 @@ fn with_metadata(fields: &str) -> String {
     format!("{head}{fields}}}}}")
 }
 
-/// Each about 100 bytes.
+/// Fields with small objects, about 100 bytes each.
 fn objects(count: usize) -> String {
     fields(count, |index| {
         format!(
@@ -82,7 +83,7 @@ fn objects(count: usize) -> String {
     })
 }
 
-/// Integers and doubles in turn, each about 9 bytes.
+/// A field with an array of alternating integers and doubles, about 9 bytes each.
 fn numbers(count: usize) -> String {
     let items = fields(count, |index| {
         if index % 2 == 0 {
@@ -94,7 +95,7 @@ fn numbers(count: usize) -> String {
     format!(r#""samples":[{items}]"#)
 }
 
-/// Objects, arrays of numbers and long texts, each about 1.2 kB.
+/// Fields with long texts, objects and arrays of numbers, about 1.2 kB each.
 fn mixed(count: usize) -> String {
     fields(count, |index| {
         let text = "Lorem ipsum dolor sit amet. ".repeat(15);
@@ -106,13 +107,14 @@ fn mixed(count: usize) -> String {
     })
 }
 
-/// Each about 40 bytes.
+/// Fields with texts full of escapes, about 40 bytes each.
 fn escapes(count: usize) -> String {
     fields(count, |index| {
         format!(r#""line{index}":"\"\u00e4\u20ac\"\t\\n\ud83d\ude00\r\n""#)
     })
 }
 
+/// Objects nested in each other, `levels` deep.
 fn deep(levels: u8) -> String {
     let nested = usize::from(levels) - 1;
     format!(
@@ -122,7 +124,7 @@ fn deep(levels: u8) -> String {
     )
 }
 
-/// Fields of an object, or items of an array.
+/// The fields of an object, or the items of an array, separated by commas.
 fn fields(count: usize, field: impl Fn(usize) -> String) -> String {
     (0..count).fold(String::new(), |mut fields, index| {
         let separator = if index == 0 { "" } else { "," };

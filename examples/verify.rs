@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use kafka_mongo_consumer::core::rejection::Reason;
+use kafka_mongo_consumer::Reason;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::sync::{Client, Collection};
 use rdkafka::Message as _;

@@ -1,7 +1,7 @@
-//! The command line: definitions alone. What a command does is not here.
+//! The definitions of the command line. What the commands do is in `commands`.
 
 mod moment;
-mod place;
+mod partition_offset;
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::core::rejection::Reason;
 
 pub use moment::Moment;
-pub use place::Place;
+pub use partition_offset::PartitionOffset;
 
-/// Stores the JSON messages of a Kafka topic in MongoDB, each once, unchanged, and loses none.
+/// Stores the JSON messages of a Kafka topic in MongoDB: each message once, unchanged, none lost.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "kafka-mongo-consumer", version)]
 pub struct Cli {
-    /// The configuration file; `CONSUMER__…` environment variables go over it.
+    /// The configuration file; environment variables named `CONSUMER__…` override it.
     #[arg(
         long,
         value_name = "FILE",
@@ -31,44 +31,46 @@ pub struct Cli {
     command: Option<Command>,
 }
 
-/// What to do.
+/// The command to execute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Consume and store until told to stop; the default.
+    /// Consume messages and store them until stopped (the default command).
     #[default]
     Run,
-    /// Check the configuration and print it as it takes effect, without its secrets.
+    /// Check the configuration and print the values in effect, with secrets masked.
     Check,
-    /// Prove of each message of the topic that it is in MongoDB, the same, or in the dead letter topic.
+    /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
+    /// topic.
     ///
-    /// Reads the topic outside of the group, up to its present end, and changes nothing. Exit code 0 if
-    /// nothing is missing or altered, else 1.
+    /// Reads each partition from the start that the options give to its present end. Changes nothing in
+    /// Kafka or MongoDB, and does not join the consumer group. Exits with code 0 only if no message is
+    /// missing or altered.
     Audit(Audit),
-    /// Look at the dead letter topic, or bring home what is in it.
+    /// List, show or replay the dead letters in the dead letter topic.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Audit {
-    /// Begin with the messages of this time on, by their own timestamps.
+    /// Begin at the first message with this timestamp or a later one.
     #[arg(long, value_name = "AGE|TIME", conflicts_with_all = ["from_offsets", "from_beginning"])]
     pub since: Option<Moment>,
-    /// Begin at these offsets; partitions that aren't named are left out.
+    /// Begin at these offsets, and audit only the partitions named here.
     #[arg(
         long,
         value_name = "PARTITION:OFFSET,…",
         value_delimiter = ',',
         conflicts_with = "from_beginning"
     )]
-    pub from_offsets: Vec<Place>,
-    /// Begin with the oldest messages that are left; the default.
+    pub from_offsets: Vec<PartitionOffset>,
+    /// Begin at the oldest message that the topic still has (the default).
     #[arg(long)]
     pub from_beginning: bool,
-    /// Print one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Name at most so many of the missing or altered messages.
+    /// List at most this many of the missing or altered messages.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit_report: usize,
 }
@@ -79,74 +81,75 @@ pub enum DeadLetters {
     List(ListDeadLetters),
     /// Show one dead letter: its headers, key and value.
     Show(ShowDeadLetter),
-    /// Write the dead letters of one reason into MongoDB again, or to a topic.
+    /// Store the messages of dead letters with one reason in MongoDB, or publish them to a topic.
     ///
-    /// Goes up to the present end of the dead letter topic, and may run beside the workers. Where it got
-    /// to is kept in Kafka, for the group `<group_id>.replay.<reason>`: the next run goes on there.
+    /// Reads the dead letter topic up to its present end. May run while workers run. Commits its progress
+    /// to Kafka for the consumer group `<group_id>.replay.<reason>`; the next replay of the same reason
+    /// continues from there.
     Replay(ReplayDeadLetters),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ListDeadLetters {
-    /// Only those of this reason.
+    /// Count only dead letters with this reason.
     #[arg(long, value_parser = reasons())]
     pub reason: Option<Reason>,
-    /// Only those that come from this topic.
+    /// Count only dead letters whose original message was in this topic.
     #[arg(long)]
     pub topic: Option<String>,
-    /// Only those that come from this partition.
+    /// Count only dead letters whose original message was in this partition.
     #[arg(long)]
     pub partition: Option<i32>,
-    /// Only those that failed at this time or later.
+    /// Count only dead letters that failed at this time or later.
     #[arg(long, value_name = "AGE|TIME")]
     pub since: Option<Moment>,
-    /// Only those that failed before this time.
+    /// Count only dead letters that failed before this time.
     #[arg(long, value_name = "AGE|TIME")]
     pub until: Option<Moment>,
-    /// Print one JSON object.
+    /// Print the counts as one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ShowDeadLetter {
-    /// Its partition in the dead letter topic.
+    /// The dead letter's partition in the dead letter topic.
     pub partition: i32,
-    /// Its offset in the dead letter topic.
+    /// The dead letter's offset in the dead letter topic.
     pub offset: i64,
-    /// Write the bytes of its value to standard output, and nothing else.
+    /// Write only the bytes of the value to standard output.
     #[arg(long)]
     pub raw: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ReplayDeadLetters {
-    /// Those of this reason.
+    /// Replay the dead letters with this reason.
     #[arg(long, value_parser = reasons())]
     pub reason: Reason,
-    /// Pass over those that failed before this time.
+    /// Skip dead letters that failed before this time.
     #[arg(long, value_name = "AGE|TIME")]
     pub since: Option<Moment>,
-    /// Stop after so many.
+    /// Stop after replaying this many dead letters.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Only count what would be replayed.
+    /// Only count the dead letters that would be replayed.
     #[arg(long)]
     pub dry_run: bool,
-    /// Pass over those that were replayed so often already.
+    /// Skip dead letters that have been replayed this many times or more.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub max_replays: u32,
-    /// Begin with the oldest dead letter, not where the last replay of this reason got to.
+    /// Begin at the oldest dead letter instead of where the last replay of this reason stopped.
     #[arg(long)]
     pub from_beginning: bool,
-    /// Publish them to this topic, without the headers of the dead letter, in place of storing them.
+    /// Publish the messages to this topic, without the `dlq.*` headers, instead of storing them.
     #[arg(long, value_name = "TOPIC")]
     pub to: Option<String>,
 }
 
 fn reasons() -> impl TypedValueParser<Value = Reason> {
     PossibleValuesParser::new(Reason::ALL.map(Reason::as_str))
-        .try_map(|code| Reason::from_code(&code).ok_or_else(|| format!("`{code}` is no reason")))
+        .try_map(|code| Reason::from_code(&code).ok_or_else(|| format!("unknown reason `{code}`")))
 }
 
 impl Cli {
@@ -166,12 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definitions_are_consistent() {
+    fn clap_accepts_the_definitions() {
         <Cli as CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn the_file_can_be_named_before_and_after_the_command() {
+    fn config_can_be_given_before_and_after_the_command() {
         for (arguments, config, command) in [
             (vec!["--config", "a.json"], "a.json", Command::Run),
             (vec!["--config", "a.json", "run"], "a.json", Command::Run),
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_config_json_unless_a_variable_names_another() {
+    fn config_defaults_to_the_variable_and_then_to_config_json() {
         let definitions = <Cli as CommandFactory>::command();
         let config = definitions
             .get_arguments()
@@ -208,48 +211,48 @@ mod tests {
     }
 
     #[test]
-    fn an_audit_begins_in_one_way() {
+    fn audit_accepts_one_option_for_its_start() {
         let Ok(Command::Audit(audit)) = parse("audit --from-offsets 0:5,3:17 --json") else {
-            panic!("an audit");
+            panic!("not parsed as an audit");
         };
-        let places: Vec<String> = audit.from_offsets.iter().map(Place::to_string).collect();
-        assert_eq!(places, ["0:5", "3:17"]);
+        let from: Vec<String> = audit
+            .from_offsets
+            .iter()
+            .map(PartitionOffset::to_string)
+            .collect();
+        assert_eq!(from, ["0:5", "3:17"]);
         assert!(audit.json);
         assert_eq!(audit.limit_report, 20);
-        for contradiction in [
+        for invalid in [
             "audit --since 1h --from-beginning",
             "audit --since 1h --from-offsets 0:5",
             "audit --from-beginning --from-offsets 0:5",
             "audit --from-offsets 0",
             "audit --since yesterday",
         ] {
-            assert_eq!(
-                parse(contradiction).unwrap_err().exit_code(),
-                2,
-                "{contradiction}"
-            );
+            assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
         }
     }
 
     #[test]
-    fn a_replay_is_of_a_known_reason() {
+    fn replay_requires_a_known_reason() {
         let Ok(Command::DeadLetters(DeadLetters::Replay(replay))) =
             parse("dead-letters replay --reason mongodb_unavailable --limit 5")
         else {
-            panic!("a replay");
+            panic!("not parsed as a replay");
         };
         assert_eq!(replay.reason, Reason::MongodbUnavailable);
         assert_eq!((replay.limit, replay.max_replays), (Some(5), 3));
-        for wrong in [
+        for invalid in [
             "dead-letters replay",
             "dead-letters replay --reason mongodb_unavailble",
         ] {
-            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+            assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
         }
     }
 
     #[test]
-    fn a_usage_error_exits_with_2() {
+    fn usage_errors_exit_with_2() {
         let error = Cli::try_parse_from(["kafka-mongo-consumer", "chekc"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bson::RawDocument;
 use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
-use kafka_mongo_consumer::core::document::{Documents, ReceivedAt};
+use kafka_mongo_consumer::per_record::{Documents, ReceivedAt};
 use mongodb::options::{ClientOptions, WriteConcern};
 use mongodb::sync::{Client, Collection};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kafka_mongo_consumer::core::rejection::Reason;
+use kafka_mongo_consumer::Reason;
 
 /// More than the 16 MiB that one MongoDB document may have.
 const HUGE: usize = 16 * 1024 * 1024 + 4096;

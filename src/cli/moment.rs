@@ -1,4 +1,4 @@
-//! A point in time, as it is typed: how long ago, or an instant.
+//! A point in time, as it is typed on the command line: an age or an instant.
 
 use std::str::FromStr;
 
@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// So long before now.
+    /// This long before the present.
     Ago(SignedDuration),
     At(Timestamp),
 }
 
 impl Moment {
-    /// The instant, given the present one.
+    /// The point in time, given the present one.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_instants_are_understood() {
+    fn ages_and_instants_are_parsed() {
         let now: Timestamp = "2023-07-15T12:00:00Z".parse().unwrap();
         for (text, expected) in [
             ("90s", "2023-07-15T11:58:30Z"),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_a_doubt_is_refused() {
+    fn ambiguous_times_are_refused() {
         for text in [
             "",
             "1",
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_beyond_the_calendar_is_its_beginning() {
+    fn an_age_before_the_first_date_gives_the_first_date() {
         let moment: Moment = "170000000h".parse().unwrap();
         assert_eq!(moment.at(Timestamp::UNIX_EPOCH), Timestamp::MIN);
     }

@@ -1,4 +1,4 @@
-//! `check`: whether the configuration can be used, and what it comes to.
+//! `check`: prints the configuration in effect. A configuration that can't be used fails before.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     let effective = serde_json::to_string_pretty(&config.redacted_json())
         .map_err(|error| Failure::running(error.to_string()))?;
     for warning in config.warnings() {
-        // Where standard error is closed there is nobody to warn.
+        // If standard error is closed, there is nowhere to report it.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     writeln!(io::stdout(), "{effective}")

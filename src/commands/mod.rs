@@ -1,4 +1,4 @@
-//! What each subcommand does, from the configuration on.
+//! The subcommands. Each starts from the loaded configuration.
 
 mod audit;
 mod check;
@@ -18,37 +18,42 @@ use crate::kafka::{ReadError, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
 
-/// Does what was asked for. A failure has been told to the operator already.
+/// Executes the command of the command line. A failure is already logged or printed when this returns.
 ///
 /// # Errors
-/// Why it ended otherwise than as asked; it has the exit code.
+/// Says why the command failed, and has the exit code.
 pub fn execute(cli: &Cli) -> Result<(), Failure> {
     let config = Config::load(&cli.config, env::vars_os()).map_err(|errors| {
-        // No log yet, since its format is part of what can't be used. Where standard error is closed
-        // there is nobody to tell.
+        // Without a configuration there is no logger yet. If standard error is closed, there is nowhere
+        // to report the errors.
         let _ = writeln!(io::stderr(), "{errors}");
         Failure::from(errors)
     })?;
     match cli.command() {
         Command::Run => run::run(config),
         Command::Check => check::check(&config),
-        Command::Audit(arguments) => by_an_operator(|| audit::audit(&config, &arguments)),
-        Command::DeadLetters(command) => by_an_operator(|| dead_letters::execute(&config, command)),
+        Command::Audit(arguments) => run_for_operator(|| audit::audit(&config, &arguments)),
+        Command::DeadLetters(command) => {
+            run_for_operator(|| dead_letters::execute(&config, command))
+        }
     }
 }
 
-/// A command that ends by itself: of the log only what is wrong, for people.
-fn by_an_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+/// Runs a command that an operator started and that ends by itself. It logs warnings and errors only, as
+/// text, and prints the failure.
+fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     worker_log::init(LevelFilter::Warn, LogFormat::Text)
         .map_err(|error| Failure::running(error.to_string()))
         .and_then(|()| command())
-        .inspect_err(|failure| output::tell(&format!("error: {}", failure.chain())))
+        .inspect_err(|failure| output::print_error(&format!("error: {}", failure.chain())))
 }
 
-/// A reader of `topic`, in the name of the worker's group, which it never joins.
+/// A reader of `topic`. It can look up the offsets that the workers' group has committed, but never joins
+/// the group.
 fn reader_of(config: &Config, topic: &str) -> Result<TopicReader, Failure> {
-    TopicReader::new(config, topic, &config.kafka.group_id)
-        .map_err(|error| Failure::configuration("the consumer's settings").because(error))
+    TopicReader::new(config, topic, &config.kafka.group_id).map_err(|error| {
+        Failure::configuration("librdkafka refused the consumer's settings").because(error)
+    })
 }
 
 fn unreachable_kafka(error: impl Into<ReadError>) -> Failure {

@@ -1,4 +1,5 @@
-//! What the operator's commands print: results to standard output, everything else to standard error.
+//! The output of the operator's commands: results go to standard output, everything else to standard
+//! error.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -6,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// Writes a result. A reader that has seen enough and closed the pipe is no failure.
+/// Writes a result to standard output. If the reader closed the pipe (`| head`), that isn't a failure.
 ///
 /// # Errors
-/// When standard output can't be written to.
+/// When standard output can't be written for another reason.
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
@@ -20,13 +21,14 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// A line on standard error: an operator's, not the log's.
-pub(super) fn tell(line: &str) {
-    // Where standard error is closed there is nobody to tell.
+/// Writes a plain line, which isn't a log line, to standard error.
+pub(super) fn print_error(line: &str) {
+    // If standard error is closed, there is nowhere to report it.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// How far a command has come: one line that is drawn anew on a terminal, else a line now and then.
+/// Shows the progress of a command on standard error: one line that is overwritten on a terminal, or
+/// a new line every few seconds elsewhere.
 pub(super) struct Progress {
     is_terminal: bool,
     shown: Instant,
@@ -42,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// Shows what `line` says, if it is time to.
+    /// Shows the line, unless the last one was shown too recently. `line` is called only if it is shown.
     pub(super) fn show(&mut self, line: impl FnOnce() -> String) {
         let interval = if self.is_terminal {
             Duration::from_millis(200)
@@ -54,7 +56,7 @@ impl Progress {
         }
         self.shown = Instant::now();
         let line = line();
-        // As in `tell`.
+        // As in `print_error`.
         let _ = if self.is_terminal {
             self.is_drawn = true;
             write!(io::stderr(), "\r\x1b[K{line}")
@@ -67,17 +69,17 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_drawn {
-            // As in `tell`.
+            // As in `print_error`.
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }
 
-/// Lines of a name and a count each, one below the other.
+/// A text of rows, each with a name and a count, and of plain lines.
 #[derive(Default)]
-pub(super) struct Counts(String);
+pub(super) struct CountTable(String);
 
-impl Counts {
+impl CountTable {
     pub(super) fn row(&mut self, name: &str, count: u64) {
         let _ = writeln!(self.0, "{name:<40}{count:>14}");
     }
@@ -92,8 +94,8 @@ impl Counts {
     }
 }
 
-/// Bytes as text that can be shown to a terminal: control characters escaped, bytes that aren't UTF-8
-/// too, cut to about `limit` characters.
+/// Text that is safe to show on a terminal: control characters and bytes that aren't UTF-8 are escaped.
+/// It is cut to about `limit` characters.
 pub(super) fn printable(bytes: &[u8], limit: usize) -> String {
     let mut text = String::new();
     let mut shown = 0;
@@ -105,7 +107,7 @@ pub(super) fn printable(bytes: &[u8], limit: usize) -> String {
             shown += 1;
             match character {
                 '\\' => text.push_str("\\\\"),
-                // Also those that turn the direction of writing.
+                // The range has the characters that change the direction of text.
                 c if c.is_control() || ('\u{200e}'..='\u{2069}').contains(&c) => {
                     text.extend(c.escape_default());
                 }
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_characters_and_invalid_utf8_are_escaped() {
         for (bytes, expected) in [
             (&b"plain"[..], "plain"),
             ("h\u{e9}llo \u{1f600}".as_bytes(), "h\u{e9}llo \u{1f600}"),
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_cut() {
+    fn long_texts_are_cut() {
         assert_eq!(printable(&[b'a'; 100], 3), "aaa… (100 bytes in all)");
         assert_eq!(printable(b"aaa", 3), "aaa");
     }

@@ -1,4 +1,4 @@
-//! `run`: the worker, until it is told to stop.
+//! `run`: runs the worker until it is stopped.
 
 use log::{info, warn};
 

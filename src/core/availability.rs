@@ -55,10 +55,6 @@ impl Availability {
         }
     }
 
-    pub fn policy(&self) -> OutagePolicy {
-        self.policy
-    }
-
     pub fn is_available(&self) -> bool {
         self.state == State::Available
     }

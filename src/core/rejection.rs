@@ -1,38 +1,39 @@
-//! Why a record can't be stored: the closed list of reasons, and one refusal with its details.
+//! Why a record can't be stored: the complete list of reasons, and one rejection with its details.
 
 use std::fmt;
 
-/// Why a record went to the dead letter topic. The codes are stable: they stand in `dlq.reason` and
-/// in the metrics' `reason` label.
+/// Why a record went to the dead letter topic. The codes are stable: they are the values of the header
+/// `dlq.reason` and of the metrics' label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// No value at all (a tombstone), or a value of no bytes.
+    /// The message has no value (a tombstone), or a value of 0 bytes.
     EmptyPayload,
-    /// Not one JSON text: syntax, bad UTF-8, a byte order mark, bytes after its end.
+    /// The value isn't one JSON text: a syntax error, invalid UTF-8, a byte order mark, or bytes after
+    /// the end of the JSON.
     InvalidJson,
-    /// A JSON text that isn't an object.
+    /// The value is JSON, but not an object.
     NotAnObject,
-    /// A required field is absent.
+    /// A required field is missing.
     MissingField,
-    /// A required field has another type or an unusable value.
+    /// A required field has the wrong type or an invalid value.
     InvalidField,
     /// A name occurs twice in one object, at any depth.
     DuplicateField,
-    /// The message brings a field that is the worker's to set.
+    /// The message sets a field that only the worker may set.
     ReservedField,
-    /// A name that BSON can't hold: it contains a NUL.
+    /// A field name contains a NUL, which BSON can't store.
     InvalidFieldName,
-    /// A number that BSON can't hold without changing it.
+    /// A number can't be stored in BSON without changing it.
     UnsupportedNumber,
-    /// More than 100 levels of objects and arrays.
+    /// The message has more than 100 levels of objects and arrays.
     NestingTooDeep,
-    /// More than 16 MiB of BSON.
+    /// The document is larger than 16 MiB of BSON.
     DocumentTooLarge,
     /// MongoDB refused this record.
     WriteRejected,
-    /// MongoDB holds another document under this `_id`.
+    /// MongoDB has a different document with this `_id`.
     IdConflict,
-    /// MongoDB could not be reached, and the configuration says to redirect.
+    /// MongoDB was unavailable, and the configuration says to redirect messages then.
     MongodbUnavailable,
 }
 
@@ -77,7 +78,7 @@ impl Reason {
 }
 
 impl Reason {
-    /// The reason of this code.
+    /// The reason with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == code)
@@ -90,15 +91,15 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One refusal: the reason, and what a person needs to find the fault.
+/// One rejection: the reason, and the details that a person needs to find the fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     pub reason: Reason,
-    /// The field concerned: a path such as `metadata.tags[3]`, cut to a bounded length.
+    /// The faulty field: a path such as `metadata.tags[3]`, bounded in length.
     pub field: Option<String>,
-    /// One sentence for `dlq.error`. It never quotes a value out of the message.
+    /// One sentence for the header `dlq.error`. It never quotes a value of the message.
     pub error: String,
-    /// The server's error code, where the server refused.
+    /// MongoDB's error code, if MongoDB refused the record.
     pub code: Option<i32>,
 }
 

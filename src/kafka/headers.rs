@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 
-use crate::core::dead_letter::is_ours;
+use crate::core::dead_letter::is_dead_letter_header;
 use crate::core::record::OpaqueHeaders;
 
 /// The original's headers, without those of an earlier dead letter, followed by `ours`.
@@ -25,11 +25,13 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
 /// reader takes the last of two headers with the same name.
 fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     let rebuilt = quietly(|| {
-        let earlier = original.iter().any(|header| is_ours(header.key));
+        let earlier = original
+            .iter()
+            .any(|header| is_dead_letter_header(header.key));
         earlier.then(|| {
             original
                 .iter()
-                .filter(|header| !is_ours(header.key))
+                .filter(|header| !is_dead_letter_header(header.key))
                 .fold(OwnedHeaders::new(), OwnedHeaders::insert)
         })
     });

@@ -3,7 +3,7 @@
 use rdkafka::message::{BorrowedMessage, Message, Timestamp as KafkaTimestamp};
 
 use super::headers;
-use crate::core::dead_letter::Provenance;
+use crate::core::dead_letter::DeadLetterHeaders;
 use crate::core::partition::{Offset, Partition};
 use crate::core::record::{OpaqueHeaders, Timestamp};
 
@@ -51,8 +51,8 @@ impl<'a> ConsumedMessage<'a> {
         self.0.headers().into_iter().flat_map(headers::each)
     }
 
-    /// What the headers say of the record's origin, if it is a dead letter.
-    pub fn provenance(&self) -> Provenance<'_> {
-        Provenance::of(self.each_header().flatten())
+    /// What the `dlq.*` headers say, if the record is a dead letter.
+    pub fn dead_letter_headers(&self) -> DeadLetterHeaders<'_> {
+        DeadLetterHeaders::read(self.each_header().flatten())
     }
 }

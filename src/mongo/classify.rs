@@ -1,5 +1,6 @@
-//! Whom a driver error is about: one table for command errors and for per-document errors, since the
-//! latter may be the server's as well. Nothing else looks into driver errors.
+//! Classifies the driver's errors: is an error about a record, the server, or something that an operator
+//! must fix? One table serves errors of whole commands and errors of single documents, because the server
+//! can also be the cause of the latter. No other file inspects the driver's errors.
 
 use mongodb::error::{
     Error, ErrorKind, IndexedWriteError, InsertManyError, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR,
@@ -8,12 +9,27 @@ use mongodb::error::{
 
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, WriteError};
 
-/// Whether the server knows no sessions, and the driver was given one.
+/// Whether the command failed because the server doesn't support sessions.
 pub(super) fn needs_no_session(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::SessionsNotSupported)
 }
 
-/// What a failed insert says of its documents.
+/// Whether the DNS seed list of a `mongodb+srv` URI could not be looked up.
+pub(super) fn is_dns_failure(error: &Error) -> bool {
+    matches!(*error.kind, ErrorKind::DnsResolve { .. })
+}
+
+/// Whether an index with other options exists already: `IndexOptionsConflict`, `IndexKeySpecsConflict`.
+pub(super) fn is_index_conflict(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(command) if matches!(command.code, 85 | 86))
+}
+
+/// Whether the collection doesn't exist: `NamespaceNotFound`.
+pub(super) fn is_missing_collection(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(command) if command.code == 26)
+}
+
+/// What a failed insert means for its documents.
 pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
     if let ErrorKind::InsertMany(InsertManyError {
         write_errors: Some(write_errors),
@@ -38,7 +54,7 @@ fn document_error(error: &IndexedWriteError) -> WriteError {
     }
 }
 
-/// The code and its name: the server's own words may quote a document.
+/// The error's code and name. The server's message is left out because it may quote a document.
 fn summary(code: i32, name: Option<&str>) -> String {
     match name.filter(|name| !name.is_empty()) {
         Some(name) => format!("the server answered {name} ({code})"),
@@ -46,7 +62,7 @@ fn summary(code: i32, name: Option<&str>) -> String {
     }
 }
 
-/// What an error says as a whole.
+/// Classifies an error of a whole command.
 pub(super) fn write_error(error: &Error) -> WriteError {
     let is_transient = [
         RETRYABLE_WRITE_ERROR,
@@ -65,7 +81,8 @@ pub(super) fn write_error(error: &Error) -> WriteError {
             write_concern_error: Some(refused),
             ..
         }) => {
-            // The documents may be there, but not as safely as was asked for: nothing is settled.
+            // The documents may be stored, but not as durably as the write concern demands. So none of
+            // them is settled.
             let subject = match subject_of_code(refused.code) {
                 ErrorSubject::Operator => ErrorSubject::Operator,
                 _ => ErrorSubject::Server,
@@ -84,14 +101,14 @@ pub(super) fn write_error(error: &Error) -> WriteError {
     WriteError {
         subject,
         code: answer.map(|(code, _)| code),
-        // Without an answer, the text is the driver's, about the way to the server.
+        // Without an answer of the server the message is the driver's own and quotes no document.
         summary: answer.map_or_else(|| message.clone(), |(code, name)| summary(code, Some(name))),
         message,
     }
 }
 
-/// A refusal of the whole command: few codes are certainly about a document then. `BadValue` is what a
-/// standalone says of `w: 2`, too.
+/// Judges the error code of a whole command. Only few codes are certainly about a document then: a
+/// standalone server, for example, answers `BadValue` to `w: 2`.
 fn subject_of_command_code(code: i32) -> ErrorSubject {
     match subject_of_code(code) {
         ErrorSubject::Record if !ABOUT_A_DOCUMENT.contains(&code) => ErrorSubject::Unknown,
@@ -99,7 +116,7 @@ fn subject_of_command_code(code: i32) -> ErrorSubject {
     }
 }
 
-/// Overflow (nesting), `InvalidBSON`, `BSONObjectTooLarge` and its older forms.
+/// `Overflow` (nesting too deep), `InvalidBSON`, `BSONObjectTooLarge` and its older codes.
 const ABOUT_A_DOCUMENT: [i32; 5] = [15, 22, 10334, 17419, 17420];
 
 fn subject_of_kind(kind: &ErrorKind) -> ErrorSubject {
@@ -108,16 +125,16 @@ fn subject_of_kind(kind: &ErrorKind) -> ErrorSubject {
         | ErrorKind::InvalidTlsConfig { .. }
         | ErrorKind::IncompatibleServer { .. }
         | ErrorKind::SessionsNotSupported => ErrorSubject::Operator,
-        // The driver refuses a document that is too large, and with it the whole insert.
+        // The driver refuses the whole insert if one document is too large.
         ErrorKind::InvalidArgument { .. } => ErrorSubject::Record,
         _ => ErrorSubject::Server,
     }
 }
 
-/// The server's error codes, by their meaning in its `error_codes.yml`.
+/// The table: judges one of the server's error codes by its meaning in the server's `error_codes.yml`.
 fn subject_of_code(code: i32) -> ErrorSubject {
     match code {
-        // DuplicateKey, and its older forms.
+        // DuplicateKey and its older codes.
         11000 | 11001 | 12582 => ErrorSubject::Duplicate,
         // BadValue, FailedToParse, TypeMismatch, Overflow, InvalidLength, InvalidBSON,
         // DollarPrefixedFieldName, InvalidIdField, NotSingleValueField, InvalidDBRef,
@@ -147,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_judged_by_whom_they_are_about() {
+    fn each_code_is_judged_by_what_it_is_about() {
         let table = [
             (11000, ErrorSubject::Duplicate),
             (121, ErrorSubject::Record),
@@ -172,7 +189,7 @@ mod tests {
         assert_eq!(
             subject_of_command_code(2),
             ErrorSubject::Unknown,
-            "`w: 2` on a standalone"
+            "a standalone's answer to `w: 2`"
         );
         assert_eq!(subject_of_command_code(22), ErrorSubject::Record);
         assert_eq!(subject_of_command_code(13), ErrorSubject::Operator);

@@ -1,4 +1,5 @@
-//! The target collection: connecting, checking it, its index, inserting, reading back.
+//! The target collection: connects to MongoDB, checks the collection, creates its index, inserts documents
+//! and reads them back.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +9,7 @@ use bson::raw::RawBsonRef;
 use bson::{RawDocument, RawDocumentBuf, doc};
 use log::warn;
 use mongodb::IndexModel;
-use mongodb::error::{Error, ErrorKind};
+use mongodb::error::Error;
 use mongodb::options::{
     Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -20,27 +21,25 @@ use crate::config::{Config, W};
 use crate::core::document::is_same_document;
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
 
-/// The longest that choosing a server may take, and so one attempt to write while there is none.
+/// The longest time to select a server. It limits an attempt to write while no server is available.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that a look at the collection may take inside the server.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that the server may spend on a query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const URI_ADVICE: &str = "`mongodb.uri` can't be used: it must be \
-    mongodb://[user:password@]host[:port][,…]/[?options] with known options and with the special \
-    characters of user and password percent-encoded";
+const URI_ADVICE: &str = "`mongodb.uri` is not valid: it must be \
+    mongodb://[user:password@]host[:port][,…]/[?options] with known options, and special characters in \
+    user and password must be percent-encoded";
 
-/// The index that the specification asks for.
+/// The name of the index on `created_at`, which the specification requires.
 const INDEX_NAME: &str = "created_at_1";
-/// `IndexOptionsConflict` and `IndexKeySpecsConflict`: an index like it is there already.
-const INDEX_CONFLICTS: [i32; 2] = [85, 86];
 
-/// Writes to one collection; one for all writers, each of which has a connection of its pool.
+/// Writes to one collection. All writers share it; each uses a connection of its pool.
 pub struct MongoDbHandler {
     client: Client,
     collection: Collection<RawDocumentBuf>,
 }
 
-/// What kind of deployment answered.
+/// The kind of MongoDB deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topology {
     Standalone,
@@ -51,27 +50,31 @@ pub enum Topology {
 /// Why MongoDB can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MongoDbError {
-    /// An operator has to act.
+    /// An operator must act.
     #[error("{0}")]
     Refused(String),
-    /// The same may succeed later.
+    /// The same call may succeed later.
     #[error("{0}")]
     Unavailable(String),
 }
 
 impl MongoDbHandler {
-    /// A client for the configured collection. Connects lazily; only a DNS seed list is looked up now.
+    /// Creates a client for the configured collection. It connects at its first command. Only the DNS seed
+    /// list of a `mongodb+srv` URI is looked up here.
     ///
     /// # Errors
-    /// When the URI can't be understood, or its seed list can't be looked up.
+    /// If the URI is not valid, or its seed list can't be looked up.
     pub fn connect(config: &Config) -> Result<Self, MongoDbError> {
         let mongodb = &config.mongodb;
         let mut options = ClientOptions::parse(mongodb.uri.expose())
             .run()
-            .map_err(|error| match *error.kind {
-                ErrorKind::DnsResolve { .. } => MongoDbError::Unavailable(error.to_string()),
-                // Not in the driver's words: they may quote a password.
-                _ => MongoDbError::Refused(URI_ADVICE.to_owned()),
+            .map_err(|error| {
+                if classify::is_dns_failure(&error) {
+                    MongoDbError::Unavailable(error.to_string())
+                } else {
+                    // The driver's message isn't used because it may quote a password.
+                    MongoDbError::Refused(URI_ADVICE.to_owned())
+                }
             })?;
         options
             .app_name
@@ -80,7 +83,7 @@ impl MongoDbHandler {
             .server_selection_timeout
             .get_or_insert(SERVER_SELECTION_TIMEOUT);
         let connections = u32::try_from(config.consumer.writer_threads).unwrap_or(u32::MAX);
-        // Each writer holds one while it inserts; a probe and a look at the collection may come beside.
+        // One connection per writer, and two more for a probe and a check of the collection.
         options
             .max_pool_size
             .get_or_insert(connections.saturating_add(2));
@@ -93,10 +96,10 @@ impl MongoDbHandler {
         Ok(Self { client, collection })
     }
 
-    /// Asks the server whether it is there. Bounded by the server selection.
+    /// Checks that a server answers. Takes no longer than the server selection.
     ///
     /// # Errors
-    /// When no server answers, or it refuses us.
+    /// If no server answers, or the server refuses the command.
     pub fn ping(&self) -> Result<(), MongoDbError> {
         let database = self.client.database("admin");
         database
@@ -106,10 +109,12 @@ impl MongoDbHandler {
         Ok(())
     }
 
-    /// Checks that the collection, if it is there, keeps what is inserted, and under its `_id`.
+    /// Checks that the collection can be used: that it keeps its documents and that their `_id`s are unique.
+    /// A collection that doesn't exist yet is fine. Also checks that the server can satisfy the write
+    /// concern.
     ///
     /// # Errors
-    /// When no server answers, it refuses us, or the collection is not fit.
+    /// If no server answers, the server refuses the command, or one of these checks fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
         let namespace = self.collection.namespace();
         let database = self.client.database(&namespace.db);
@@ -123,27 +128,27 @@ impl MongoDbHandler {
             let unfit = match specification.collection_type {
                 CollectionType::View => Some("is a view"),
                 CollectionType::Timeseries => {
-                    Some("is a time-series collection: `_id` doesn't make documents unique there")
+                    Some("is a time-series collection, in which `_id` is not unique")
                 }
                 _ if specification.options.capped == Some(true) => {
-                    Some("is capped: old documents vanish")
+                    Some("is capped: MongoDB would delete old documents")
                 }
                 _ => None,
             };
             if let Some(unfit) = unfit {
                 return Err(MongoDbError::Refused(format!(
-                    "the collection `{namespace}` {unfit}"
+                    "can't write to the collection `{namespace}`: it {unfit}"
                 )));
             }
         }
         let topology = self.topology()?;
-        let takes_many = topology != Topology::Standalone;
+        let has_several_nodes = topology != Topology::Standalone;
         match self.collection.write_concern().and_then(|concern| concern.w.as_ref()) {
             None | Some(Acknowledgment::Majority | Acknowledgment::Nodes(0 | 1)) => Ok(topology),
-            Some(_) if takes_many => Ok(topology),
+            Some(_) if has_several_nodes => Ok(topology),
             Some(_) => Err(MongoDbError::Refused(
-                "`mongodb.write_concern.w` asks for more than one node, but the server is a standalone: \
-                 every write would be refused; set it to 1"
+                "`mongodb.write_concern.w` requires more than one node, but the server is a standalone, \
+                 which would refuse every write: set it to 1"
                     .to_owned(),
             )),
         }
@@ -165,11 +170,11 @@ impl MongoDbHandler {
         })
     }
 
-    /// Creates the index on `created_at` unless it is there. Several workers may do so at once. Takes
-    /// as long as the server takes to build it.
+    /// Creates the index on `created_at` unless it exists. Several workers may do so at the same time.
+    /// Returns when the server has built the index, which may take hours.
     ///
     /// # Errors
-    /// When no server answers, or it refuses us.
+    /// If no server answers, or the server refuses the command.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
         if self.has_index()? {
             return Ok(());
@@ -177,28 +182,23 @@ impl MongoDbHandler {
         let index = IndexModel::builder().keys(doc! { "created_at": 1 }).build();
         match self.collection.create_index(index).run() {
             Ok(_) => Ok(()),
-            Err(error) => match error.kind.as_ref() {
-                ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => {
-                    warn!("an index on `created_at` with other options is there already: it stays");
-                    Ok(())
-                }
-                _ => Err(MongoDbError::of(&error)),
-            },
+            Err(error) if classify::is_index_conflict(&error) => {
+                warn!("an index on `created_at` with other options already exists and is kept");
+                Ok(())
+            }
+            Err(error) => Err(MongoDbError::of(&error)),
         }
     }
 
     fn has_index(&self) -> Result<bool, MongoDbError> {
         match self.collection.list_index_names().run() {
             Ok(names) => Ok(names.iter().any(|name| name == INDEX_NAME)),
-            // NamespaceNotFound: there is no collection yet.
-            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(c) if c.code == 26) => {
-                Ok(false)
-            }
+            Err(error) if classify::is_missing_collection(&error) => Ok(false),
             Err(error) => Err(MongoDbError::of(&error)),
         }
     }
 
-    /// Inserts documents, unordered, and waits for the write concern.
+    /// Inserts the documents in any order, and waits for the write concern.
     #[must_use]
     pub fn insert_batch(
         &self,
@@ -218,37 +218,37 @@ impl MongoDbHandler {
             Err(error) => classify::insert_outcome(&error),
         };
         if let InsertOutcome::Failed(_) = outcome {
-            // A connection may have broken: not to be used again.
+            // The connection may be broken, so the session must not be used again.
             session.close();
         }
         outcome
     }
 
-    /// Looks up what the primary holds under the `_id`s of `documents`, and compares.
+    /// Reads the documents with the `_id`s of `documents` from the primary, and compares them.
     ///
     /// # Errors
-    /// What the server, or the way to it, had to say.
+    /// The classified error, if the primary can't be read.
     pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
         let ids = documents
             .iter()
             .map(|document| id_of(document))
             .collect::<Vec<_>>();
         let filter = doc! { "_id": { "$in": &ids } };
-        let look = || -> Result<HashMap<String, RawDocumentBuf>, Error> {
+        let query = || -> Result<HashMap<String, RawDocumentBuf>, Error> {
             let cursor = self
                 .collection
                 .find(filter)
-                // Whatever the URI prefers: a secondary may not have it yet.
+                // The primary, whatever the URI prefers: a secondary may not have a new document yet.
                 .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-                // A write that is acknowledged by fewer is to be seen, too.
+                // `local` also returns documents that a majority hasn't acknowledged yet.
                 .read_concern(ReadConcern::local())
-                .max_time(LOOK_TIMEOUT)
+                .max_time(QUERY_TIMEOUT)
                 .run()?;
             cursor
                 .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
                 .collect()
         };
-        let stored = look().map_err(|error| classify::write_error(&error))?;
+        let stored = query().map_err(|error| classify::write_error(&error))?;
         let found = documents
             .iter()
             .zip(&ids)
@@ -279,7 +279,8 @@ impl fmt::Debug for MongoDbHandler {
     }
 }
 
-/// Our documents' `_id` is a string; anything else is another's document.
+/// The `_id` of a document if it is a string, otherwise an empty text. The worker writes only non-empty
+/// strings, so any other `_id` belongs to another program's document.
 fn id_of(document: &RawDocument) -> &str {
     match document.get("_id") {
         Ok(Some(RawBsonRef::String(id))) => id,
@@ -288,14 +289,14 @@ fn id_of(document: &RawDocument) -> &str {
 }
 
 fn write_concern(config: &Config) -> WriteConcern {
-    let ours = &config.mongodb.write_concern;
-    let acknowledgment = match &ours.w {
+    let configured = &config.mongodb.write_concern;
+    let acknowledgment = match &configured.w {
         W::Nodes(nodes) => Acknowledgment::Nodes(*nodes),
         W::Majority => Acknowledgment::Majority,
         W::Tag(tag) => Acknowledgment::Custom(tag.clone()),
     };
     WriteConcern::builder()
         .w(acknowledgment)
-        .journal(ours.journal)
+        .journal(configured.journal)
         .build()
 }

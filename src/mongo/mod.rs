@@ -1,4 +1,4 @@
-//! MongoDB's driver stops here: nothing outside this folder knows it.
+//! Access to MongoDB. Nothing outside this folder uses MongoDB's driver.
 
 mod classify;
 mod handler;

@@ -1,39 +1,40 @@
-//! A driver's session that the inserts of one thread share. Without it the driver takes a session out of
-//! its pool for every insert and spawns a task to put it back: with small batches a tenth of the worker's
-//! CPU time.
+//! One session of the driver for all inserts of one thread. Without it the driver takes a session from its
+//! pool for every insert and spawns a task to put it back. With small batches that takes a tenth of the
+//! worker's CPU time.
 
 use mongodb::error::Result;
 use mongodb::sync::{Client, ClientSession};
 
 use super::classify;
 
-/// For one thread.
+/// The session of one writer thread.
 #[derive(Default)]
 pub enum InsertSession {
     #[default]
     Closed,
     Open(Box<ClientSession>),
-    /// The server knows no sessions: the driver fails where it is given one, and does without where it
-    /// isn't.
+    /// The server doesn't support sessions. The driver fails if an insert has one, and works if it has
+    /// none.
     Unsupported,
 }
 
 impl InsertSession {
-    /// Gives the session back: an idle thread needs none. The driver discards one that saw a connection
-    /// break.
+    /// Returns the session to the driver's pool; the next insert takes a new one. The driver discards a
+    /// session after a network error.
     pub fn close(&mut self) {
         *self = Self::Closed;
     }
 
-    /// Runs `insert` with the session, and once more without where the server knows none.
+    /// Runs `insert` with the session. Runs it again without if the server doesn't support sessions.
     pub(super) fn run<T>(
         &mut self,
         client: &Client,
         insert: impl Fn(Option<&mut ClientSession>) -> Result<T>,
     ) -> Result<T> {
         if let Self::Closed = self {
-            // As the driver's own sessions are. Else each insert into a replica set would name the time of
-            // the one before, and wait until the server has come so far, without a limit.
+            // The driver's implicit sessions aren't causally consistent either. If this one were, each
+            // insert into a replica set would name the operation time of the insert before, and the server
+            // would wait for that time without a limit.
             let session = client.start_session().causal_consistency(false).run()?;
             *self = Self::Open(Box::new(session));
         }

@@ -1,6 +1,6 @@
-//! What the probes of an orchestrator ask: is the process alive, and is it ready. No I/O, no clock.
+//! The answers to an orchestrator's probes: is the process alive, and is it ready? No I/O, no clock.
 //!
-//! An outage of MongoDB or Kafka makes the worker unready, never unhealthy: a restart cures neither.
+//! An outage of MongoDB or Kafka makes the worker not ready, but never unhealthy: a restart would not help.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// The facts, set by the threads that know them and read by the HTTP server.
+/// The state behind both answers. Other threads set it; the HTTP server reads it.
 #[derive(Debug)]
 pub struct Health {
     created: Instant,
     beat_limit: Duration,
     last_beat: LastBeat,
-    /// A lock, because an answer needs all facts of one moment. They change a few times an hour;
-    /// the beat, which comes with every poll, is kept out of it.
+    /// A mutex, because an answer must combine facts of the same moment. They change rarely. The beat,
+    /// which is set at every poll, is not behind this mutex.
     facts: Mutex<Facts>,
 }
 
@@ -23,7 +23,7 @@ pub struct Health {
 #[allow(clippy::struct_excessive_bools)] // Four facts, independent of each other.
 struct Facts {
     dead_threads: Vec<String>,
-    /// `None` until the first assignment, which may be one of no partitions.
+    /// `None` until the first assignment. An assignment may have no partitions.
     assigned_partitions: Option<Vec<i32>>,
     kafka_reachable: bool,
     mongodb_available: bool,
@@ -35,9 +35,9 @@ struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Liveness {
     pub status: LivenessStatus,
-    /// Milliseconds since the poll loop last came round; `null` before it first does.
+    /// Milliseconds since the poll loop's last turn; `null` before its first one.
     pub last_poll_ms: Option<u64>,
-    /// Threads that ended although nobody asked them to.
+    /// Threads that ended unexpectedly.
     pub dead_threads: Vec<String>,
 }
 
@@ -45,28 +45,28 @@ pub struct Liveness {
 #[serde(rename_all = "snake_case")]
 pub enum LivenessStatus {
     Alive,
-    /// The poll loop hasn't come round for too long.
+    /// The poll loop's last turn was too long ago.
     Hanging,
     ThreadDied,
 }
 
 /// The body of `/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(clippy::struct_excessive_bools)] // As they stand in the JSON.
+#[allow(clippy::struct_excessive_bools)] // They are the fields of the JSON.
 pub struct Readiness {
     pub ready: bool,
-    /// `null` before the first assignment; an empty list is a standby's.
+    /// `null` before the first assignment. The list of a standby is empty.
     pub assigned_partitions: Option<Vec<i32>>,
     pub kafka: bool,
     pub mongodb: bool,
     pub topic: bool,
-    /// Why not, in words; empty if ready.
+    /// Why the worker isn't ready; empty if it is.
     pub reasons: Vec<&'static str>,
 }
 
 impl Health {
-    /// Alive as long as the poll loop beats more often than `beat_limit`. The time from `now` to the
-    /// first beat is measured as well: a start that hangs is no life either.
+    /// The process counts as alive while the time since the last beat is below `beat_limit`. Before the
+    /// first beat the time since `now` counts, so that a start that hangs counts as not alive.
     #[must_use]
     pub fn new(now: Instant, beat_limit: Duration) -> Self {
         Self {
@@ -77,18 +77,18 @@ impl Health {
         }
     }
 
-    /// The poll loop came round.
+    /// Records one turn of the poll loop.
     pub fn beat(&self, now: Instant) {
         self.last_beat
             .set(now.saturating_duration_since(self.created));
     }
 
-    /// A thread ended although nobody asked it to. There is no way back.
+    /// Records that a thread ended unexpectedly. The process then counts as not alive for good.
     pub fn thread_died(&self, name: &str) {
         self.facts().dead_threads.push(name.to_owned());
     }
 
-    /// The partitions this process holds now, all of them. Empty is an assignment too.
+    /// Sets all partitions that are now assigned to this process. The list may be empty.
     pub fn set_assigned_partitions(&self, mut partitions: Vec<i32>) {
         partitions.sort_unstable();
         self.facts().assigned_partitions = Some(partitions);
@@ -106,7 +106,7 @@ impl Health {
         self.facts().topic_exists = exists;
     }
 
-    /// The stop has begun. There is no way back.
+    /// Records that the worker is stopping. The process then counts as not ready for good.
     pub fn set_stopping(&self) {
         self.facts().stopping = true;
     }
@@ -114,20 +114,20 @@ impl Health {
     #[must_use]
     pub fn liveness(&self, now: Instant) -> Liveness {
         let last_beat = self.last_beat.get();
-        let quiet = now
+        let since_beat = now
             .saturating_duration_since(self.created)
             .saturating_sub(last_beat.unwrap_or_default());
         let dead_threads = self.facts().dead_threads.clone();
         let status = if !dead_threads.is_empty() {
             LivenessStatus::ThreadDied
-        } else if quiet >= self.beat_limit {
+        } else if since_beat >= self.beat_limit {
             LivenessStatus::Hanging
         } else {
             LivenessStatus::Alive
         };
         Liveness {
             status,
-            last_poll_ms: last_beat.map(|_| millis(quiet)),
+            last_poll_ms: last_beat.map(|_| millis(since_beat)),
             dead_threads,
         }
     }
@@ -147,7 +147,7 @@ impl Health {
         ];
         let reasons: Vec<_> = obstacles
             .into_iter()
-            .filter_map(|(stands, reason)| stands.then_some(reason))
+            .filter_map(|(applies, reason)| applies.then_some(reason))
             .collect();
         Readiness {
             ready: reasons.is_empty(),
@@ -171,14 +171,14 @@ impl Liveness {
     }
 }
 
-/// Milliseconds from the creation to the last beat, plus one; 0 is none yet. An atomic, because the
-/// poll loop sets it for every message.
+/// Milliseconds from the creation of `Health` to the last beat, plus one; 0 means no beat yet. An atomic
+/// instead of a mutex, because every poll sets it.
 #[derive(Debug, Default)]
 struct LastBeat(AtomicU64);
 
 impl LastBeat {
     fn set(&self, since_creation: Duration) {
-        // Relaxed: it orders nothing, and a reader that sees the beat before is as right.
+        // Relaxed is enough: no other data depends on the order, and the beat before is a valid answer.
         self.0
             .store(millis(since_creation).saturating_add(1), Ordering::Relaxed);
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn alive_while_the_poll_loop_beats() {
+    fn alive_while_the_last_beat_is_recent() {
         let start = Instant::now();
         for (beat, asked, status, last_poll_ms) in [
             (None, 0, LivenessStatus::Alive, None),
@@ -213,7 +213,7 @@ mod tests {
             (Some(0), 0, LivenessStatus::Alive, Some(0)),
             (Some(10), 69, LivenessStatus::Alive, Some(59_000)),
             (Some(10), 70, LivenessStatus::Hanging, Some(60_000)),
-            // A reading taken before the beat, and used after it.
+            // The reader read the clock just before the beat.
             (Some(10), 9, LivenessStatus::Alive, Some(0)),
         ] {
             let health = Health::new(start, LIMIT);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn poll_loop_that_comes_back_is_alive_again() {
+    fn a_beat_after_a_hang_makes_it_alive_again() {
         let start = Instant::now();
         let health = Health::new(start, LIMIT);
         assert!(!health.liveness(after(start, 100)).is_alive());
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn dead_thread_is_for_good() {
+    fn a_dead_thread_makes_it_not_alive_for_good() {
         let start = Instant::now();
         let health = Health::new(start, LIMIT);
         health.beat(start);
@@ -269,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn each_obstacle_alone_makes_unready() {
-        type Spoil = fn(&Health);
-        let table: [(Spoil, &str); 4] = [
+    fn each_obstacle_alone_makes_it_not_ready() {
+        type Change = fn(&Health);
+        let table: [(Change, &str); 4] = [
             (|h| h.set_kafka_reachable(false), "kafka is not reachable"),
             (
                 |h| h.set_mongodb_available(false),
@@ -283,9 +283,9 @@ mod tests {
             ),
             (Health::set_stopping, "the worker is stopping"),
         ];
-        for (spoil, reason) in table {
+        for (change, reason) in table {
             let health = ready();
-            spoil(&health);
+            change(&health);
             let readiness = health.readiness();
             assert!(!readiness.ready, "{reason}");
             assert_eq!(readiness.reasons, [reason]);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn new_worker_says_all_that_is_missing() {
+    fn a_new_worker_lists_every_obstacle() {
         let readiness = Health::new(Instant::now(), LIMIT).readiness();
         assert!(!readiness.ready);
         assert_eq!(readiness.assigned_partitions, None);

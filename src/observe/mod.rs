@@ -1,6 +1,6 @@
-//! What the worker shows of itself: metrics, log lines, health, and the HTTP port that serves them.
+//! Observability: metrics, the log, health, and the HTTP server that serves metrics and health.
 //!
-//! A leaf: it knows nothing of the rest of the crate, and spawns no thread of its own.
+//! This module imports nothing from the rest of the crate and spawns no threads.
 
 pub mod health;
 pub mod http;

@@ -22,7 +22,7 @@ use log::warn;
 
 use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, Ownership};
 use crate::config::Config;
-use crate::core::dead_letter::Selection;
+use crate::core::dead_letter::ReplayCriteria;
 use crate::core::partition::{Epoch, Offset, Partition};
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
@@ -43,7 +43,7 @@ const EPOCH: Epoch = Epoch(0);
 /// What is to be replayed, and how.
 #[derive(Debug, Clone)]
 pub struct ReplayRequest {
-    pub selection: Selection,
+    pub criteria: ReplayCriteria,
     /// The most letters to replay.
     pub limit: Option<u64>,
     /// Begin with the oldest dead letter, however far the last replay came.
@@ -58,7 +58,7 @@ impl ReplayRequest {
     /// The group for which the progress is committed. Each reason has its own consumer group, because a
     /// replay of one reason passes over the letters of all others.
     fn group(&self, config: &Config) -> String {
-        format!("{}.replay.{}", config.kafka.group_id, self.selection.reason)
+        format!("{}.replay.{}", config.kafka.group_id, self.criteria.reason)
     }
 }
 
@@ -96,8 +96,9 @@ fn run(
     spawn_signals(&mut threads, stop.clone(), settle_time, events.clone())?;
 
     let topic = &config.kafka.dead_letter_topic;
-    let mut reader = TopicReader::new(config, topic, &request.group(config))
-        .map_err(|error| Failure::configuration("the consumer's settings").because(error))?;
+    let mut reader = TopicReader::new(config, topic, &request.group(config)).map_err(|error| {
+        Failure::configuration("librdkafka refused the consumer's settings").because(error)
+    })?;
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
     let ranges: Ranges = spans

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::commit::{CommitObserver, Outcome, Settlement};
-use crate::core::dead_letter::Choice;
+use crate::core::dead_letter::ReplayDecision;
 use crate::core::record::Weight;
 use crate::core::rejection::Reason;
 
@@ -41,15 +41,15 @@ pub struct SettledCounts {
 }
 
 impl ReplayTally {
-    pub(super) fn count(&mut self, choice: Choice) {
+    pub(super) fn count(&mut self, decision: ReplayDecision) {
         self.read += 1;
-        let counted = match choice {
-            Choice::Take(_) => &mut self.taken,
-            Choice::OtherReason => &mut self.other_reasons,
-            Choice::OtherTopic => &mut self.other_topics,
-            Choice::Older => &mut self.older,
-            Choice::ReplayedEnough => &mut self.replayed_enough,
-            Choice::WithoutValue => &mut self.without_value,
+        let counted = match decision {
+            ReplayDecision::Take(_) => &mut self.taken,
+            ReplayDecision::OtherReason => &mut self.other_reasons,
+            ReplayDecision::OtherTopic => &mut self.other_topics,
+            ReplayDecision::Older => &mut self.older,
+            ReplayDecision::ReplayedEnough => &mut self.replayed_enough,
+            ReplayDecision::WithoutValue => &mut self.without_value,
         };
         *counted += 1;
     }

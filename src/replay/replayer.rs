@@ -12,7 +12,7 @@ use super::progress::{ReplayProgress, ReplayTally};
 use super::{EPOCH, ReplayRequest, unreachable};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::config;
-use crate::core::dead_letter::Choice;
+use crate::core::dead_letter::ReplayDecision;
 use crate::core::partition::{Offset, Partition, RecordId};
 use crate::core::record::Batch;
 use crate::core::time_limits::RevokeDeadlines;
@@ -118,13 +118,13 @@ impl<'a> Replayer<'a> {
             }
             match reader.next(SLICE).map_err(unreachable)? {
                 Next::Record(letter) => {
-                    let choice = choose(self.request, &letter, tally);
+                    let decision = decide(self.request, &letter, tally);
                     if tally.is_limited {
                         drop(letter);
                         return self.hand_over(tally, show);
                     }
-                    tally.count(choice);
-                    self.take(&letter, choice);
+                    tally.count(decision);
+                    self.take(&letter, decision);
                     let is_full = self.pending.len() >= self.batch_size
                         || self.pending.bytes() >= self.batch_bytes;
                     if is_full || self.unreported >= REPORT_AFTER {
@@ -140,11 +140,11 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    fn take(&mut self, letter: &ConsumedMessage<'_>, choice: Choice) {
+    fn take(&mut self, letter: &ConsumedMessage<'_>, decision: ReplayDecision) {
         let (partition, offset) = (letter.partition(), letter.offset());
         self.positions.insert(partition, offset.next());
         self.unreported += 1;
-        let Choice::Take(replay) = choice else {
+        let ReplayDecision::Take(replay) = decision else {
             return;
         };
         if self.pending.is_empty() {
@@ -263,17 +263,19 @@ fn failure_of(event: ProcessEvent) -> Result<(), Failure> {
 }
 
 /// What is to be done with a dead letter. Notes in the tally if it is one more than the limit.
-fn choose(
+fn decide(
     request: &ReplayRequest,
     letter: &ConsumedMessage<'_>,
     tally: &mut ReplayTally,
-) -> Choice {
+) -> ReplayDecision {
     let written_at = letter.timestamp().instant();
-    let choice = request.selection.choose(&letter.provenance(), written_at);
-    if let (Choice::Take(_), Some(limit)) = (choice, request.limit) {
+    let decision = request
+        .criteria
+        .decide(&letter.dead_letter_headers(), written_at);
+    if let (ReplayDecision::Take(_), Some(limit)) = (decision, request.limit) {
         tally.is_limited = tally.taken >= limit;
     }
-    choice
+    decision
 }
 
 /// Reads like a replay, and does nothing else.
@@ -288,11 +290,11 @@ pub(super) fn count(
         show(tally);
         match reader.next(SLICE).map_err(unreachable)? {
             Next::Record(letter) => {
-                let choice = choose(request, &letter, tally);
+                let decision = decide(request, &letter, tally);
                 if tally.is_limited {
                     return Ok(());
                 }
-                tally.count(choice);
+                tally.count(decision);
             }
             Next::Nothing => {}
             Next::End => return Ok(()),

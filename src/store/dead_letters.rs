@@ -10,7 +10,7 @@ use log::warn;
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome, Ownership, RecordReceipt};
 use crate::config::{self, Config};
-use crate::core::dead_letter::Origin;
+use crate::core::dead_letter::{ConsumerIdentity, DeadLetterHeaders};
 use crate::core::partition::RecordId;
 use crate::core::record::Record;
 use crate::core::rejection::{Reason, Rejection};
@@ -49,7 +49,7 @@ pub fn dead_letter_producer(config: &Config) -> Result<Arc<DeadLetterProducer>, 
 }
 
 pub fn producer_settings(error: KafkaError) -> Failure {
-    Failure::configuration("the producer's settings").because(error)
+    Failure::configuration("librdkafka refused the producer's settings").because(error)
 }
 
 /// Starts the threads that bring the producer's delivery reports.
@@ -66,7 +66,7 @@ pub fn spawn_report_pollers(
 /// The way of all writers to the dead letter topic.
 pub struct DeadLetters {
     sink: Arc<dyn DeadLetterSink>,
-    origin: Origin,
+    identity: ConsumerIdentity,
     report: Arc<ReportContext>,
     log: RateLimited,
     /// The process stops after so many rejections in a row; 0: never.
@@ -89,7 +89,7 @@ impl DeadLetters {
     ) -> Self {
         Self {
             sink,
-            origin: Origin {
+            identity: ConsumerIdentity {
                 topic: config.topic.clone(),
                 consumer_group: config.group_id.clone(),
                 instance: instance(),
@@ -129,9 +129,14 @@ impl DeadLetters {
         let batch = batch.batch();
         let record = &batch.records()[index];
         self.log_rejection(record, rejection);
-        let headers = self
-            .origin
-            .headers(record, rejection, attempts, SystemTime::now());
+        let headers = DeadLetterHeaders::of_rejection(
+            &self.identity,
+            record,
+            rejection,
+            attempts,
+            SystemTime::now(),
+        )
+        .write();
         let letter = DeadLetter {
             key: batch.key(record),
             value: batch.value(record),
@@ -193,7 +198,7 @@ impl DeadLetters {
         let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
         warn!(
-            topic = self.origin.topic, partition = partition.0,
+            topic = self.identity.topic, partition = partition.0,
             offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
             field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"

@@ -69,8 +69,11 @@ impl DataConsumer {
         assignment: &Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
-        let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), listener)
-            .map_err(|error| Failure::configuration("the consumer's settings").because(error))?;
+        let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), listener).map_err(
+            |error| {
+                Failure::configuration("librdkafka refused the consumer's settings").because(error)
+            },
+        )?;
         let topic = reach_kafka(&consumer, self.attempts(), &self.stop, || {
             consumer.serve_log();
         })?;

@@ -97,7 +97,7 @@ fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
     producer.fill(21_000..22_000, 6);
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), 20_000);
-    assert_eq!(count(&finished, "left: other reasons"), 1);
+    assert_eq!(count(&finished, "skipped: other reasons"), 1);
     world.wait_committed_to_end(SHORT);
     worker.stop();
 
@@ -116,7 +116,7 @@ fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
         "it goes on where it was"
     );
     let again = replay(&world, "--reason mongodb_unavailable --from-beginning");
-    assert_eq!(count(&again, "already there"), 20_000);
+    assert_eq!(count(&again, "already stored"), 20_000);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);
     // What the killed one had stored ahead of the interrupted one: two batches at most.
-    assert!(count(&finished, "already there") <= 10);
+    assert!(count(&finished, "already stored") <= 10);
     assert_eq!(audit(&world, &[]).0.code, Some(0));
     let report = world.check_allowing(&[UNAVAILABLE]);
     assert_eq!((report.stored, report.both), (COUNT, COUNT));
@@ -234,7 +234,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
     }
     let finished = replay(&world, "--reason write_rejected --max-replays 2");
     assert_eq!(count(&finished, "write_rejected: taken"), 0);
-    assert_eq!(count(&finished, "left: replayed 2 times or more"), 1);
+    assert_eq!(count(&finished, "skipped: replayed 2 times or more"), 1);
     assert_eq!(
         audit(&world, &[]).1["dead_lettered_by_reason"]["write_rejected"],
         1
@@ -245,7 +245,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
     database.run_command(unlock).run().unwrap();
     let finished = replay(&world, "--reason write_rejected --from-beginning");
     assert_eq!(count(&finished, "stored in MongoDB"), 1);
-    assert_eq!(count(&finished, "already there"), 2);
+    assert_eq!(count(&finished, "already stored"), 2);
     world.ledger.change_fate(
         |entry| entry.content.message_id().as_deref() == Some("a"),
         Fate::Stored,
@@ -271,7 +271,7 @@ fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
     }
     let finished = replay(&world, "--reason invalid_json");
     assert_eq!(count(&finished, "dead-lettered again"), 1);
-    assert_eq!(count(&finished, "left: other reasons"), 30);
+    assert_eq!(count(&finished, "skipped: other reasons"), 30);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_dead_letter_without_its_value_is_left() {
     world.wait_committed_to_end(SHORT);
     worker.stop();
     let finished = replay(&world, "--reason invalid_json");
-    assert_eq!(count(&finished, "left: without their value"), 1);
+    assert_eq!(count(&finished, "skipped: without their value"), 1);
     assert_eq!(world.dead_letters().len(), 1);
     let (audited, report) = audit(&world, &[]);
     assert_eq!(audited.code, Some(0));

@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kafka_mongo_consumer::core::offsets::OffsetTracker;
-use kafka_mongo_consumer::core::partition::{Epoch, Offset, Partition};
-use kafka_mongo_consumer::core::run::RecordRun;
+use kafka_mongo_consumer::per_record::OffsetTracker;
+use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
+use kafka_mongo_consumer::per_record::RecordRun;
 use serde_json::json;
 
 use crate::context::Context;
@@ -89,14 +89,14 @@ fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
             for &run in batch {
                 tracker.dispatched(run, taken_at);
             }
-            black_box(tracker.held());
+            black_box(tracker.tracked());
         }
         let mut since_commit = 0;
         for batch in &settled {
             for &run in batch {
                 since_commit += tracker.settled(run);
             }
-            black_box(tracker.held());
+            black_box(tracker.tracked());
             if since_commit >= COMMIT_FREQUENCY {
                 since_commit = 0;
                 for commit in tracker.uncommitted() {
@@ -105,7 +105,7 @@ fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
             }
         }
         spent += started.elapsed();
-        assert_eq!(tracker.held(), 0, "all of a cycle is settled");
+        assert_eq!(tracker.tracked(), 0, "all of a cycle is settled");
     }
     let records = float(IN_FLIGHT.unsigned_abs()) * f64::from(cycles);
     spent.as_secs_f64() * 1e9 / records

@@ -1,4 +1,4 @@
-//! Judges one message after the other; looks up in MongoDB many at once.
+//! Determines the status of each message. It looks up many messages at once in MongoDB.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -8,38 +8,33 @@ use bson::raw::RawBsonRef;
 use crossbeam_channel::after;
 use log::warn;
 
-use super::report::{Problem, Report, Verdict};
+use super::report::{MessageStatus, Problem, Report};
+use crate::cli::PartitionOffset;
 use crate::config::Config;
-use crate::core::dead_letter::{DeadLetterIndex, Indexed};
+use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter};
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::partition::{Offset, Partition};
 use crate::core::write_plan::{ErrorSubject, StoredDocument};
 use crate::failure::Failure;
 use crate::mongo::MongoDbHandler;
 
-/// The most documents, and the most bytes of messages, that one look-up is about.
-const LOOK_UP: usize = 1000;
-const LOOK_UP_BYTES: usize = 4 << 20;
+/// The most documents, and the most bytes of messages, in one look-up.
+const MAX_LOOK_UP: usize = 1000;
+const MAX_LOOK_UP_BYTES: usize = 4 << 20;
 
 pub(super) struct Auditor<'a> {
     mongodb: &'a MongoDbHandler,
     dead_letters: &'a DeadLetterIndex,
-    /// From here on the group may not have come to a message yet.
+    /// The offsets that the group has committed. A message at or above them may not be processed yet.
     committed: BTreeMap<Partition, Offset>,
     received_at: ReceivedAt,
     documents: Documents,
-    /// The places of the messages in `documents`.
-    waiting: Vec<Place>,
+    /// The messages in `documents`, which wait for the next look-up.
+    waiting: Vec<PartitionOffset>,
     waiting_bytes: usize,
     report: Report,
     attempts: u32,
     retry_backoff: Duration,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    partition: Partition,
-    offset: Offset,
 }
 
 impl<'a> Auditor<'a> {
@@ -64,35 +59,36 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    /// Messages that have their verdict, and those that wait for it.
+    /// The number of messages read: those in the report, and those that wait for the next look-up.
     pub(super) fn checked(&self) -> u64 {
         let waiting = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
         self.report.counts().checked() + waiting
     }
 
-    pub(super) fn take(
+    /// Adds one message. Looks up the waiting ones if there are enough.
+    pub(super) fn add(
         &mut self,
         partition: Partition,
         offset: Offset,
         value: Option<&[u8]>,
     ) -> Result<(), Failure> {
-        let place = Place { partition, offset };
+        let message = PartitionOffset { partition, offset };
         let index = self.waiting.len();
         match self.documents.push(index, value, &self.received_at) {
             Ok(()) => {
-                self.waiting.push(place);
+                self.waiting.push(message);
                 self.waiting_bytes += value.map_or(0, <[u8]>::len);
-                if index + 1 >= LOOK_UP || self.waiting_bytes >= LOOK_UP_BYTES {
+                if index + 1 >= MAX_LOOK_UP || self.waiting_bytes >= MAX_LOOK_UP_BYTES {
                     self.look_up()?;
                 }
             }
             Err(rejection) => {
-                let verdict = self.without_document(place);
+                let status = self.status_without_document(message);
                 let cause = format!(
                     "can't be stored ({}), and is not dead-lettered",
                     rejection.reason
                 );
-                self.note(place, verdict, None, &cause);
+                self.report(message, status, None, &cause);
             }
         }
         Ok(())
@@ -103,7 +99,7 @@ impl<'a> Auditor<'a> {
         Ok(self.report)
     }
 
-    /// Compares what waits with what the primary holds.
+    /// Compares the waiting messages with the documents that the primary has.
     fn look_up(&mut self) -> Result<(), Failure> {
         let indexes: Vec<usize> = self.documents.indexes().collect();
         if indexes.is_empty() {
@@ -111,15 +107,17 @@ impl<'a> Auditor<'a> {
         }
         let documents = std::mem::take(&mut self.documents);
         let documents_found = self.find(&documents.get_all(&indexes))?;
-        let places = std::mem::take(&mut self.waiting);
-        for ((&index, place), found) in indexes.iter().zip(places).zip(documents_found) {
-            let verdict = match found {
-                StoredDocument::Same => self.stored(place),
-                StoredDocument::Absent => self.without_document(place),
-                StoredDocument::Different => self.beside_another(place),
+        let messages = std::mem::take(&mut self.waiting);
+        for ((&index, message), found) in indexes.iter().zip(messages).zip(documents_found) {
+            let status = match found {
+                StoredDocument::Same => self.status_with_same_document(message),
+                StoredDocument::Absent => self.status_without_document(message),
+                StoredDocument::Different => self.status_with_other_document(message),
             };
             let cause = match found {
-                StoredDocument::Different => "another document is stored under its `message_id`",
+                StoredDocument::Different => {
+                    "a different document is stored under its `message_id`"
+                }
                 StoredDocument::Same | StoredDocument::Absent => {
                     "is neither stored nor dead-lettered"
                 }
@@ -130,7 +128,7 @@ impl<'a> Auditor<'a> {
                     .first()
                     .map(|document| id_of(document))
             };
-            self.note(place, verdict, id().flatten(), cause);
+            self.report(message, status, id().flatten(), cause);
         }
         self.documents = documents;
         self.documents.clear();
@@ -151,63 +149,70 @@ impl<'a> Auditor<'a> {
             if attempt >= self.attempts {
                 return Err(Failure::mongodb_unreachable().because(failure.message));
             }
-            warn!(attempt; "a look-up failed, trying again: {}", failure.message);
-            // The time that passes is all that it brings.
+            warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", failure.message);
+            // Only a sleep: the channel delivers one message when the time is over.
             let _ = after(self.retry_backoff * attempt).recv();
             attempt += 1;
         }
     }
 
-    fn stored(&self, place: Place) -> Verdict {
-        match self.dead_letter(place) {
-            Some(_) => Verdict::Both,
-            None => Verdict::Stored,
+    fn status_with_same_document(&self, message: PartitionOffset) -> MessageStatus {
+        match self.dead_letter(message) {
+            Some(_) => MessageStatus::Both,
+            None => MessageStatus::Stored,
         }
     }
 
-    /// There is no document of it, or there can't be one.
-    fn without_document(&self, place: Place) -> Verdict {
-        match self.dead_letter(place) {
-            Some(found) => dead_lettered(found),
-            None if self.is_pending(place) => Verdict::Pending,
-            None => Verdict::Missing,
+    /// The status of a message that has no document, or can't become one.
+    fn status_without_document(&self, message: PartitionOffset) -> MessageStatus {
+        match self.dead_letter(message) {
+            Some(letter) => dead_lettered(letter),
+            None if self.is_pending(message) => MessageStatus::Pending,
+            None => MessageStatus::Missing,
         }
     }
 
-    /// Whatever the dead letter's reason, the message is safe there, byte for byte.
-    fn beside_another(&self, place: Place) -> Verdict {
-        match self.dead_letter(place) {
-            Some(found) => dead_lettered(found),
-            None if self.is_pending(place) => Verdict::Pending,
-            None => Verdict::Altered,
+    /// The status of a message whose `_id` belongs to a different document. A dead letter of it counts
+    /// whatever its reason is, because it has the message's value byte for byte.
+    fn status_with_other_document(&self, message: PartitionOffset) -> MessageStatus {
+        match self.dead_letter(message) {
+            Some(letter) => dead_lettered(letter),
+            None if self.is_pending(message) => MessageStatus::Pending,
+            None => MessageStatus::Altered,
         }
     }
 
-    fn dead_letter(&self, place: Place) -> Option<Indexed<'a>> {
-        self.dead_letters.find(place.partition, place.offset)
+    fn dead_letter(&self, message: PartitionOffset) -> Option<IndexedDeadLetter<'a>> {
+        self.dead_letters.find(message.partition, message.offset)
     }
 
-    fn is_pending(&self, place: Place) -> bool {
+    fn is_pending(&self, message: PartitionOffset) -> bool {
         self.committed
-            .get(&place.partition)
-            .is_none_or(|committed| place.offset >= *committed)
+            .get(&message.partition)
+            .is_none_or(|committed| message.offset >= *committed)
     }
 
-    fn note(&mut self, place: Place, verdict: Verdict, message_id: Option<&str>, cause: &str) {
-        self.report.note(verdict, |kind| Problem {
+    fn report(
+        &mut self,
+        message: PartitionOffset,
+        status: MessageStatus,
+        message_id: Option<&str>,
+        cause: &str,
+    ) {
+        self.report.add(status, |kind| Problem {
             kind,
-            partition: place.partition,
-            offset: place.offset,
+            partition: message.partition,
+            offset: message.offset,
             message_id: message_id.map(str::to_owned),
             cause: cause.to_owned(),
         });
     }
 }
 
-fn dead_lettered(found: Indexed<'_>) -> Verdict {
-    Verdict::DeadLettered {
-        reason: found.reason.to_owned(),
-        value_omitted: found.value_omitted,
+fn dead_lettered(letter: IndexedDeadLetter<'_>) -> MessageStatus {
+    MessageStatus::DeadLettered {
+        reason: letter.reason.to_owned(),
+        value_omitted: letter.value_omitted,
     }
 }
 

@@ -1,9 +1,9 @@
-//! `audit`: proves of each message of a range of the topic that it is in MongoDB, the same, or in the
-//! dead letter topic. It reads, and changes nothing.
+//! `audit`: checks that every message in a range of the topic is stored in MongoDB, unaltered, or is in
+//! the dead letter topic. It only reads.
 //!
-//! The order of its questions makes it safe beside running workers: first what the topic holds, then
-//! what the group has committed (all below is settled by then), then the dead letter topic, then the
-//! messages themselves.
+//! An audit is correct while workers run, because of the order in which it reads: first the ends of the
+//! topic; then the group's committed offsets, below which every message is settled at that time; then the
+//! dead letter topic; then the messages and their documents.
 
 mod auditor;
 mod report;
@@ -17,17 +17,17 @@ use report::Report;
 
 use super::output::{self, Progress};
 use super::{failed_mongodb, reader_of, unreachable_kafka};
-use crate::cli::{Audit, Place};
+use crate::cli::{Audit, PartitionOffset};
 use crate::config::Config;
-use crate::core::dead_letter::{DeadLetterIndex, IndexBuilder};
+use crate::core::dead_letter::{DeadLetterIndex, DeadLetterIndexBuilder};
 use crate::core::partition::{Offset, Partition};
 use crate::core::starting_offset::LogBounds;
 use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
 use crate::mongo::MongoDbHandler;
 
-/// How often the progress is looked at while nothing comes.
-const SLICE: Duration = Duration::from_millis(200);
+/// How long one read waits for a record before the progress is shown again.
+const READ_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let topic = &config.kafka.topic;
@@ -69,7 +69,7 @@ fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
     output::print(text.as_bytes())
 }
 
-/// What is to be audited, up to the present end of each partition.
+/// The offsets to audit in each partition, up to its present end.
 fn ranges(
     reader: &TopicReader,
     arguments: &Audit,
@@ -81,56 +81,56 @@ fn ranges(
             let since = moment.at(Timestamp::now());
             let found = reader.offsets_at(&partitions, since.as_millisecond());
             let found = found.map_err(unreachable_kafka)?;
-            // Where there is no such message, nothing is left to look at.
+            // A partition without such a message is audited from its end: nothing.
             let start_of = |p: &Partition, b: &LogBounds| found.get(p).copied().unwrap_or(b.latest);
             bounds.iter().map(|(p, b)| (*p, start_of(p, b))).collect()
         }
         None if arguments.from_offsets.is_empty() => {
             bounds.iter().map(|(p, b)| (*p, b.earliest)).collect()
         }
-        None => named(&arguments.from_offsets, bounds)?,
+        None => starts_from_arguments(&arguments.from_offsets, bounds)?,
     };
     let range = |(partition, start): (Partition, Offset)| {
         let bounds = bounds.get(&partition)?;
-        // What is no more can't be looked at.
+        // Messages that retention has deleted can't be audited.
         let start = start.max(bounds.earliest).min(bounds.latest);
         Some((partition, start..bounds.latest))
     };
     Ok(starts.into_iter().filter_map(range).collect())
 }
 
-fn named(
-    places: &[Place],
+fn starts_from_arguments(
+    from_offsets: &[PartitionOffset],
     bounds: &BTreeMap<Partition, LogBounds>,
 ) -> Result<BTreeMap<Partition, Offset>, Failure> {
     let mut starts = BTreeMap::new();
-    for place in places {
-        if !bounds.contains_key(&place.partition) {
+    for start in from_offsets {
+        if !bounds.contains_key(&start.partition) {
             return Err(Failure::configuration(format!(
-                "`--from-offsets {place}`: the topic has no partition {}",
-                place.partition
+                "`--from-offsets {start}`: the topic has no partition {}",
+                start.partition
             )));
         }
-        if starts.insert(place.partition, place.offset).is_some() {
+        if starts.insert(start.partition, start.offset).is_some() {
             return Err(Failure::configuration(format!(
-                "`--from-offsets {place}`: partition {} is named twice",
-                place.partition
+                "`--from-offsets {start}`: partition {} is given twice",
+                start.partition
             )));
         }
     }
     Ok(starts)
 }
 
-/// Reads the whole dead letter topic, and keeps what it has of the messages in `ranges`.
+/// Reads the whole dead letter topic and indexes the dead letters of the messages in `ranges`.
 fn read_dead_letters(
     config: &Config,
     ranges: &Ranges,
     progress: &mut Progress,
 ) -> Result<DeadLetterIndex, Failure> {
     let source = &config.kafka.topic;
-    let mut index = IndexBuilder::new(ranges.clone());
+    let mut index = DeadLetterIndexBuilder::new(ranges.clone());
     let mut reader = reader_of(config, &config.kafka.dead_letter_topic)?;
-    // A topic that is missing yet holds nothing.
+    // A topic that doesn't exist yet has no dead letters.
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let all = bounds.unwrap_or_default().into_iter();
     let all = all.map(|(partition, bounds)| (partition, bounds.earliest..bounds.latest));
@@ -138,22 +138,22 @@ fn read_dead_letters(
     let mut read: u64 = 0;
     loop {
         progress.show(|| format!("read {read} dead letters"));
-        let letter = match reader.next(SLICE).map_err(unreachable_kafka)? {
+        let letter = match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
             Next::Record(letter) => letter,
             Next::Nothing => continue,
             Next::End => return Ok(index.finish()),
         };
         read += 1;
-        let provenance = letter.provenance();
+        let headers = letter.dead_letter_headers();
         if let (Some((partition, offset)), Some(reason)) =
-            (provenance.source_in(source), provenance.reason)
+            (headers.source_in(source), headers.reason)
         {
             index.insert(
                 partition,
                 offset,
                 reason,
-                provenance.replay_count,
-                provenance.value_omitted,
+                headers.replay_count,
+                headers.value_omitted,
             );
         }
     }
@@ -172,9 +172,9 @@ fn read_messages(
         .sum();
     loop {
         progress.show(|| format!("checked {} of {all} messages", auditor.checked()));
-        match reader.next(SLICE).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
             Next::Record(message) => {
-                auditor.take(message.partition(), message.offset(), message.value())?;
+                auditor.add(message.partition(), message.offset(), message.value())?;
             }
             Next::Nothing => {}
             Next::End => return Ok(()),

@@ -1,30 +1,30 @@
-//! What an audit found.
+//! The result of an audit: counts, the problems, and both as text and as JSON.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::commands::output::{Counts as Lines, printable};
+use crate::commands::output::{CountTable, printable};
 use crate::core::partition::{Offset, Partition};
 
-/// The most characters of a `message_id` that are printed.
+/// The most characters printed of a `message_id`.
 const ID_CHARACTERS: usize = 100;
 
-/// Where one message is.
+/// Where the audit found one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum MessageStatus {
+    /// Stored unaltered, and not in the dead letter topic.
     Stored,
-    DeadLettered {
-        reason: String,
-        value_omitted: bool,
-    },
-    /// Stored, and in the dead letter topic: after a replay, or where a crash repeated one of them.
+    /// In the dead letter topic, and not stored.
+    DeadLettered { reason: String, value_omitted: bool },
+    /// Both stored unaltered and in the dead letter topic: it was replayed, or it was processed again
+    /// after a crash.
     Both,
-    /// In neither place yet; the group hasn't come past it.
+    /// Neither stored nor in the dead letter topic, but the group hasn't committed an offset beyond it.
     Pending,
-    /// In neither place.
+    /// Neither stored nor in the dead letter topic.
     Missing,
-    /// Another document is under its `_id`, and it is not dead-lettered.
+    /// A different document is stored under its `_id`, and it isn't in the dead letter topic.
     Altered,
 }
 
@@ -44,11 +44,13 @@ pub(super) struct Problem {
     pub cause: String,
 }
 
+/// The number of messages by their status.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct StatusCounts {
     pub stored: u64,
+    /// By reason.
     pub dead_lettered: BTreeMap<String, u64>,
-    /// Of the dead-lettered ones.
+    /// Those of the dead-lettered messages whose value was left out.
     pub without_value: u64,
     pub both: u64,
     pub pending: u64,
@@ -60,11 +62,11 @@ pub(super) struct Counts {
 pub(super) struct Report {
     topic: String,
     limit: usize,
-    counts: Counts,
+    counts: StatusCounts,
     problems: Vec<Problem>,
 }
 
-impl Counts {
+impl StatusCounts {
     pub(super) fn checked(&self) -> u64 {
         let dead_lettered: u64 = self.dead_lettered.values().sum();
         self.stored + dead_lettered + self.both + self.pending + self.missing + self.altered
@@ -76,12 +78,12 @@ impl Report {
         Self {
             topic: topic.to_owned(),
             limit,
-            counts: Counts::default(),
+            counts: StatusCounts::default(),
             problems: Vec::new(),
         }
     }
 
-    pub(super) fn counts(&self) -> &Counts {
+    pub(super) fn counts(&self) -> &StatusCounts {
         &self.counts
     }
 
@@ -90,25 +92,29 @@ impl Report {
         self.counts.missing == 0 && self.counts.altered == 0
     }
 
-    /// Counts a verdict; `problem` describes the message, if it is to be named.
-    pub(super) fn note(&mut self, verdict: Verdict, problem: impl FnOnce(ProblemKind) -> Problem) {
+    /// Counts one message. `problem` is called to describe it if the report has to list it.
+    pub(super) fn add(
+        &mut self,
+        status: MessageStatus,
+        problem: impl FnOnce(ProblemKind) -> Problem,
+    ) {
         let counts = &mut self.counts;
-        let kind = match verdict {
-            Verdict::Stored => return counts.stored += 1,
-            Verdict::DeadLettered {
+        let kind = match status {
+            MessageStatus::Stored => return counts.stored += 1,
+            MessageStatus::DeadLettered {
                 reason,
                 value_omitted,
             } => {
                 counts.without_value += u64::from(value_omitted);
                 return *counts.dead_lettered.entry(reason).or_default() += 1;
             }
-            Verdict::Both => return counts.both += 1,
-            Verdict::Pending => return counts.pending += 1,
-            Verdict::Missing => {
+            MessageStatus::Both => return counts.both += 1,
+            MessageStatus::Pending => return counts.pending += 1,
+            MessageStatus::Missing => {
                 counts.missing += 1;
                 ProblemKind::Missing
             }
-            Verdict::Altered => {
+            MessageStatus::Altered => {
                 counts.altered += 1;
                 ProblemKind::Altered
             }
@@ -120,7 +126,7 @@ impl Report {
 
     pub(super) fn to_text(&self) -> String {
         let counts = &self.counts;
-        let mut lines = Lines::default();
+        let mut lines = CountTable::default();
         lines.row(
             &format!("messages of `{}` checked", self.topic),
             counts.checked(),
@@ -134,24 +140,25 @@ impl Report {
         if counts.without_value > 0 {
             lines.row("    of these, without their value", counts.without_value);
         }
-        lines.row("  stored, and dead-lettered too", counts.both);
+        lines.row("  both stored and dead-lettered", counts.both);
         lines.row("  pending: not processed yet", counts.pending);
         lines.row("  missing", counts.missing);
         lines.row("  altered", counts.altered);
         for problem in &self.problems {
             lines.line(&problem.to_text());
         }
-        let bad = counts.missing + counts.altered;
-        let unnamed = bad - u64::try_from(self.problems.len()).unwrap_or(bad).min(bad);
-        if unnamed > 0 {
+        let problems = counts.missing + counts.altered;
+        let listed = u64::try_from(self.problems.len()).unwrap_or(problems);
+        let unlisted = problems.saturating_sub(listed);
+        if unlisted > 0 {
             lines.line(&format!(
-                "… and {unnamed} more; `--limit-report N` names more of them"
+                "… and {unlisted} more; `--limit-report N` lists up to N of them"
             ));
         }
         lines.line(if self.is_good() {
-            "nothing is missing, nothing is altered"
+            "no message is missing, no message is altered"
         } else {
-            "NOT all is where it must be"
+            "MESSAGES ARE MISSING OR ALTERED"
         });
         lines.into_text()
     }
@@ -227,22 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_counted_once_and_the_first_problems_are_named() {
+    fn each_message_is_counted_once_and_the_first_problems_are_listed() {
         let mut report = Report::new("data-topic", 1);
-        for verdict in [
-            Verdict::Stored,
-            Verdict::Both,
-            Verdict::Pending,
-            Verdict::DeadLettered {
+        for status in [
+            MessageStatus::Stored,
+            MessageStatus::Both,
+            MessageStatus::Pending,
+            MessageStatus::DeadLettered {
                 reason: "invalid_json".to_owned(),
                 value_omitted: true,
             },
         ] {
-            report.note(verdict, problem);
+            report.add(status, problem);
         }
         assert!(report.is_good());
-        report.note(Verdict::Missing, problem);
-        report.note(Verdict::Altered, problem);
+        report.add(MessageStatus::Missing, problem);
+        report.add(MessageStatus::Altered, problem);
         assert!(!report.is_good());
         assert_eq!(report.counts().checked(), 6);
         let text = report.to_text();

@@ -1,4 +1,4 @@
-//! `dead-letters list`: how many there are, by reason, topic and partition.
+//! `dead-letters list`: counts the dead letters by reason, topic and partition.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,17 +11,18 @@ use crate::cli::ListDeadLetters;
 use crate::commands::output::{self, Progress, printable};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
-use crate::core::dead_letter::Provenance;
+use crate::core::dead_letter::DeadLetterHeaders;
 use crate::core::partition::Partition;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
 
-/// How often the progress is looked at while nothing comes.
-const SLICE: Duration = Duration::from_millis(200);
-/// A record is written a little after it failed, and a broker's clock may differ.
-const CLOCKS: SignedDuration = SignedDuration::from_mins(10);
-/// The most characters of a foreign reason or topic that are printed.
+/// How long one read waits for a record before the progress is shown again.
+const READ_WAIT: Duration = Duration::from_millis(200);
+/// How much a dead letter's own timestamp may differ from the time of the failure in its headers: it is
+/// written a little later, and the broker's clock may differ.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
+/// The most characters printed of a reason or a topic: another program may have written them.
 const NAME_CHARACTERS: usize = 60;
 
 pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), Failure> {
@@ -39,13 +40,13 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
     let mut read: u64 = 0;
     loop {
         progress.show(|| format!("read {read} of {all} dead letters"));
-        match reader.next(SLICE).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
             Next::Record(letter) => {
                 read += 1;
-                let provenance = letter.provenance();
-                let failed_at = provenance.failed_at.or(letter.timestamp().instant());
-                if filter.admits(&provenance, failed_at) {
-                    groups.add(&provenance, failed_at);
+                let headers = letter.dead_letter_headers();
+                let failed_at = headers.failed_at.or(letter.timestamp().instant());
+                if filter.matches(&headers, failed_at) {
+                    groups.add(&headers, failed_at);
                 }
             }
             Next::Nothing => {}
@@ -61,16 +62,17 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
     output::print(text.as_bytes())
 }
 
+/// The offsets to read: from the beginning, or from about `since` on, to the present end.
 fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result<Ranges, Failure> {
     let Some(bounds) = reader.bounds().map_err(unreachable_kafka)? else {
-        output::tell(&format!("there is no dead letter topic `{topic}` yet"));
+        output::print_error(&format!("there is no dead letter topic `{topic}` yet"));
         return Ok(Ranges::new());
     };
     let starts = match since {
         None => None,
         Some(since) => {
             let partitions: Vec<Partition> = bounds.keys().copied().collect();
-            let from = since.checked_sub(CLOCKS).unwrap_or(Timestamp::MIN);
+            let from = since.checked_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::MIN);
             let found = reader.offsets_at(&partitions, from.as_millisecond());
             Some(found.map_err(unreachable_kafka)?)
         }
@@ -78,7 +80,7 @@ fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result
     let ranges = bounds.into_iter().map(|(partition, bounds)| {
         let start = match &starts {
             None => bounds.earliest,
-            // Where there is no such record, there is none to count.
+            // A partition without a start has no record of `since` or later, so nothing is read.
             Some(starts) => starts.get(&partition).copied().unwrap_or(bounds.latest),
         };
         (partition, start..bounds.latest)
@@ -86,7 +88,7 @@ fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result
     Ok(ranges.collect())
 }
 
-/// What is asked for.
+/// The dead letters to count. `None` means any.
 struct Filter<'a> {
     reason: Option<&'static str>,
     topic: Option<&'a str>,
@@ -106,7 +108,7 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn admits(&self, letter: &Provenance<'_>, failed_at: Option<Timestamp>) -> bool {
+    fn matches(&self, letter: &DeadLetterHeaders<'_>, failed_at: Option<Timestamp>) -> bool {
         self.reason
             .is_none_or(|reason| letter.reason == Some(reason))
             && self.topic.is_none_or(|topic| letter.topic == Some(topic))
@@ -122,21 +124,22 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// Foreign records have none of these.
-type Key = (Option<String>, Option<String>, Option<Partition>);
+/// Reason, topic and partition. A record of another program may have none of them.
+type GroupKey = (Option<String>, Option<String>, Option<Partition>);
 
 #[derive(Default)]
-struct Groups(BTreeMap<Key, Group>);
+struct Groups(BTreeMap<GroupKey, GroupSummary>);
 
+/// The number of dead letters in a group, and the times of the first and the last failure.
 #[derive(Default)]
-struct Group {
+struct GroupSummary {
     count: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
 
 impl Groups {
-    fn add(&mut self, letter: &Provenance<'_>, failed_at: Option<Timestamp>) {
+    fn add(&mut self, letter: &DeadLetterHeaders<'_>, failed_at: Option<Timestamp>) {
         let key = (
             letter.reason.map(str::to_owned),
             letter.topic.map(str::to_owned),
@@ -185,7 +188,7 @@ impl Groups {
         for row in &rows {
             let mut line = String::new();
             for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                // Numbers end below each other.
+                // Partition and count are numbers: aligned to the right.
                 let _ = match column {
                     2 | 3 => write!(line, "{cell:>width$}  "),
                     _ => write!(line, "{cell:<width$}  "),
@@ -239,23 +242,23 @@ fn millis(timestamp: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn letter<'a>(reason: &'a str, topic: &'a str, partition: i32) -> Provenance<'a> {
-        Provenance {
+    fn letter<'a>(reason: &'a str, topic: &'a str, partition: i32) -> DeadLetterHeaders<'a> {
+        DeadLetterHeaders {
             reason: Some(reason),
             topic: Some(topic),
             partition: Some(Partition(partition)),
-            ..Provenance::of(std::iter::empty())
+            ..DeadLetterHeaders::NONE
         }
     }
 
     #[test]
-    fn dead_letters_are_counted_in_groups_with_their_times() {
+    fn each_group_has_its_count_and_its_first_and_last_failure() {
         let at = |second: i64| Timestamp::from_second(second).ok();
         let mut groups = Groups::default();
         groups.add(&letter("invalid_json", "data-topic", 10), at(7));
         groups.add(&letter("invalid_json", "data-topic", 10), at(5));
         groups.add(&letter("id_conflict", "data-topic", 2), at(6));
-        groups.add(&Provenance::of(std::iter::empty()), None);
+        groups.add(&DeadLetterHeaders::NONE, None);
         let expected = "\
 reason        topic       partition  count  first failed          last failed
 -             -                   -      1  -                     -
@@ -273,7 +276,7 @@ invalid_json  data-topic         10      2  1970-01-01T00:00:05Z  1970-01-01T00:
     }
 
     #[test]
-    fn a_filter_admits_what_has_all_that_is_asked_for() {
+    fn a_dead_letter_matches_only_if_it_meets_every_condition() {
         let at = |second: i64| Timestamp::from_second(second).ok();
         let filter = Filter {
             reason: Some("invalid_json"),
@@ -282,18 +285,18 @@ invalid_json  data-topic         10      2  1970-01-01T00:00:05Z  1970-01-01T00:
             since: at(10),
             until: at(20),
         };
-        let right = letter("invalid_json", "data-topic", 1);
-        assert!(filter.admits(&right, at(10)));
+        let matching = letter("invalid_json", "data-topic", 1);
+        assert!(filter.matches(&matching, at(10)));
         for (letter, failed_at) in [
             (letter("id_conflict", "data-topic", 1), at(10)),
             (letter("invalid_json", "other", 1), at(10)),
             (letter("invalid_json", "data-topic", 2), at(10)),
-            (right, at(9)),
-            (right, at(20)),
-            (right, None),
+            (matching, at(9)),
+            (matching, at(20)),
+            (matching, None),
         ] {
             assert!(
-                !filter.admits(&letter, failed_at),
+                !filter.matches(&letter, failed_at),
                 "{letter:?}, {failed_at:?}"
             );
         }

@@ -1,4 +1,4 @@
-//! `dead-letters`: looking at the dead letter topic, and bringing home what is in it.
+//! `dead-letters`: lists, shows and replays dead letters.
 
 mod list;
 mod replay;

@@ -1,12 +1,12 @@
-//! `dead-letters replay`: what is asked of it, and what it says.
+//! `dead-letters replay`: checks the arguments, starts the replay, and prints its result.
 
 use jiff::Timestamp;
 
 use crate::cli::ReplayDeadLetters;
-use crate::commands::output::{self, Counts, Progress};
+use crate::commands::output::{self, CountTable, Progress};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
-use crate::core::dead_letter::Selection;
+use crate::core::dead_letter::ReplayCriteria;
 use crate::failure::Failure;
 use crate::replay::{self, ReplayRequest, ReplayTally};
 
@@ -16,7 +16,7 @@ pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<()
     }
     let since = arguments.since.map(|moment| moment.at(Timestamp::now()));
     let request = ReplayRequest {
-        selection: Selection {
+        criteria: ReplayCriteria {
             topic: config.kafka.topic.clone(),
             reason: arguments.reason,
             since,
@@ -29,30 +29,30 @@ pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<()
     };
     let mut progress = Progress::new();
     let (tally, result) = replay::replay(config, &request, &mut |tally| {
-        progress.show(|| line(&request, tally));
+        progress.show(|| progress_line(&request, tally));
     });
     drop(progress);
     output::print(summary(&request, &tally).as_bytes())?;
     result
 }
 
-/// A topic that is missing would be noticed only after the first record has been tried for long.
+/// Checks the topic before the replay: sending to a missing topic fails only after a long timeout.
 fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
     if to == config.kafka.dead_letter_topic {
         return Err(Failure::configuration(format!(
-            "`--to {to}` is the dead letter topic itself: name another one"
+            "`--to {to}` is the dead letter topic itself: name another topic"
         )));
     }
     let reader = reader_of(config, to)?;
     match reader.bounds().map_err(unreachable_kafka)? {
         Some(_) => Ok(()),
         None => Err(Failure::configuration(format!(
-            "`--to {to}`: there is no such topic: create it first"
+            "`--to {to}`: there is no such topic; create it first"
         ))),
     }
 }
 
-fn line(request: &ReplayRequest, tally: &ReplayTally) -> String {
+fn progress_line(request: &ReplayRequest, tally: &ReplayTally) -> String {
     let read = format!("read {} of {} dead letters", tally.read, tally.to_read);
     if request.dry_run {
         format!("{read}, {} to be replayed", tally.taken)
@@ -66,8 +66,8 @@ fn line(request: &ReplayRequest, tally: &ReplayTally) -> String {
 }
 
 fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
-    let mut counts = Counts::default();
-    let reason = request.selection.reason;
+    let mut counts = CountTable::default();
+    let reason = request.criteria.reason;
     if request.dry_run {
         counts.row(&format!("{reason}: to be replayed"), tally.taken);
     } else {
@@ -76,41 +76,43 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
             counts.row(&format!("  published to `{to}`"), tally.settled.published);
         } else {
             counts.row("  stored in MongoDB", tally.settled.stored);
-            counts.row("  already there, the same", tally.settled.already_stored);
+            counts.row("  already stored, identical", tally.settled.already_stored);
             let again: u64 = tally.settled.dead_lettered.values().sum();
             counts.row("  dead-lettered again", again);
             for (reason, count) in &tally.settled.dead_lettered {
                 counts.row(&format!("    {reason}"), *count);
             }
         }
-        let open = tally.taken.saturating_sub(tally.settled.sum());
-        if open > 0 {
-            counts.row("  not settled: left for the next run", open);
+        let unsettled = tally.taken.saturating_sub(tally.settled.sum());
+        if unsettled > 0 {
+            counts.row("  not settled: left for the next run", unsettled);
         }
     }
-    let max_replays = request.selection.max_replays;
+    let max_replays = request.criteria.max_replays;
     counts.row(
-        &format!("left: replayed {max_replays} times or more"),
+        &format!("skipped: replayed {max_replays} times or more"),
         tally.replayed_enough,
     );
     for (name, count) in [
-        ("left: without their value", tally.without_value),
-        ("left: older than --since", tally.older),
-        ("left: of other topics", tally.other_topics),
+        ("skipped: without their value", tally.without_value),
+        ("skipped: failed before --since", tally.older),
+        ("skipped: from other topics", tally.other_topics),
     ] {
         if count > 0 {
             counts.row(name, count);
         }
     }
-    counts.row("left: other reasons", tally.other_reasons);
+    counts.row("skipped: other reasons", tally.other_reasons);
     if tally.is_limited {
-        counts.line("the limit was reached: there are more");
+        counts.line("the limit was reached: there are more dead letters with this reason");
     }
     if tally.is_interrupted {
-        counts.line("interrupted: the same command goes on where this one stopped");
+        counts.line("interrupted: the same command continues where this one stopped");
     }
     if tally.replayed_enough + tally.older > 0 && !request.dry_run {
-        counts.line("what was left is passed over: `--from-beginning` takes it up again");
+        counts.line(
+            "the next replay begins after the skipped dead letters; `--from-beginning` reads them again",
+        );
     }
     counts.into_text()
 }

@@ -1,4 +1,4 @@
-//! `dead-letters show`: one dead letter, whole or in a preview.
+//! `dead-letters show`: shows one dead letter as text, or writes its value unchanged.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::commands::output::{self, printable};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::partition::{Offset, Partition};
-use crate::core::record::Timestamp;
 use crate::failure::Failure;
 use crate::kafka::{ConsumedMessage, Next, Ranges};
 
-const SLICE: Duration = Duration::from_secs(1);
-/// The most characters of each that are shown.
+/// How long one read waits for the record.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// The most characters shown of a header's name or value, of the key, and of the value.
 const HEADER_CHARACTERS: usize = 1000;
 const KEY_CHARACTERS: usize = 1000;
 const VALUE_CHARACTERS: usize = 4000;
@@ -33,15 +33,15 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
     })?;
     if !(bounds.earliest..bounds.latest).contains(&offset) {
         return Err(Failure::running(format!(
-            "partition {partition} of `{topic}` has no offset {offset}: what is left begins at {}, \
-             and ends before {}",
+            "partition {partition} of `{topic}` has no offset {offset}: its records begin at offset {} \
+             and end before offset {}",
             bounds.earliest, bounds.latest
         )));
     }
     let range = Ranges::from([(partition, offset..offset.next())]);
     reader.read(&range).map_err(unreachable_kafka)?;
     loop {
-        match reader.next(SLICE).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
             Next::Record(letter) => {
                 return if arguments.raw {
                     output::print(letter.value().unwrap_or_default())
@@ -69,7 +69,7 @@ fn text(topic: &str, letter: &ConsumedMessage<'_>) -> String {
         let _ = write!(text, ", written {written_at:.3}");
     }
     text.push_str("\n\nheaders\n");
-    let headers: Vec<(String, String)> = letter.each_header().map(shown).collect();
+    let headers: Vec<(String, String)> = letter.each_header().map(header_text).collect();
     if headers.is_empty() {
         text.push_str("  none\n");
     }
@@ -81,21 +81,22 @@ fn text(topic: &str, letter: &ConsumedMessage<'_>) -> String {
     for (name, value) in &headers {
         let _ = writeln!(text, "  {name:<width$}  {value}");
     }
-    if let Timestamp::CreateTime(_) | Timestamp::LogAppendTime(_) = letter.provenance().timestamp
-        && let Some(original) = letter.provenance().timestamp.instant()
-    {
-        let _ = writeln!(text, "\nthe original is of {original:.3}");
+    if let Some(original) = letter.dead_letter_headers().timestamp.instant() {
+        let _ = writeln!(text, "\nthe original message's timestamp is {original:.3}");
     }
-    let _ = writeln!(text, "\nkey    {}", bytes(letter.key(), KEY_CHARACTERS));
-    let _ = writeln!(text, "value  {}", bytes(letter.value(), VALUE_CHARACTERS));
+    let key = value_text(letter.key(), KEY_CHARACTERS);
+    let value = value_text(letter.value(), VALUE_CHARACTERS);
+    let _ = writeln!(text, "\nkey    {key}");
+    let _ = writeln!(text, "value  {value}");
     text
 }
 
-fn shown(header: Option<(&str, Option<&[u8]>)>) -> (String, String) {
+/// A header's name and value. rdkafka can't read a header whose name isn't UTF-8: `None`.
+fn header_text(header: Option<(&str, Option<&[u8]>)>) -> (String, String) {
     match header {
         Some((name, value)) => (
             printable(name.as_bytes(), HEADER_CHARACTERS),
-            bytes(value, HEADER_CHARACTERS),
+            value_text(value, HEADER_CHARACTERS),
         ),
         None => (
             "(a name that isn't UTF-8)".to_owned(),
@@ -104,7 +105,7 @@ fn shown(header: Option<(&str, Option<&[u8]>)>) -> (String, String) {
     }
 }
 
-fn bytes(bytes: Option<&[u8]>, characters: usize) -> String {
+fn value_text(bytes: Option<&[u8]>, characters: usize) -> String {
     match bytes {
         None => "(none)".to_owned(),
         Some([]) => "(empty)".to_owned(),

@@ -1,67 +1,72 @@
-//! Which records of a range of the consumed topic are in the dead letter topic, and why.
+//! An index of dead letters: which records of a range of the consumed topic are in the dead letter
+//! topic, and why.
 //!
-//! An outage dead-letters millions of records in a row, for one reason: what is kept is runs of
-//! offsets, so that they cost a few bytes. What comes in is gathered, and made runs of now and then.
+//! An outage dead-letters millions of consecutive records for one reason. So the index stores runs of
+//! offsets, each of which takes a few bytes. Dead letters are first collected one by one, and merged
+//! into runs from time to time.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::core::partition::{Offset, Partition};
 
-/// So many single dead letters of a partition are gathered before they are made runs of.
-const GATHERED: usize = 1 << 18;
+/// How many single dead letters of a partition are collected before they are merged into runs.
+const MERGE_AFTER: usize = 1 << 18;
 
-/// Takes in dead letters, in any order.
+/// Builds the index. Dead letters may be added in any order.
 #[derive(Debug)]
-pub struct IndexBuilder {
-    partitions: BTreeMap<Partition, Gathering>,
+pub struct DeadLetterIndexBuilder {
+    partitions: BTreeMap<Partition, PartitionRuns>,
     reasons: Vec<String>,
 }
 
-/// Finds a record's dead letter.
+/// Finds the dead letter of a record.
 #[derive(Debug)]
 pub struct DeadLetterIndex {
     partitions: BTreeMap<Partition, Vec<Run>>,
     reasons: Vec<String>,
 }
 
-/// What the dead letter topic has of a record. Of several dead letters the one counts that was replayed
-/// most often.
+/// The dead letter of a record. If a record has several, this describes the one that was replayed most
+/// often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Indexed<'a> {
+pub struct IndexedDeadLetter<'a> {
     pub reason: &'a str,
-    /// None of its dead letters has the record's value.
+    /// None of the record's dead letters has its value.
     pub value_omitted: bool,
 }
 
+/// The dead letters of one partition of the consumed topic.
 #[derive(Debug)]
-struct Gathering {
+struct PartitionRuns {
+    /// Dead letters of other offsets are ignored.
     range: Range<Offset>,
     /// Ascending, without overlaps.
     runs: Vec<Run>,
+    /// Runs of one offset each, in any order, not yet merged into `runs`.
     single: Vec<Run>,
 }
 
-/// Every offset from `first` to `last` is dead-lettered alike.
+/// Consecutive offsets, `last` included, whose dead letters have the same properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     first: Offset,
     last: Offset,
-    kind: Kind,
+    properties: Properties,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kind {
-    /// Its place in the list of reasons.
+struct Properties {
+    /// The index in the list of reasons.
     reason: u16,
     replay_count: u32,
     value_omitted: bool,
 }
 
-impl IndexBuilder {
-    /// An index of the records in these ranges; others are not kept.
+impl DeadLetterIndexBuilder {
+    /// Indexes only the dead letters of records in these ranges of the consumed topic.
     pub fn new(ranges: impl IntoIterator<Item = (Partition, Range<Offset>)>) -> Self {
-        let gathering = |range| Gathering {
+        let empty = |range| PartitionRuns {
             range,
             runs: Vec::new(),
             single: Vec::new(),
@@ -69,13 +74,13 @@ impl IndexBuilder {
         Self {
             partitions: ranges
                 .into_iter()
-                .map(|(partition, range)| (partition, gathering(range)))
+                .map(|(partition, range)| (partition, empty(range)))
                 .collect(),
             reasons: Vec::new(),
         }
     }
 
-    /// A dead letter of the record at `partition` and `offset` of the consumed topic.
+    /// Adds a dead letter of the record at `partition` and `offset` of the consumed topic.
     pub fn insert(
         &mut self,
         partition: Partition,
@@ -84,37 +89,37 @@ impl IndexBuilder {
         replay_count: u32,
         value_omitted: bool,
     ) {
-        let Some(gathering) = self.partitions.get_mut(&partition) else {
+        let Some(runs) = self.partitions.get_mut(&partition) else {
             return;
         };
-        if !gathering.range.contains(&offset) {
+        if !runs.range.contains(&offset) {
             return;
         }
-        let kind = Kind {
-            reason: place_of(reason, &mut self.reasons),
+        let properties = Properties {
+            reason: reason_index(reason, &mut self.reasons),
             replay_count,
             value_omitted,
         };
-        gathering.single.push(Run {
+        runs.single.push(Run {
             first: offset,
             last: offset,
-            kind,
+            properties,
         });
-        if gathering.single.len() >= GATHERED {
-            gathering.make_runs();
+        if runs.single.len() >= MERGE_AFTER {
+            runs.merge();
         }
     }
 
     #[must_use]
     pub fn finish(mut self) -> DeadLetterIndex {
-        for gathering in self.partitions.values_mut() {
-            gathering.make_runs();
+        for runs in self.partitions.values_mut() {
+            runs.merge();
         }
         DeadLetterIndex {
             partitions: self
                 .partitions
                 .into_iter()
-                .map(|(partition, gathering)| (partition, gathering.runs))
+                .map(|(partition, letters)| (partition, letters.runs))
                 .collect(),
             reasons: self.reasons,
         }
@@ -122,50 +127,53 @@ impl IndexBuilder {
 }
 
 impl DeadLetterIndex {
-    /// `None` if the dead letter topic doesn't have it.
+    /// The dead letter of this record; `None` if the dead letter topic has none.
     #[must_use]
-    pub fn find(&self, partition: Partition, offset: Offset) -> Option<Indexed<'_>> {
+    pub fn find(&self, partition: Partition, offset: Offset) -> Option<IndexedDeadLetter<'_>> {
         let runs = self.partitions.get(&partition)?;
         let after = runs.partition_point(|run| run.first <= offset);
         let run = runs[..after].last().filter(|run| offset <= run.last)?;
-        Some(Indexed {
-            reason: &self.reasons[usize::from(run.kind.reason)],
-            value_omitted: run.kind.value_omitted,
+        Some(IndexedDeadLetter {
+            reason: &self.reasons[usize::from(run.properties.reason)],
+            value_omitted: run.properties.value_omitted,
         })
     }
 }
 
-/// There are a few reasons; a topic full of foreign headers is not to fill the memory.
-fn place_of(reason: &str, reasons: &mut Vec<String>) -> u16 {
+/// The index of `reason` in `reasons`; adds it if it is new. The worker writes only a few reasons. The
+/// list is bounded, so that a topic full of other programs' records can't fill the memory.
+fn reason_index(reason: &str, reasons: &mut Vec<String>) -> u16 {
     const OTHERS: &str = "(other)";
-    let place = reasons.iter().position(|known| known == reason);
-    let place = place.unwrap_or_else(|| {
+    let index = reasons.iter().position(|known| known == reason);
+    let index = index.unwrap_or_else(|| {
         let is_full = reasons.len() >= 255;
         let name = if is_full { OTHERS } else { reason };
-        let place = reasons.iter().position(|known| known == name);
-        place.unwrap_or_else(|| {
+        let index = reasons.iter().position(|known| known == name);
+        index.unwrap_or_else(|| {
             reasons.push(name.to_owned());
             reasons.len() - 1
         })
     });
-    u16::try_from(place).unwrap_or(u16::MAX)
+    u16::try_from(index).unwrap_or(u16::MAX)
 }
 
-impl Gathering {
-    fn make_runs(&mut self) {
+impl PartitionRuns {
+    /// Merges `single` into `runs`.
+    fn merge(&mut self) {
         self.single.sort_unstable_by_key(|run| run.first);
         let old = std::mem::take(&mut self.runs);
         let mut merged = Vec::with_capacity(old.len());
         let mut single = self.single.drain(..).peekable();
         for mut run in old {
-            // What comes before the run, or within it, and so splits it if it is of another kind.
+            // Single dead letters before the run are appended. One within the run splits it, if the
+            // combined properties differ from the run's.
             while let Some(one) = single.next_if(|one| one.first <= run.last) {
                 if one.first < run.first {
                     append(&mut merged, one);
                     continue;
                 }
-                let both = one.kind.and(run.kind);
-                if both == run.kind {
+                let both = one.properties.combine(run.properties);
+                if both == run.properties {
                     continue;
                 }
                 if run.first < one.first {
@@ -175,8 +183,12 @@ impl Gathering {
                     };
                     append(&mut merged, before);
                 }
-                // There may be more of this offset: the rest of the run begins with it.
-                let split = Run { kind: both, ..one };
+                // The rest of the run begins after this offset. If there is no rest, this offset takes
+                // its place, because more dead letters of the same offset may follow.
+                let split = Run {
+                    properties: both,
+                    ..one
+                };
                 if one.first == run.last {
                     run = split;
                 } else {
@@ -194,42 +206,46 @@ impl Gathering {
     }
 }
 
-/// Appends a run that begins at or after the last one's last offset.
+/// Appends a run, and joins it to the last one if possible. The run must begin at or after the last
+/// offset of the last run.
 fn append(runs: &mut Vec<Run>, run: Run) {
     let Some(last) = runs.last_mut() else {
         return runs.push(run);
     };
     if last.last < run.first {
-        if last.kind == run.kind && last.last.next() == run.first {
+        if last.properties == run.properties && last.last.next() == run.first {
             last.last = run.last;
         } else {
             runs.push(run);
         }
         return;
     }
-    // A single dead letter of the offset that the last run ends with.
-    let both = last.kind.and(run.kind);
-    if both == last.kind {
+    // `run` is a single dead letter of the offset that the last run ends with.
+    let both = last.properties.combine(run.properties);
+    if both == last.properties {
         return;
     }
     if last.first < last.last {
         last.last = Offset(last.last.0 - 1);
-        runs.push(Run { kind: both, ..run });
+        runs.push(Run {
+            properties: both,
+            ..run
+        });
     } else {
-        last.kind = both;
+        last.properties = both;
     }
 }
 
-impl Kind {
-    /// Of two dead letters of one record, whichever came first.
-    fn and(self, other: Self) -> Self {
-        let last = [self, other]
+impl Properties {
+    /// The properties of two dead letters of one record. Their order doesn't matter.
+    fn combine(self, other: Self) -> Self {
+        let latest = [self, other]
             .into_iter()
-            .max_by_key(|kind| (kind.replay_count, kind.reason))
+            .max_by_key(|properties| (properties.replay_count, properties.reason))
             .unwrap_or(self);
         Self {
             value_omitted: self.value_omitted && other.value_omitted,
-            ..last
+            ..latest
         }
     }
 }
@@ -245,8 +261,8 @@ mod tests {
     const PARTITION: Partition = Partition(0);
 
     #[test]
-    fn only_what_is_in_the_ranges_is_kept() {
-        let mut builder = IndexBuilder::new([(PARTITION, Offset(10)..Offset(20))]);
+    fn only_records_in_the_ranges_are_indexed() {
+        let mut builder = DeadLetterIndexBuilder::new([(PARTITION, Offset(10)..Offset(20))]);
         for offset in [9, 10, 19, 20] {
             builder.insert(PARTITION, Offset(offset), "invalid_json", 0, false);
         }
@@ -258,8 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_one_run() {
-        let mut builder = IndexBuilder::new([(PARTITION, Offset(0)..Offset(1_000_000))]);
+    fn consecutive_dead_letters_of_an_outage_become_one_run() {
+        let mut builder = DeadLetterIndexBuilder::new([(PARTITION, Offset(0)..Offset(1_000_000))]);
         for offset in (0..1_000_000).rev() {
             builder.insert(PARTITION, Offset(offset), "mongodb_unavailable", 0, false);
         }
@@ -268,32 +284,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_index_finds_what_a_map_finds(
+        fn the_index_finds_the_same_as_a_map(
             letters in prop::collection::vec((0_i64..40, 0_usize..3, 0_u32..3, any::<bool>(), any::<bool>()), 0..200),
         ) {
-            let mut builder = IndexBuilder::new([(PARTITION, Offset(0)..Offset(40))]);
-            let mut model: HashMap<i64, Kind> = HashMap::new();
-            for (offset, reason, replay_count, value_omitted, makes_runs) in letters {
+            let mut builder = DeadLetterIndexBuilder::new([(PARTITION, Offset(0)..Offset(40))]);
+            let mut model: HashMap<i64, Properties> = HashMap::new();
+            for (offset, reason, replay_count, value_omitted, merges) in letters {
                 let name = ["a", "b", "c"][reason];
                 builder.insert(PARTITION, Offset(offset), name, replay_count, value_omitted);
-                let kind = Kind {
-                    reason: place_of(name, &mut builder.reasons),
+                let properties = Properties {
+                    reason: reason_index(name, &mut builder.reasons),
                     replay_count,
                     value_omitted,
                 };
                 model
                     .entry(offset)
-                    .and_modify(|known| *known = known.and(kind))
-                    .or_insert(kind);
-                if makes_runs {
-                    builder.partitions.get_mut(&PARTITION).unwrap().make_runs();
+                    .and_modify(|known| *known = known.combine(properties))
+                    .or_insert(properties);
+                if merges {
+                    builder.partitions.get_mut(&PARTITION).unwrap().merge();
                 }
             }
             let index = builder.finish();
             for offset in 0..40 {
-                let expected = model.get(&offset).map(|kind| Indexed {
-                    reason: &index.reasons[usize::from(kind.reason)],
-                    value_omitted: kind.value_omitted,
+                let expected = model.get(&offset).map(|properties| IndexedDeadLetter {
+                    reason: &index.reasons[usize::from(properties.reason)],
+                    value_omitted: properties.value_omitted,
                 });
                 prop_assert_eq!(index.find(PARTITION, Offset(offset)), expected);
             }

@@ -1,10 +1,11 @@
-//! Whether a stored document is the one that a message makes.
+//! Compares a stored document with the document that a message would become.
 
 use bson::RawDocument;
 
 use super::message::RECEIVED_AT;
 
-/// Equal field by field, in order and to the byte, apart from `received_at`.
+/// Whether two documents have the same fields in the same order with byte-identical values. The
+/// top-level `received_at` is ignored.
 #[must_use]
 pub fn is_same_document(one: &RawDocument, other: &RawDocument) -> bool {
     match (comparable_elements(one), comparable_elements(other)) {
@@ -13,16 +14,16 @@ pub fn is_same_document(one: &RawDocument, other: &RawDocument) -> bool {
     }
 }
 
-/// The bytes of each element; `None` where the document is not well-formed.
+/// The bytes of each element but `received_at`; `None` if the document is not well-formed.
 fn comparable_elements(document: &RawDocument) -> Option<Vec<&[u8]>> {
     let bytes = document.as_bytes();
-    // The document's length stands before its first element.
+    // A document begins with its length (4 bytes).
     let mut start = 4;
     let mut elements = Vec::new();
     for element in document.iter_elements() {
         let element = element.ok()?;
         let key = element.key().as_str();
-        // One byte of type, the key and its NUL, the value.
+        // An element is one byte for the type, the key, a NUL, and the value.
         let end = start + 1 + key.len() + 1 + element.size();
         if key != RECEIVED_AT {
             elements.push(bytes.get(start..end)?);
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_the_same_whatever_their_received_at() {
+    fn comparison_ignores_received_at_and_nothing_else() {
         let stored = rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "then" };
         let again =
             rawdoc! { "_id": "a", "n": 1, "m": { "x": [1, 2] }, "received_at": "now, later" };
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_received_at_is_part_of_the_message() {
+    fn nested_received_at_is_compared() {
         let stored = rawdoc! { "_id": "a", "m": { "received_at": 1 } };
         let other = rawdoc! { "_id": "a", "m": { "received_at": 2 } };
         assert!(!is_same_document(&stored, &other));

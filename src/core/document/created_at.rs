@@ -1,14 +1,14 @@
-//! The form of `created_at`: RFC 3339, where the UTC offset may be missing. The text is only looked
-//! at: what is stored is what came.
+//! Checks the format of `created_at`: RFC 3339, with or without a UTC offset. The text is checked and
+//! stored unchanged.
 
 /// Checks a date and time such as `2023-07-15T12:34:56.789Z`.
 ///
-/// RFC 3339 §5.6 also allows a lower-case `t` and `z`, a space for the `T` and the second 60. Python's
-/// `isoformat` leaves the offset out for a time without a zone; a fraction may have any number of
-/// digits.
+/// RFC 3339 §5.6 also allows lower-case `t` and `z`, a space instead of the `T`, the second 60, and any
+/// number of digits in the fraction. The offset may be missing because Python's `isoformat` writes none
+/// for a time without a zone.
 ///
 /// # Errors
-/// What is wrong with it, to follow "but".
+/// Says what is wrong, as a clause that follows the word "but".
 pub(super) fn check(text: &[u8]) -> Result<(), &'static str> {
     const FORM: &str = "is not of that form";
     let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, time @ ..] = text else {
@@ -18,10 +18,10 @@ pub(super) fn check(text: &[u8]) -> Result<(), &'static str> {
     let month = number([mo1, mo2]).ok_or(FORM)?;
     let day = number([d1, d2]).ok_or(FORM)?;
     if !(1..=12).contains(&month) {
-        return Err("its month is not one of 01 to 12");
+        return Err("its month is not between 01 and 12");
     }
     if !(1..=days_of(month, year)).contains(&day) {
-        return Err("its day is not one of that month");
+        return Err("its day does not exist in that month");
     }
 
     let [separator, h1, h2, b':', mi1, mi2, b':', s1, s2, rest @ ..] = time else {

@@ -1,4 +1,4 @@
-//! The documents of one batch, in one buffer.
+//! The documents of one batch, all in one buffer.
 
 use std::ops::Range;
 
@@ -7,28 +7,29 @@ use bson::RawDocument;
 use super::{ReceivedAt, append_document};
 use crate::core::rejection::Rejection;
 
-/// Documents by the index of their record in the batch; used again for the next batch.
+/// Documents, found by the index of their record in the batch. One value serves many batches: `clear`
+/// keeps the buffer.
 #[derive(Debug, Default)]
 pub struct Documents {
     buffer: Vec<u8>,
-    /// Ascending by index.
-    places: Vec<(usize, Range<usize>)>,
+    /// The record's index in the batch, and the document's bytes in `buffer`. Ascending by index.
+    entries: Vec<(usize, Range<usize>)>,
 }
 
-/// A buffer that one huge batch has grown is let go of beyond this.
+/// `clear` keeps at most this much capacity, so that one huge batch doesn't hold its memory for ever.
 const KEPT_CAPACITY: usize = 1 << 20;
 
 impl Documents {
     pub fn clear(&mut self) {
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_CAPACITY);
-        self.places.clear();
+        self.entries.clear();
     }
 
-    /// Makes the document of the record at `index`, greater than those before it.
+    /// Appends the document of the record at `index`. Each index must be greater than the one before.
     ///
     /// # Errors
-    /// Why it can't be made.
+    /// Says why the record can't become a document.
     pub fn push(
         &mut self,
         index: usize,
@@ -37,27 +38,27 @@ impl Documents {
     ) -> Result<(), Rejection> {
         let start = self.buffer.len();
         append_document(value, received_at, &mut self.buffer)?;
-        self.places.push((index, start..self.buffer.len()));
+        self.entries.push((index, start..self.buffer.len()));
         Ok(())
     }
 
     /// The indexes of the records that became documents, ascending.
     pub fn indexes(&self) -> impl Iterator<Item = usize> {
-        self.places.iter().map(|(index, _)| *index)
+        self.entries.iter().map(|(index, _)| *index)
     }
 
-    /// The documents of these records, in their order.
+    /// The documents of these records, in the order of `indexes`.
     #[must_use]
     pub fn get_all(&self, indexes: &[usize]) -> Vec<&RawDocument> {
         indexes.iter().map(|&index| self.get(index)).collect()
     }
 
     fn get(&self, index: usize) -> &RawDocument {
-        let place = self
-            .places
+        let entry = self
+            .entries
             .binary_search_by_key(&index, |(index, _)| *index)
-            .expect("invariant: only records that became documents are asked for");
-        let bytes = &self.buffer[self.places[place].1.clone()];
+            .expect("invariant: callers ask only for records that became documents");
+        let bytes = &self.buffer[self.entries[entry].1.clone()];
         RawDocument::from_bytes(bytes).expect("invariant: the transcoder writes whole documents")
     }
 }

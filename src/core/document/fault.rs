@@ -1,13 +1,12 @@
-//! What can be wrong with a message that is JSON, and the sentence that says so.
+//! The faults that a message can have although it is valid JSON, and the error text of each.
 
 use std::fmt;
 
-use super::MAX_LEVELS;
-use super::path::Path;
-use super::writer::MAX_DOCUMENT_BYTES;
+use super::field_path::FieldPath;
+use super::limits::{MAX_DOCUMENT_BYTES, MAX_LEVELS};
 use crate::core::rejection::{Reason, Rejection};
 
-/// A fault that ends the transcoding where it is met.
+/// A fault that ends the transcoding as soon as it is found.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     DuplicateName,
@@ -22,7 +21,7 @@ pub(super) enum Fault {
     TooLarge,
 }
 
-/// What kind of value the JSON has.
+/// The type of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JsonType {
     Null,
@@ -34,7 +33,8 @@ pub(super) enum JsonType {
 }
 
 impl Fault {
-    pub fn rejection(self, path: &Path) -> Rejection {
+    /// The rejection of a message that has this fault at `path`.
+    pub fn rejection(self, path: &FieldPath) -> Rejection {
         let field = path.to_string();
         match self {
             Self::DuplicateName => {
@@ -53,7 +53,7 @@ impl Fault {
             Self::IdDiffers => Rejection::of_field(
                 Reason::ReservedField,
                 "_id",
-                "`_id` is set by the consumer: it must be left out, or be the same as `message_id`",
+                "`_id` is set by the consumer; leave it out, or set it to the same text as `message_id`",
             ),
             Self::IntegerTooLarge => {
                 let error = format!("`{field}` is an integer that doesn't fit in 64 bits");
@@ -67,7 +67,7 @@ impl Fault {
                 let error = format!("`{field}` is nested deeper than {MAX_LEVELS} levels");
                 Rejection::of_field(Reason::NestingTooDeep, field, error)
             }
-            // Where the limit was crossed says nothing about what made the document large.
+            // No field is named: the field that crosses the limit need not be the large one.
             Self::TooLarge => Rejection::new(
                 Reason::DocumentTooLarge,
                 format!("the document is larger than {MAX_DOCUMENT_BYTES} bytes of BSON"),

@@ -1,35 +1,35 @@
-//! The top level of a message: its required fields, the fields that are the worker's to set, and the
-//! order of the document that comes of it.
+//! The top level of a message: its required fields, the fields that only the worker may set, and the
+//! order of the fields in the document.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::bson_writer::{BsonWriter, Element};
 use super::fault::{Fault, JsonType};
-use super::path::Path;
+use super::field_path::FieldPath;
 use super::received_at::ReceivedAt;
 use super::transcode::{StringSeed, Transcoder, ValueSeed};
-use super::writer::{Element, Writer};
 use super::{created_at, syntax};
 use crate::core::rejection::{Reason, Rejection};
 
 /// The field that the worker sets.
 pub(super) const RECEIVED_AT: &str = "received_at";
 
-/// What the document has beyond the message's own text, about: `_id`, `received_at`, lengths.
+/// About how many bytes the document has beyond the message's own text: `_id`, `received_at`, lengths.
 const EXPECTED_OVERHEAD: usize = 160;
 
 /// The level of the document itself.
 const TOP_LEVEL: u8 = 1;
 
-/// Appends the document of the message `text`. On an error `out` holds part of it.
+/// Appends the document of the message `text`. After an error `out` holds a part of it.
 pub(super) fn append(
     text: &str,
     received_at: &ReceivedAt,
     out: &mut Vec<u8>,
 ) -> Result<(), Rejection> {
-    let writer = Writer::new(out, text.len() + EXPECTED_OVERHEAD);
+    let writer = BsonWriter::new(out, text.len() + EXPECTED_OVERHEAD);
     let mut message = Message {
         transcoder: Transcoder::new(text, writer),
         required: Required::default(),
@@ -48,33 +48,34 @@ pub(super) fn append(
 struct Message<'p, 'o> {
     transcoder: Transcoder<'p, 'o>,
     required: Required,
-    /// The message's own `_id`.
+    /// The `_id` that the message itself has.
     given_id: Option<Cow<'p, str>>,
 }
 
 /// The required fields, in the order in which they are checked.
 #[derive(Default)]
 struct Required {
-    message_id: Found,
-    name: Found,
-    created_at: Found,
-    metadata: Found,
+    message_id: FieldCheck,
+    name: FieldCheck,
+    created_at: FieldCheck,
+    metadata: FieldCheck,
 }
 
+/// The result of checking one required field.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum FieldCheck {
     #[default]
     Absent,
-    Usable,
+    Valid,
     WrongType(JsonType),
     Empty,
-    /// A string that is no date and time, and why.
-    NoDateTime(&'static str),
+    /// A string that is not a date and time, and the reason.
+    InvalidDateTime(&'static str),
 }
 
-/// What a field of the top level is to us.
+/// A field of the top level that has a rule of its own.
 #[derive(Clone, Copy)]
-enum Known {
+enum TopLevelField {
     Id,
     MessageId,
     Name,
@@ -84,7 +85,7 @@ enum Known {
     Other,
 }
 
-impl Known {
+impl TopLevelField {
     fn of(name: &str) -> Self {
         match name {
             "_id" => Self::Id,
@@ -113,11 +114,12 @@ impl<'p> Visitor<'p> for &mut Message<'p, '_> {
             given_id,
         } = self;
         while let Some(name) = map.next_key_seed(StringSeed)? {
-            let known = Known::of(&name);
+            let field = TopLevelField::of(&name);
             transcoder.field(&mut names, name, |transcoder, element| {
-                match known {
-                    Known::Id => {
-                        // Whatever stops the parser here: if the payload is JSON, this is no string.
+                match field {
+                    TopLevelField::Id => {
+                        // If the parser fails here although the payload is valid JSON, `_id` isn't a
+                        // string, and so differs from any `message_id`.
                         let id = map
                             .next_value_seed(StringSeed)
                             .map_err(|_| transcoder.refuse(Fault::IdDiffers))?;
@@ -128,34 +130,42 @@ impl<'p> Visitor<'p> for &mut Message<'p, '_> {
                         *given_id = Some(id);
                         return Ok(());
                     }
-                    Known::ReceivedAt => return Err(transcoder.refuse(Fault::ReceivedAtGiven)),
-                    Known::MessageId
-                    | Known::Name
-                    | Known::CreatedAt
-                    | Known::Metadata
-                    | Known::Other => {}
+                    TopLevelField::ReceivedAt => {
+                        return Err(transcoder.refuse(Fault::ReceivedAtGiven));
+                    }
+                    TopLevelField::MessageId
+                    | TopLevelField::Name
+                    | TopLevelField::CreatedAt
+                    | TopLevelField::Metadata
+                    | TopLevelField::Other => {}
                 }
-                let found = map.next_value_seed(ValueSeed {
+                let json_type = map.next_value_seed(ValueSeed {
                     transcoder: &mut *transcoder,
                     element,
                     level: TOP_LEVEL,
                 })?;
-                match known {
-                    Known::MessageId => {
+                match field {
+                    TopLevelField::MessageId => {
                         required.message_id =
-                            take_message_id(transcoder, element, found, given_id.as_deref())
+                            take_message_id(transcoder, element, json_type, given_id.as_deref())
                                 .map_err(|fault| transcoder.refuse(fault))?;
                     }
-                    Known::Name => required.name = expect(JsonType::String, found),
-                    Known::Metadata => required.metadata = expect(JsonType::Object, found),
-                    Known::CreatedAt => {
-                        required.created_at = match expect(JsonType::String, found) {
-                            Found::Usable => created_at::check(transcoder.out.last_string(element))
-                                .map_or_else(Found::NoDateTime, |()| Found::Usable),
-                            unusable => unusable,
+                    TopLevelField::Name => required.name = check_type(JsonType::String, json_type),
+                    TopLevelField::Metadata => {
+                        required.metadata = check_type(JsonType::Object, json_type);
+                    }
+                    TopLevelField::CreatedAt => {
+                        required.created_at = match check_type(JsonType::String, json_type) {
+                            FieldCheck::Valid => {
+                                created_at::check(transcoder.out.last_string(element))
+                                    .map_or_else(FieldCheck::InvalidDateTime, |()| {
+                                        FieldCheck::Valid
+                                    })
+                            }
+                            invalid => invalid,
                         };
                     }
-                    Known::Id | Known::ReceivedAt | Known::Other => {}
+                    TopLevelField::Id | TopLevelField::ReceivedAt | TopLevelField::Other => {}
                 }
                 Ok(())
             })?;
@@ -164,59 +174,59 @@ impl<'p> Visitor<'p> for &mut Message<'p, '_> {
     }
 }
 
-/// Looks at the `message_id` that was just written and makes it the `_id`, too.
+/// Checks the `message_id` that was just written, and inserts it as the `_id`.
 fn take_message_id(
     transcoder: &mut Transcoder<'_, '_>,
     element: Element,
-    found: JsonType,
+    json_type: JsonType,
     given_id: Option<&str>,
-) -> Result<Found, Fault> {
-    if found != JsonType::String {
-        return Ok(Found::WrongType(found));
+) -> Result<FieldCheck, Fault> {
+    if json_type != JsonType::String {
+        return Ok(FieldCheck::WrongType(json_type));
     }
     let message_id = transcoder.out.last_string(element);
     if given_id.is_some_and(|id| id.as_bytes() != message_id) {
         return Err(Fault::IdDiffers);
     }
-    let found = if message_id.is_empty() {
-        Found::Empty
+    let check = if message_id.is_empty() {
+        FieldCheck::Empty
     } else {
-        Found::Usable
+        FieldCheck::Valid
     };
     transcoder.out.insert_id(element)?;
-    Ok(found)
+    Ok(check)
 }
 
-fn expect(expected: JsonType, found: JsonType) -> Found {
-    if found == expected {
-        Found::Usable
+fn check_type(expected: JsonType, actual: JsonType) -> FieldCheck {
+    if actual == expected {
+        FieldCheck::Valid
     } else {
-        Found::WrongType(found)
+        FieldCheck::WrongType(actual)
     }
 }
 
-impl Found {
-    /// Whether it is a string, of a field that is to be one.
+impl FieldCheck {
+    /// Whether a field that must be a string is one.
     fn is_string(self) -> bool {
         match self {
-            Self::Usable | Self::Empty | Self::NoDateTime(_) => true,
+            Self::Valid | Self::Empty | Self::InvalidDateTime(_) => true,
             Self::Absent | Self::WrongType(_) => false,
         }
     }
 }
 
 impl Message<'_, '_> {
-    /// Ends the document of a message that was transcoded to its end.
+    /// Completes the document of a message that was transcoded to its end.
     fn finish(self, received_at: &ReceivedAt) -> Result<(), Rejection> {
         let mut out = self.transcoder.out;
         out.begin_element(RECEIVED_AT.as_bytes())
             .and_then(|element| out.string(element, received_at.as_str()))
             .and_then(|()| out.finish())
-            .map_err(|fault| fault.rejection(&Path::default()))?;
+            .map_err(|fault| fault.rejection(&FieldPath::default()))?;
         self.required.check()
     }
 
-    /// Says why the parser, or we, stopped within `text`.
+    /// Says why the transcoding of `text` stopped, either in the parser or by a rule of this module.
     #[cold]
     fn rejection(self, text: &str) -> Rejection {
         if let Err(rejection) = syntax::check(text) {
@@ -230,7 +240,7 @@ impl Message<'_, '_> {
             );
         }
         let (fault, path) = self.transcoder.into_fault();
-        // Where it was the parser, and yet this is JSON, a number was beyond its range.
+        // If the parser stopped although this is valid JSON, a number was beyond a double's range.
         fault.unwrap_or(Fault::DoubleTooLarge).rejection(&path)
     }
 }
@@ -248,19 +258,19 @@ impl Required {
     }
 }
 
-fn check_required(field: &str, found: Found, expected: &str) -> Result<(), Rejection> {
+fn check_required(field: &str, check: FieldCheck, expected: &str) -> Result<(), Rejection> {
     let invalid = |but: &str| {
         let error = format!("`{field}` must be {expected}, but {but}");
         Err(Rejection::of_field(Reason::InvalidField, field, error))
     };
-    match found {
-        Found::Usable => Ok(()),
-        Found::Absent => {
+    match check {
+        FieldCheck::Valid => Ok(()),
+        FieldCheck::Absent => {
             let error = format!("`{field}` is missing; it must be {expected}");
             Err(Rejection::of_field(Reason::MissingField, field, error))
         }
-        Found::WrongType(found) => invalid(&format!("is {found}")),
-        Found::Empty => invalid("is empty"),
-        Found::NoDateTime(why) => invalid(why),
+        FieldCheck::WrongType(actual) => invalid(&format!("is {actual}")),
+        FieldCheck::Empty => invalid("is empty"),
+        FieldCheck::InvalidDateTime(why) => invalid(why),
     }
 }

@@ -1,28 +1,29 @@
-//! Message → document: one JSON message is checked and transcoded straight to raw BSON.
+//! Turns a message into a document: checks one JSON message and transcodes it directly to raw BSON.
 //!
-//! Here live the rules of what a message must look like and how its values are stored. A message
-//! that breaks one is refused with a [`Rejection`] whose text never quotes a value of the message.
-//! No I/O, no clock, no logging, and nothing of how documents reach the server.
+//! This module has the rules that a message must meet, and decides how its values are stored. A message
+//! that breaks a rule is refused with a [`Rejection`], whose text never quotes a value of the message.
+//! No I/O, no clock, no logging; this module doesn't know how documents reach the server.
 //!
 //! ```text
-//! payload ──► message ──► transcode ──► writer ──► raw BSON
-//!                │            ├─ names     duplicates
-//!                │            └─ literals  integers that arrive as doubles
-//!                └─ created_at, on a refusal: syntax (is it JSON at all?), fault, path
+//! payload ──► message ──► transcode ──► bson_writer ──► raw BSON
+//!                │            ├─ field_names      finds duplicate names
+//!                │            └─ number_literals  finds integers that the parser rounded to doubles
+//!                └─ created_at; after a refusal: syntax (is it valid JSON?), fault, field_path
 //! ```
 
+mod bson_writer;
 mod compare;
 mod created_at;
 mod documents;
 mod fault;
-mod literals;
+mod field_names;
+mod field_path;
+mod limits;
 mod message;
-mod names;
-mod path;
+mod number_literals;
 mod received_at;
 mod syntax;
 mod transcode;
-mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -31,19 +32,16 @@ use super::rejection::{Reason, Rejection};
 
 pub use compare::is_same_document;
 pub use documents::Documents;
+pub use limits::MAX_LEVELS;
 pub use received_at::ReceivedAt;
-pub use writer::MAX_DOCUMENT_BYTES;
 
-/// Levels of objects and arrays that a document may have; the document itself is the first.
-pub const MAX_LEVELS: u8 = 100;
-
-/// Appends the BSON document of one message to `out`: `_id` (the `message_id`), every field as it
-/// came, `received_at`.
+/// Appends the BSON document of one message to `out`: `_id` (the `message_id`), every field of the
+/// message unchanged and in its order, then `received_at`.
 ///
 /// # Errors
-/// The one fault that the dead letter names. `out` then is as it was before. Of several faults, a
-/// payload that isn't JSON comes first, then the first fault in the order of the payload, then the
-/// required fields in the order `message_id`, `name`, `created_at`, `metadata`.
+/// Returns the one fault that the dead letter names, and leaves `out` unchanged. If there are several
+/// faults, the order is: a payload that isn't valid JSON; then the first fault in the order of the
+/// payload; then the required fields in the order `message_id`, `name`, `created_at`, `metadata`.
 pub fn append_document(
     value: Option<&[u8]>,
     received_at: &ReceivedAt,

@@ -1,4 +1,4 @@
-//! The `received_at` field: a clock reading, formatted once for the whole batch.
+//! The value of the `received_at` field, formatted once for a whole batch.
 
 use std::time::SystemTime;
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 pub struct ReceivedAt(String);
 
 impl ReceivedAt {
-    /// Fractions of a millisecond are cut off. A clock outside of the years 1970 to 9999, where
-    /// RFC 3339 has no form for it or the clock was never set, is taken as the nearest end of them.
+    /// Cuts off fractions of a millisecond. A time outside the years 1970 to 9999 becomes the nearest
+    /// time inside them: RFC 3339 can't write a later one, and an earlier one means an unset clock.
     #[must_use]
     pub fn new(t: SystemTime) -> Self {
         let timestamp = match Timestamp::try_from(t) {

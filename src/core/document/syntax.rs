@@ -1,5 +1,6 @@
-//! Is a payload JSON at all? Asked only once it is refused: what isn't JSON as a whole is
-//! `invalid_json`, whatever else was met in it before. Syntax, and no rule of a message.
+//! Checks whether a payload is valid JSON. This runs only after the payload was refused: a payload that
+//! isn't valid JSON is `invalid_json`, even if another fault was found first. Only JSON's syntax is
+//! checked here, none of the rules for messages.
 
 use std::str::Utf8Error;
 
@@ -10,15 +11,15 @@ use super::fault::JsonType;
 use crate::core::rejection::{Reason, Rejection};
 
 pub(super) fn not_utf8(error: &Utf8Error) -> Rejection {
-    // A byte order mark of UTF-16 and the like end here too; they are no UTF-8.
+    // Byte order marks of UTF-16 and UTF-32 fail here too: they aren't UTF-8.
     let position = error.valid_up_to();
     invalid(&format!("it isn't UTF-8 (from byte offset {position} on)"))
 }
 
-/// Refuses what isn't one JSON text.
+/// Refuses a text that isn't exactly one JSON value.
 ///
-/// What passes can still be refused by the parser, and then only for a number beyond the range of a
-/// double: [`IgnoredAny`] is read without a limit of depth and without a look at the size of numbers.
+/// After this check the real parser can fail only at a number beyond the range of a double:
+/// [`IgnoredAny`] has no depth limit and doesn't check the size of numbers.
 pub(super) fn check(text: &str) -> Result<(), Rejection> {
     if text.starts_with('\u{feff}') {
         return Err(invalid(
@@ -49,7 +50,7 @@ fn invalid(error: &str) -> Rejection {
     )
 }
 
-/// The type of the value that a JSON text is, by its first character.
+/// The type of the value of a valid JSON text, judged by its first character.
 pub(super) fn top_level_type(text: &str) -> JsonType {
     match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => JsonType::Object,
@@ -61,9 +62,9 @@ pub(super) fn top_level_type(text: &str) -> JsonType {
     }
 }
 
-/// The position of the first `\u` escape that is half of a surrogate pair without the other half,
-/// in a text whose escapes are complete. The grammar allows it, but it is no character: there is no
-/// UTF-8 for it.
+/// The position of the first `\u` escape that is one half of a surrogate pair without the other half.
+/// All escapes in `text` must be complete. JSON's grammar allows a lone surrogate, but it isn't a
+/// character and has no UTF-8 encoding.
 fn lone_surrogate(text: &[u8]) -> Option<usize> {
     let mut position = 0;
     while let Some(rest) = text.get(position..) {
@@ -74,7 +75,7 @@ fn lone_surrogate(text: &[u8]) -> Option<usize> {
                 (Some(0xD800..=0xDFFF), _) => return Some(position),
                 _ => position += 6,
             },
-            // Outside of strings there is no backslash.
+            // Backslashes occur only inside strings, so this need not track where strings begin.
             [b'\\', ..] => position += 2,
             [_, ..] => position += 1,
         }
@@ -82,7 +83,7 @@ fn lone_surrogate(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// The UTF-16 code unit of a `\uXXXX` at the beginning of `bytes`.
+/// The UTF-16 code unit of the `\uXXXX` escape at the beginning of `bytes`.
 fn code_unit(bytes: &[u8]) -> Option<u16> {
     let digits = std::str::from_utf8(bytes.strip_prefix(br"\u")?.get(..4)?).ok()?;
     u16::from_str_radix(digits, 16).ok()

@@ -1,48 +1,49 @@
-//! JSON values → BSON elements: the parser's events are written as they come, without a tree. What
-//! holds for any object, at any depth; what is special at the top level is the module `message`.
+//! Transcodes JSON values to BSON elements. Each value is written as the parser reads it; no tree is
+//! built. The rules here hold for every object at any depth; the rules of the top level are in the
+//! module `message`.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_LEVELS;
+use super::bson_writer::{BsonWriter, Element};
 use super::fault::{Fault, JsonType};
-use super::literals::{LARGE, LargeLiterals};
-use super::names::{ObjectNames, OpenNames};
-use super::path::Path;
-use super::writer::{Element, Writer};
+use super::field_names::{ObjectNames, OpenNames};
+use super::field_path::FieldPath;
+use super::limits::MAX_LEVELS;
+use super::number_literals::{LARGE, LargeLiterals};
 
 /// The state of one message's transcoding.
 pub(super) struct Transcoder<'p, 'o> {
-    pub out: Writer<'o>,
+    pub out: BsonWriter<'o>,
     names: OpenNames<'p>,
     literals: LargeLiterals<'p>,
     fault: Option<Fault>,
-    /// Where the parser stopped; empty as long as it goes on.
-    path: Path,
+    /// Where the parser stopped; empty while it runs.
+    path: FieldPath,
 }
 
 impl<'p, 'o> Transcoder<'p, 'o> {
-    pub fn new(payload: &'p str, out: Writer<'o>) -> Self {
+    pub fn new(payload: &'p str, out: BsonWriter<'o>) -> Self {
         Self {
             out,
             names: OpenNames::new(),
             literals: LargeLiterals::new(payload),
             fault: None,
-            path: Path::default(),
+            path: FieldPath::default(),
         }
     }
 
-    /// Notes what is wrong. The error that is returned only stops the parser.
+    /// Records the fault. The returned error carries no information; it only stops the parser.
     #[cold]
     pub fn refuse<E: Error>(&mut self, fault: Fault) -> E {
         self.fault = Some(fault);
         E::custom("refused")
     }
 
-    /// What was refused, if it was not the parser that refused; and where.
-    pub fn into_fault(self) -> (Option<Fault>, Path) {
+    /// The fault and its path. The fault is `None` if the parser itself stopped.
+    pub fn into_fault(self) -> (Option<Fault>, FieldPath) {
         (self.fault, self.path)
     }
 
@@ -50,7 +51,7 @@ impl<'p, 'o> Transcoder<'p, 'o> {
         self.names.open()
     }
 
-    /// Writes the name of a field of `object`, checks it, and leaves its value to `write_value`.
+    /// Writes and checks the name of a field of `object`, then calls `write_value` for its value.
     #[inline]
     pub fn field<T, E: Error>(
         &mut self,
@@ -62,7 +63,7 @@ impl<'p, 'o> Transcoder<'p, 'o> {
             .out
             .begin_element(name.as_bytes())
             .map_err(|fault| self.refuse(fault))?;
-        // Only an escape can bring a NUL, and a name with an escape is never borrowed.
+        // JSON can write a NUL only as an escape, and a name with an escape is never borrowed.
         let has_nul = matches!(&name, Cow::Owned(name) if name.contains('\0'));
         let written = if has_nul {
             Err(self.refuse(Fault::NulInName))
@@ -78,7 +79,7 @@ impl<'p, 'o> Transcoder<'p, 'o> {
     }
 }
 
-/// A string, such as a field's name; borrowed from the payload unless it has escapes.
+/// Reads a string, such as a field's name. It is borrowed from the payload unless it has escapes.
 pub(super) struct StringSeed;
 
 impl<'p> DeserializeSeed<'p> for StringSeed {
@@ -106,11 +107,11 @@ impl<'p> Visitor<'p> for StringSeed {
     }
 }
 
-/// Writes any value behind the name of its element, and tells its type.
+/// Writes any value after the name of its element, and returns its type.
 pub(super) struct ValueSeed<'t, 'p, 'o> {
     pub transcoder: &'t mut Transcoder<'p, 'o>,
     pub element: Element,
-    /// The level of the object or array that the value stands in.
+    /// The level of the object or array that contains the value.
     pub level: u8,
 }
 
@@ -124,9 +125,9 @@ impl<'p> DeserializeSeed<'p> for ValueSeed<'_, 'p, '_> {
 }
 
 impl ValueSeed<'_, '_, '_> {
-    /// The level of the object or array that the value is.
+    /// The level of the value, if it is an object or array.
     fn level_below<E: Error>(&mut self) -> Result<u8, E> {
-        // The parser's own limit is deeper, so that it is never met.
+        // The parser's own limit is higher, so the parser never reaches it.
         if self.level >= MAX_LEVELS {
             return Err(self.transcoder.refuse(Fault::TooDeep));
         }
@@ -164,7 +165,8 @@ impl<'p> Visitor<'p> for ValueSeed<'_, 'p, '_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<JsonType, E> {
-        // The integer literal `-0` comes here as −0.0 and is stored so: an integer would lose its sign.
+        // The parser reads the integer literal `-0` as the double −0.0. It is stored as a double,
+        // because an integer would lose the sign.
         if value.abs() >= LARGE && self.transcoder.literals.next_is_integer() {
             return Err(self.transcoder.refuse(Fault::IntegerTooLarge));
         }
@@ -219,7 +221,7 @@ impl<'p> Visitor<'p> for ValueSeed<'_, 'p, '_> {
     }
 }
 
-/// An array's item: begins its element only once there is an item.
+/// Reads one item of an array. Its element begins only here, when it is certain that an item follows.
 struct ItemSeed<'t, 'p, 'o> {
     transcoder: &'t mut Transcoder<'p, 'o>,
     index: &'t IndexName,
@@ -247,14 +249,14 @@ impl<'p> DeserializeSeed<'p> for ItemSeed<'_, 'p, '_> {
     }
 }
 
-/// The name of an array's item in BSON, its number in decimal digits; counted as text.
+/// The name of an array item in BSON: its index in decimal digits. The digits are incremented in place.
 struct IndexName {
     digits: [u8; Self::MAX_DIGITS],
     first: usize,
 }
 
 impl IndexName {
-    /// An item takes three bytes or more, so that a document of 2²⁴ bytes never has 10⁷ of them.
+    /// An item takes at least three bytes, so a document of at most 2²⁴ bytes has fewer than 10⁷ items.
     const MAX_DIGITS: usize = 8;
 
     fn zero() -> Self {

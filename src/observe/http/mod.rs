@@ -1,9 +1,9 @@
-//! The HTTP port: `/metrics`, `/health`, `/ready`. Meant for the platform's own network, not the public
-//! one: the library that serves it has no limit on connections or on the size of a header.
+//! The HTTP server for `/metrics`, `/health` and `/ready`. It is meant for an internal network, not for a
+//! public one: tiny_http limits neither the number of connections nor the size of a header.
 
 mod routes;
 mod server;
-mod stalled;
+mod stalled_clients;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test's threads end with it")]
 mod tests;

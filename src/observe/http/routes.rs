@@ -1,4 +1,4 @@
-//! What is answered to which request. No sockets here.
+//! The answer to each request. No sockets here.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,22 +11,22 @@ use crate::observe::metrics::MetricsCollector;
 
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// The version of the format is part of the type: a scraper chooses its parser by it.
+/// The type includes the version of the format, because a scraper chooses its parser by it.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const INDEX: &str = "\
 kafka-mongo-consumer
 /metrics  metrics in Prometheus' text format
-/health   200 while the process is alive, 503 when it should be restarted
-/ready    200 while the worker does its work, 503 when something is missing
+/health   200 while the process is alive, 503 if it should be restarted
+/ready    200 while the worker can process messages, 503 with the reasons if it can't
 ";
 
-/// One answer, not yet written to anybody.
+/// One answer, before it is written to the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
-    /// The value of an `Allow` header, which comes with a 405.
+    /// The value of the `Allow` header of a 405.
     pub(super) allow: Option<&'static str>,
     pub(super) body: String,
 }
@@ -48,23 +48,23 @@ impl Reply {
     }
 }
 
-/// The pages and what they are made of.
+/// Creates the pages from the metrics and the health.
 pub(super) struct Routes {
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
 }
 
 impl Routes {
-    /// HEAD is answered like GET; the server leaves the body out.
+    /// A HEAD gets the same reply as a GET; the server leaves out the body.
     pub(super) fn reply(&self, method: &Method, url: &str) -> Reply {
         let path = url.split(['?', '#']).next().unwrap_or_default();
         if !matches!(path, "/" | "/metrics" | "/health" | "/ready") {
-            return Reply::new(404, PLAIN, "no such page\n");
+            return Reply::new(404, PLAIN, "there is no such page\n");
         }
         if !matches!(method, Method::Get | Method::Head) {
             return Reply {
                 allow: Some("GET, HEAD"),
-                ..Reply::new(405, PLAIN, "only GET and HEAD\n")
+                ..Reply::new(405, PLAIN, "only GET and HEAD are allowed\n")
             };
         }
         match path {
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn health_fails_when_a_thread_died() {
+    fn health_is_503_after_a_thread_died() {
         let routes = routes();
         routes.health.thread_died("writer-0");
         assert_eq!(routes.reply(&Method::Get, "/health").status, 503);
     }
 
     #[test]
-    fn ready_when_health_says_so() {
+    fn ready_is_200_if_health_reports_ready() {
         let routes = routes();
         routes.health.set_kafka_reachable(true);
         routes.health.set_mongodb_available(true);

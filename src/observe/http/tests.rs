@@ -1,5 +1,5 @@
-//! Real sockets, polite clients and hostile ones. Nothing here measures time: a wait only has a bound
-//! beyond which it counts as "hangs".
+//! Tests with real sockets, with well-behaved and hostile clients. No test measures time: each wait has
+//! only a bound, after which it counts as hanging.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,13 +19,13 @@ use crate::observe::metrics::MetricsCollector;
 const LOCAL: &str = "127.0.0.1:0";
 const HANGS: Duration = Duration::from_secs(60);
 
-/// A server that runs until the test ends, however it ends.
-struct Running {
+/// A server that runs until the test ends, also if the test panics.
+struct RunningServer {
     server: Arc<HttpServer>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Running {
+impl RunningServer {
     fn new(server: HttpServer) -> Self {
         let server = Arc::new(server);
         let threads = (0..HANDLER_THREADS)
@@ -58,10 +58,10 @@ impl Running {
         )
     }
 
-    /// Others are served beside whatever the test does.
+    /// Checks that other clients are still served.
     #[track_caller]
     fn still_serves(&self) {
-        // One for each handler thread: a single one could be lucky.
+        // One request more than there are handler threads, so that no blocked thread goes unnoticed.
         for _ in 0..=HANDLER_THREADS {
             assert_eq!(self.get("/metrics").status, 200);
         }
@@ -75,7 +75,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.server.stop();
     }
@@ -100,7 +100,7 @@ fn exchange(client: &TcpStream, request: &str) -> Answer {
     read_answer(client, request.starts_with("HEAD"))
 }
 
-/// One answer, by its `Content-Length`; what follows it stays in the socket.
+/// Reads one answer, as long as its `Content-Length` says. Later bytes stay in the socket.
 fn read_answer(mut client: &TcpStream, headers_only: bool) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -124,7 +124,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn pages_are_served_with_their_types() {
-    let running = Running::pages();
+    let running = RunningServer::pages();
     for (path, status, content_type) in [
         ("/", 200, "text/plain; charset=utf-8"),
         ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
@@ -142,30 +142,30 @@ fn pages_are_served_with_their_types() {
 
 #[test]
 fn head_has_the_length_and_no_body() {
-    let running = Running::pages();
+    let running = RunningServer::pages();
     let client = running.connect();
     let head = exchange(&client, "HEAD /health HTTP/1.1\r\n\r\n");
     assert_eq!(head.status, 200);
     assert_ne!(header(&head.head, "Content-Length"), Some("0"));
-    // The next answer begins right after: no body was sent.
+    // The next answer follows directly, so no body was sent.
     assert_eq!(exchange(&client, "GET / HTTP/1.1\r\n\r\n").status, 200);
 }
 
 #[test]
-fn other_methods_are_told_which_are_allowed() {
-    let running = Running::pages();
+fn other_methods_get_a_405_with_the_allowed_methods() {
+    let running = RunningServer::pages();
     let client = running.connect();
     let post = "POST /metrics HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
     let answer = exchange(&client, post);
     assert_eq!(answer.status, 405);
     assert_eq!(header(&answer.head, "Allow"), Some("GET, HEAD"));
-    // The small body was read, and the connection is good for more.
+    // The small body was read, so the connection can be used again.
     assert_eq!(exchange(&client, "GET / HTTP/1.1\r\n\r\n").status, 200);
 }
 
 #[test]
-fn large_answer_has_a_length_too() {
-    let running = Running::with_handler(|_, _| long_reply(3_000_000));
+fn a_large_answer_has_a_content_length() {
+    let running = RunningServer::with_handler(|_, _| long_reply(3_000_000));
     let answer = running.get("/metrics");
     assert_eq!(answer.body.len(), 3_000_000);
     assert_eq!(header(&answer.head, "Transfer-Encoding"), None);
@@ -181,8 +181,8 @@ fn long_reply(length: usize) -> Reply {
 }
 
 #[test]
-fn unread_bodies_harm_nobody_else() {
-    let running = Running::pages();
+fn unread_bodies_do_not_affect_other_clients() {
+    let running = RunningServer::pages();
     let mut clients = Vec::new();
     for headers in [
         "Content-Length: 4611686018427387904\r\n",
@@ -207,22 +207,22 @@ fn unread_bodies_harm_nobody_else() {
         }
         running.still_serves();
     }
-    // And when they go away.
+    // Nor do their clients when they disconnect.
     drop(clients);
     running.still_serves();
     running.stop();
 }
 
 #[test]
-fn waiting_for_100_continue_gets_the_final_answer() {
-    let running = Running::pages();
+fn a_client_that_waits_for_100_continue_gets_the_final_answer() {
+    let running = RunningServer::pages();
     let request = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(exchange(&running.connect(), request).status, 405);
 }
 
 #[test]
-fn garbage_is_no_request() {
-    let running = Running::pages();
+fn malformed_requests_do_not_affect_other_clients() {
+    let running = RunningServer::pages();
     for garbage in [
         "\r\n\r\n",
         "GET\r\n\r\n",
@@ -237,8 +237,9 @@ fn garbage_is_no_request() {
     }
 }
 
-/// As many as asked for, as far as the descriptors go: each costs three in this process.
-fn crowd(wanted: usize) -> usize {
+/// The number of connections to open: `wanted`, or as many as the limit of descriptors allows. Each
+/// connection needs three descriptors in this process.
+fn possible_connections(wanted: usize) -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits
         .lines()
@@ -249,9 +250,9 @@ fn crowd(wanted: usize) -> usize {
 }
 
 #[test]
-fn thousand_idle_and_half_written_connections_hinder_nobody() {
-    let running = Running::pages();
-    let count = crowd(1000);
+fn a_thousand_idle_connections_do_not_affect_other_clients() {
+    let running = RunningServer::pages();
+    let count = possible_connections(1000);
     assert!(count >= 200, "too few descriptors for this test: {count}");
     let begun = [
         "",
@@ -268,18 +269,18 @@ fn thousand_idle_and_half_written_connections_hinder_nobody() {
         })
         .collect();
     running.still_serves();
-    // They were no zombies either: one that goes on is served.
+    // The idle connections still work: a client that finishes its request is served.
     let finished = exchange(&clients[2], "\r\n");
     assert_eq!(finished.status, 200);
     running.stop();
 }
 
 #[test]
-fn connections_that_come_together_do_not_wait_for_each_other() {
-    let running = Running::pages();
+fn simultaneous_connections_do_not_wait_for_each_other() {
+    let running = RunningServer::pages();
     let mut idle = Vec::new();
     for _ in 0..10 {
-        // Leaves a thread of tiny_http idle, for which the next ones will all be queued.
+        // Leaves one thread of tiny_http idle; the next connections will all be queued for it.
         assert_eq!(running.get("/").status, 200);
         idle.extend((0..5).map(|_| running.connect()));
         assert_eq!(running.get("/").status, 200);
@@ -288,14 +289,15 @@ fn connections_that_come_together_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn clients_that_read_nothing_hinder_nobody_for_long() {
-    let running =
-        Running::with_handler(|_, url| long_reply(if url == "/metrics" { 10 } else { 1_000_000 }));
+fn clients_that_read_nothing_block_others_only_briefly() {
+    let running = RunningServer::with_handler(|_, url| {
+        long_reply(if url == "/metrics" { 10 } else { 1_000_000 })
+    });
     let mut clients = Vec::new();
     for _ in 0..HANDLER_THREADS {
         let mut client = running.connect();
         SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
-        // Each of them would block a handler for its full time, were it not for the first failure.
+        // Without `StalledClients` each of these requests would block a handler for `ANSWER_LIMIT`.
         let requests = "GET /long HTTP/1.1\r\n\r\n".repeat(200);
         client.write_all(requests.as_bytes()).unwrap();
         clients.push(client);
@@ -305,8 +307,8 @@ fn clients_that_read_nothing_hinder_nobody_for_long() {
 }
 
 #[test]
-fn panicking_handler_costs_one_answer() {
-    let running = Running::with_handler(|_, url| {
+fn a_panic_in_a_handler_fails_only_its_request() {
+    let running = RunningServer::with_handler(|_, url| {
         assert_ne!(url, "/panic", "as asked for");
         long_reply(10)
     });
@@ -318,19 +320,19 @@ fn panicking_handler_costs_one_answer() {
 }
 
 #[test]
-fn server_that_stopped_listening_starts_again() {
-    // With a read timeout `accept` fails: the simplest way to end the accepting thread.
+fn a_server_that_stopped_listening_listens_again() {
+    // With a read timeout `accept` fails, which ends the accepting thread.
     let listener = listen(LOCAL).unwrap();
     SockRef::from(&listener)
         .set_read_timeout(Some(Duration::from_millis(1)))
         .unwrap();
     let server = HttpServer::with_handler(listener, Box::new(|_, _| long_reply(10))).unwrap();
     let address = server.local_addr();
-    let running = Running::new(server);
+    let running = RunningServer::new(server);
     let give_up = Instant::now() + HANGS;
     let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
-    // Until the port is back, a connection is refused, or reset when the old server goes.
+    // Until the port is open again, connections are refused, or reset when the old server is dropped.
     while !answer.starts_with("HTTP/1.1 200") {
         assert!(Instant::now() < give_up, "still not listening");
         answer.clear();
@@ -349,7 +351,7 @@ fn server_that_stopped_listening_starts_again() {
 
 #[test]
 fn port_in_use_is_an_error() {
-    let running = Running::pages();
+    let running = RunningServer::pages();
     let metrics = Arc::new(MetricsCollector::new(0, &[]));
     let health = Arc::new(Health::new(Instant::now(), HANGS));
     let second = HttpServer::bind(running.server.local_addr(), metrics, health);
@@ -359,7 +361,7 @@ fn port_in_use_is_an_error() {
 
 #[test]
 fn stop_ends_every_run_and_frees_the_port() {
-    let running = Running::pages();
+    let running = RunningServer::pages();
     let address = running.server.local_addr();
     running.still_serves();
     running.stop();

@@ -1,4 +1,4 @@
-//! One log record as one line. Pure: time and thread are arguments.
+//! Formats one log record as one line. Pure: time and thread are arguments.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use log::Record;
 use log::kv::{self, Key, VisitSource, VisitValue};
 use serde_json::Value;
 
-/// The keys that every JSON line has. A field of the same name gets a trailing underscore.
+/// The keys that every JSON line has. A record's field with one of these names gets a trailing underscore.
 const FIXED: [&str; 5] = ["ts", "level", "target", "thread", "msg"];
 
-/// One JSON object: the fixed keys, then the record's own fields in their order.
+/// Writes one JSON object: the fixed keys, then the record's fields in their order.
 pub(super) fn json(
     out: &mut impl Write,
     now: Timestamp,
@@ -36,7 +36,8 @@ pub(super) fn json(
     out.write_all(b"}\n")
 }
 
-/// For people: `ts LEVEL thread target: msg key=value`. Still one line, whatever the message holds.
+/// Writes `ts LEVEL thread target: msg key=value` for people to read. It is always one line, because
+/// control characters are escaped.
 pub(super) fn text(
     out: &mut impl Write,
     now: Timestamp,
@@ -48,32 +49,32 @@ pub(super) fn text(
         "{now:.3} {:5} {thread} {}: {}",
         record.level(),
         record.target(),
-        without_control(&record.args().to_string())
+        escape_control(&record.args().to_string())
     )?;
     for (key, value) in Fields::of(record).0 {
         let value = match value {
             Value::String(word) if is_plain(&word) => word,
-            other => without_control(&other.to_string()),
+            other => escape_control(&other.to_string()),
         };
-        write!(out, " {}={value}", without_control(&key))?;
+        write!(out, " {}={value}", escape_control(&key))?;
     }
     out.write_all(b"\n")
 }
 
-/// A control character could end the line, or make a terminal show another one.
-fn without_control(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
+/// Escapes control characters: they could end the line, or make a terminal show something else.
+fn escape_control(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
-            clean.extend(c.escape_default());
+            escaped.extend(c.escape_default());
         } else {
-            clean.push(c);
+            escaped.push(c);
         }
     }
-    clean
+    escaped
 }
 
-/// Whether a value can stand in a text line without quotes.
+/// Whether a text line can show the value without quotes.
 fn is_plain(word: &str) -> bool {
     !word.is_empty()
         && !word
@@ -86,8 +87,8 @@ struct Fields(Vec<(String, Value)>);
 impl Fields {
     fn of(record: &Record<'_>) -> Self {
         let mut fields = Self(Vec::new());
-        // Only a source or a visitor of another's making can fail. The fields read until then stay;
-        // there is nowhere to report a fault in a log line but a log line.
+        // Can fail only in the caller's `Source`. The fields visited before that are kept. The failure
+        // is dropped, because it could only be reported in another log line.
         let _ = record.key_values().visit(&mut fields);
         fields
     }
@@ -106,7 +107,7 @@ impl<'kvs> VisitSource<'kvs> for Fields {
     }
 }
 
-/// A field's value in JSON's terms: numbers and booleans as such, all else as its text.
+/// A field's value as JSON: numbers and booleans keep their types, every other value becomes a string.
 struct Converted(Value);
 
 impl VisitValue<'_> for Converted {
@@ -131,7 +132,7 @@ impl VisitValue<'_> for Converted {
     }
 
     fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
-        // JSON has no NaN and no infinities.
+        // JSON has no NaN and no infinities: they become strings.
         self.0 = serde_json::Number::from_f64(value)
             .map_or_else(|| Value::String(value.to_string()), Value::Number);
         Ok(())
@@ -187,18 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn json_survives_any_text() {
-        for nasty in [
+    fn any_text_is_escaped_correctly_in_json() {
+        for text in [
             "quote \" backslash \\",
             "two\nlines\r\n\ttab",
             "\0 \u{1} \u{1b}[31m \u{7f} \u{2028}",
             "ключ 🔑",
             "",
         ] {
-            let object = object(nasty, &[("value", nasty), (nasty, "key")]);
-            assert_eq!(object["msg"], nasty);
-            assert_eq!(object["value"], nasty);
-            assert_eq!(object[nasty], "key");
+            let object = object(text, &[("value", text), (text, "key")]);
+            assert_eq!(object["msg"], text);
+            assert_eq!(object["value"], text);
+            assert_eq!(object[text], "key");
         }
     }
 
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn text_line_is_for_people() {
+    fn text_line_is_one_line_with_quoted_fields() {
         let fields: [(&str, kv::Value<'_>); 4] = [
             ("topic", "data-topic".into()),
             ("offset", 42.into()),

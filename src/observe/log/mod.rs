@@ -1,4 +1,4 @@
-//! Log lines: where they go, how they look, and how one that repeats is held back.
+//! The log: where lines are written, their format, and the rate limit for lines that repeat.
 
 mod line;
 mod rate;
@@ -15,34 +15,34 @@ use log::{Level, LevelFilter, Record, SetLoggerError};
 
 pub use rate::RateLimited;
 
-/// How a line looks.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line: `ts` (RFC 3339, UTC, milliseconds), `level`, `target`, `thread`,
-    /// `msg`, and the record's fields.
+    /// One JSON object per line: `ts` (RFC 3339, UTC, milliseconds), `level`, `target`, `thread`, `msg`,
+    /// and the fields of the log record.
     Json,
     /// `ts LEVEL thread target: msg key=value …`
     Text,
 }
 
-/// Sends the log, and the message of any panic, to standard error.
+/// Sends the log, and the message of every panic, to standard error.
 ///
-/// `RUST_LOG` beats `level`, where it is valid. A line that can't be written is lost, silently: a
-/// reader of the log that goes away must not take the worker with it.
+/// A valid `RUST_LOG` overrides `level`. A line that can't be written is dropped: the worker must go on
+/// if the reader of its log disappears.
 ///
 /// # Errors
-/// If the process has a logger already.
+/// If the process already has a logger.
 pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError> {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level);
-    // env_logger would read the variable itself, but prints what is wrong with it with `eprintln!`:
-    // no JSON, and a panic where standard error is closed.
+    // env_logger could read the variable itself, but reports an invalid one with `eprintln!`: that isn't
+    // JSON, and it panics if standard error is closed.
     let filters = checked_filters(env::var("RUST_LOG"));
     if let Ok(Some(filters)) = &filters {
         builder.parse_filters(filters);
     }
     builder.format(move |out, record| {
-        if is_closed_already(record) {
+        if is_closed_consumer_error(record) {
             return Ok(());
         }
         write_line(out, format, record)
@@ -50,19 +50,20 @@ pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
     builder.try_init()?;
 
     if let Err(error) = filters {
-        log::warn!("`RUST_LOG` is not valid, the configured level holds: {error}");
+        log::warn!("`RUST_LOG` is not valid, so the configured log level is used: {error}");
     }
     log_panics();
     Ok(())
 }
 
-/// rdkafka calls it an error that a consumer is closed already when it is dropped.
-fn is_closed_already(record: &Record<'_>) -> bool {
+/// Whether this is the error that rdkafka logs when a consumer is dropped after it was closed. The worker
+/// always closes its consumer first, so the line means nothing.
+fn is_closed_consumer_error(record: &Record<'_>) -> bool {
     record.target() == "rdkafka::consumer::base_consumer"
         && record.args().to_string().contains("consumer queue on drop")
 }
 
-/// What `RUST_LOG` asks for, if anything, or what is wrong with it.
+/// The filters in `RUST_LOG`, if there are any. The error says why they aren't valid.
 fn checked_filters(variable: Result<String, VarError>) -> Result<Option<String>, String> {
     match variable {
         Ok(filters) if filters.trim().is_empty() => Ok(None),
@@ -89,8 +90,8 @@ fn write_line(
     }
 }
 
-/// Makes a panic a log line like any other: the standard message has several lines, none of them
-/// JSON. Where even errors are filtered out, the standard message stays.
+/// Makes every panic a log line: the standard message has several lines, and none of them is JSON. If the
+/// filters drop even errors, the standard message is printed.
 fn log_panics() {
     let standard = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -103,7 +104,7 @@ fn log_panics() {
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
-    // `panic!` carries one or the other: a literal, or a formatted text.
+    // The payload of `panic!` is a `&str` for a literal and a `String` for a formatted text.
     let payload = info.payload();
     let message = payload
         .downcast_ref::<&str>()

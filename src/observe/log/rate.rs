@@ -1,56 +1,57 @@
-//! A rate limit for a log line that may repeat without end. Pure: the time is an argument.
+//! A rate limit for a log line that may repeat often. Pure: the time is an argument.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A token bucket: `burst` lines at once, then one an `interval`. For several threads at a time.
+/// A token bucket: `burst` lines at once, then one line per `interval`. Threads may share it.
 #[derive(Debug)]
 pub struct RateLimited {
     burst: u32,
     interval: Duration,
-    /// A lock, because the two values change together; it is held for a comparison and an addition,
-    /// and only where a line was about to be logged.
-    state: Mutex<State>,
+    /// A mutex, because the two values change together. It is held for a comparison and an addition, and
+    /// only when a line is about to be logged.
+    bucket: Mutex<Bucket>,
 }
 
 #[derive(Debug)]
-struct State {
-    /// When the bucket will be full again. Instead of counting tokens up, each line moves this on by
-    /// one interval; it may run ahead of the clock by as many intervals as the burst has lines.
+struct Bucket {
+    /// When the bucket will be full again. Tokens aren't counted: each line moves this time on by one
+    /// interval. A line is admitted while this time is at most `burst - 1` intervals in the future.
     full_at: Option<Instant>,
+    /// Lines that were not admitted since the last admitted one.
     suppressed: u64,
 }
 
 impl RateLimited {
-    /// A `burst` of 0 counts as 1: a line that can never appear is a bug, not a limit.
+    /// A `burst` of 0 counts as 1, because a line that is never logged would be a bug.
     #[must_use]
     pub const fn new(burst: u32, interval: Duration) -> Self {
         Self {
             burst,
             interval,
-            state: Mutex::new(State {
+            bucket: Mutex::new(Bucket {
                 full_at: None,
                 suppressed: 0,
             }),
         }
     }
 
-    /// `Some` if the line may be logged now, with the number of those held back since the last one.
+    /// `Some` if the line may be logged now, with the number of lines suppressed since the last one.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = state.full_at.map_or(now, |full_at| full_at.max(now));
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = bucket.full_at.map_or(now, |full_at| full_at.max(now));
         let ahead = full_at.saturating_duration_since(now);
         if ahead > self.interval.saturating_mul(self.burst.saturating_sub(1)) {
-            state.suppressed += 1;
+            bucket.suppressed += 1;
             return None;
         }
-        state.full_at = Some(full_at.checked_add(self.interval).unwrap_or(full_at));
-        Some(std::mem::take(&mut state.suppressed))
+        bucket.full_at = Some(full_at.checked_add(self.interval).unwrap_or(full_at));
+        Some(std::mem::take(&mut bucket.suppressed))
     }
 }
 
 impl Default for RateLimited {
-    /// 10 lines, then one a second.
+    /// 10 lines at once, then one per second.
     fn default() -> Self {
         Self::new(10, Duration::from_secs(1))
     }
@@ -60,7 +61,7 @@ impl Default for RateLimited {
 mod tests {
     use super::*;
 
-    /// Each step: milliseconds since the start, and what `admit` says then.
+    /// Each step: milliseconds since the start, and the expected result of `admit`.
     fn check(burst: u32, steps: &[(u64, Option<u64>)]) {
         let limit = RateLimited::new(burst, Duration::from_secs(1));
         let start = Instant::now();
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_fills_no_further_than_the_burst() {
+    fn a_long_pause_allows_no_more_than_one_burst() {
         let (yes, no) = (Some(0), None);
         check(
             2,
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_stands_still_or_goes_back_is_harmless() {
+    fn a_clock_that_stands_still_or_goes_back_is_harmless() {
         check(
             2,
             &[(5000, Some(0)), (0, None), (5000, Some(1)), (5000, None)],
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn no_burst_still_lets_single_lines_pass() {
+    fn a_burst_of_zero_admits_single_lines() {
         check(0, &[(0, Some(0)), (0, None), (1000, Some(1))]);
     }
 

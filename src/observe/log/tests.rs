@@ -1,5 +1,5 @@
-//! The logger belongs to the whole process, so each test runs this test program once more, with only
-//! `child` in it.
+//! A process can have only one logger. So each test runs this test program again as a child process that
+//! executes only the test `child`.
 
 use std::env;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use super::{LogFormat, checked_filters, init};
 
 const ROLE: &str = "LOG_TEST_ROLE";
 
-/// Does nothing in an ordinary run; under `ROLE` it is the process that logs.
+/// Does nothing in an ordinary run. If `ROLE` is set, this is the child process, and it logs.
 #[test]
 fn child() {
     let format = match env::var(ROLE).as_deref() {
@@ -76,7 +76,7 @@ fn json_lines_reach_standard_error() {
 }
 
 #[test]
-fn text_lines_stay_single() {
+fn each_record_is_one_text_line() {
     let lines = lines(&command("text").output().unwrap());
     assert_eq!(lines.len(), 1001);
     assert!(
@@ -87,12 +87,12 @@ fn text_lines_stay_single() {
 }
 
 #[test]
-fn rust_log_beats_the_level() {
+fn rust_log_overrides_the_configured_level() {
     for (rust_log, expect) in [
         ("debug", 1002),
         ("error", 1),
         ("", 1001),
-        // The warning, and the configured level.
+        // Invalid: one warning, and the configured level.
         ("a=b=c", 1002),
     ] {
         let output = command("json").env("RUST_LOG", rust_log).output().unwrap();
@@ -109,7 +109,7 @@ fn invalid_rust_log_is_one_json_warning() {
 }
 
 #[test]
-fn closed_standard_error_changes_nothing() {
+fn the_process_goes_on_if_standard_error_is_closed() {
     for rust_log in ["info", "a=b=c"] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
@@ -119,11 +119,11 @@ fn closed_standard_error_changes_nothing() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = String::new();
+        let mut output = String::new();
         let mut stdout = child.stdout.take().unwrap();
-        stdout.read_to_string(&mut said).unwrap();
-        assert!(child.wait().unwrap().success(), "{said}");
-        assert!(said.contains("survived"), "{said}");
+        stdout.read_to_string(&mut output).unwrap();
+        assert!(child.wait().unwrap().success(), "{output}");
+        assert!(output.contains("survived"), "{output}");
     }
 }
 

@@ -4,8 +4,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::register::{CountersByReason, Registrar, SIZE_BUCKETS, TIME_BUCKETS};
 
-/// One field a metric, or one a label value where the values are known beforehand: those series are
-/// there from the start with 0, so that a rate over them misses no first event.
+/// One field per metric, or one per label value if the values are known in advance. Those series exist
+/// from the start with the value 0, so that a rate over them includes the first event.
 pub(super) struct Families {
     pub(super) messages_processed: IntCounter,
     pub(super) processing_errors: CountersByReason,
@@ -46,7 +46,7 @@ impl Families {
         let connections = new.gauge_by(
             "consumer_active_connections",
             &["target"],
-            "Whether the connection to the target stands (1) or not (0).",
+            "Whether the target can be reached (1) or not (0).",
         );
         let rebalances = new.counter_by(
             "consumer_rebalances_total",
@@ -56,7 +56,7 @@ impl Families {
         new.gauge_by(
             "consumer_build_info",
             &["version"],
-            "Always 1; the label tells the version.",
+            "Always 1; the label is the version.",
         )
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
@@ -65,7 +65,7 @@ impl Families {
         Self {
             messages_processed: new.counter(
                 "consumer_messages_processed_total",
-                "Messages settled: stored, found stored already, or acknowledged as dead letters.",
+                "Messages settled: stored, already stored, or acknowledged as dead letters.",
             ),
             processing_errors: CountersByReason::new(
                 new.counter_by(
@@ -85,12 +85,12 @@ impl Families {
             processing_time: new.histogram(
                 "consumer_processing_time_seconds",
                 &TIME_BUCKETS,
-                "Seconds from taking a message off Kafka until it is settled.",
+                "Seconds from taking a message off Kafka until it was settled.",
             ),
             lag: new.gauge_by(
                 "consumer_lag",
                 &by_partition,
-                "Offsets between what can be committed and the end of the partition.",
+                "Offsets from the committable offset to the end of the partition.",
             ),
             mongodb_write_time: new.histogram(
                 "consumer_mongodb_write_time_seconds",
@@ -112,7 +112,7 @@ impl Families {
             ),
             messages_already_stored: new.counter(
                 "consumer_messages_replayed_total",
-                "Messages that MongoDB held already, the same.",
+                "Messages that were already stored in MongoDB, identical.",
             ),
             dead_letters: CountersByReason::new(
                 new.counter_by(
@@ -124,11 +124,11 @@ impl Families {
             ),
             in_flight_messages: new.gauge(
                 "consumer_in_flight_messages",
-                "Messages taken off Kafka and not settled.",
+                "Messages taken off Kafka and not yet settled.",
             ),
             in_flight_bytes: new.gauge(
                 "consumer_in_flight_bytes",
-                "Bytes of the messages taken off Kafka and not settled.",
+                "Bytes of the messages taken off Kafka and not yet settled.",
             ),
             oldest_in_flight: new.float_gauge(
                 "consumer_oldest_in_flight_seconds",
@@ -137,13 +137,13 @@ impl Families {
             committed_offset: new.gauge_by(
                 "consumer_committed_offset",
                 &by_partition,
-                "The offset last committed: the next one to read.",
+                "The last committed offset, which is the next one to read.",
             ),
             writers_busy: new.gauge(
                 "consumer_writers_busy",
-                "Writer threads that have a batch in hand.",
+                "Writer threads that are writing a batch.",
             ),
-            writer_threads: new.gauge("consumer_writer_threads", "Writer threads in the pool."),
+            writer_threads: new.gauge("consumer_writer_threads", "Writer threads in total."),
             mongodb_retries: new.counter(
                 "consumer_mongodb_retries_total",
                 "Inserts that were tried again.",
@@ -169,7 +169,7 @@ impl Families {
             ),
             mongodb_available: new.gauge(
                 "consumer_mongodb_available",
-                "Whether batches are written to MongoDB (1) or it counts as unavailable (0).",
+                "Whether MongoDB counts as available (1) or unavailable (0).",
             ),
             paused: new.gauge(
                 "consumer_paused",

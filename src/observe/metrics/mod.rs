@@ -1,4 +1,4 @@
-//! Every metric of the worker, in one place. Nothing here reads a label from a message.
+//! All metrics of the worker. No label value ever comes from a message.
 
 mod families;
 mod register;
@@ -12,7 +12,7 @@ use prometheus::{Registry, TextEncoder};
 
 use families::Families;
 
-/// The two servers that `consumer_active_connections` tells apart.
+/// The label `target` of `consumer_active_connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionTarget {
     Kafka,
@@ -24,25 +24,25 @@ pub enum ConnectionTarget {
 pub enum RebalanceEvent {
     Assign,
     Revoke,
-    /// Taken away without asking: another member may read them already.
+    /// The partitions were lost without a revoke: another member may already read them.
     Lost,
 }
 
-/// Collects the metrics and renders them as text. Shared by all threads; each method is one or a few
-/// atomic operations, except those that name a partition, which look it up.
+/// Collects the metrics and renders them as text. All threads share it. Most methods are one or a few
+/// atomic operations; those with a partition also look up its series.
 pub struct MetricsCollector {
     port: u16,
     registry: Registry,
     families: Families,
-    /// Kept as a moment and turned into an age at each scrape: an age that someone has to refresh
-    /// would stand still with the very thread whose standstill it should show. A lock, because an
-    /// `Instant` doesn't fit an atomic; it is taken once per batch and per scrape.
+    /// Stored as an instant and turned into an age at each scrape. If a thread had to update an age, the
+    /// age would stop growing when that thread hangs, which is what it must show. A mutex, because an
+    /// `Instant` doesn't fit in an atomic; it is locked once per batch and per scrape.
     oldest_in_flight_since: Mutex<Option<Instant>>,
 }
 
 impl MetricsCollector {
-    /// `port` is where the metrics are to be served (the HTTP server asks for it); `reasons` are all
-    /// the values that the label `reason` can have.
+    /// `port` is the port to serve the metrics on; the HTTP server asks for it. `reasons` are all values
+    /// of the label `reason`.
     #[must_use]
     pub fn new(port: u16, reasons: &[&'static str]) -> Self {
         let registry = Registry::new();
@@ -52,21 +52,21 @@ impl MetricsCollector {
             oldest_in_flight_since: Mutex::new(None),
             registry,
         };
-        collector.watch_process();
+        collector.register_process_metrics();
         collector
     }
 
-    /// The `process_*` metrics: CPU seconds, memory, descriptors, threads.
+    /// Registers the `process_*` metrics: CPU seconds, memory, descriptors, threads.
     #[cfg(target_os = "linux")]
-    fn watch_process(&self) {
+    fn register_process_metrics(&self) {
         let process = prometheus::process_collector::ProcessCollector::for_self();
         self.registry
             .register(Box::new(process))
-            .expect("invariant: no metric of ours is called `process_…`");
+            .expect("invariant: no other metric has a name with `process_`");
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn watch_process(&self) {}
+    fn register_process_metrics(&self) {}
 
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -78,17 +78,18 @@ impl MetricsCollector {
         self.families.messages_processed.inc_by(count);
     }
 
-    /// Counts messages that can't be stored. A reason that `new` wasn't told counts as `other`.
+    /// Counts messages that can't be stored. A reason that was not passed to `new` counts as `other`.
     pub fn increment_processing_errors(&self, reason: &str, count: u64) {
         self.families.processing_errors.add(reason, count);
     }
 
-    /// Records how long one message took, from taken off Kafka to settled.
+    /// Records the seconds from the moment a message was taken off Kafka until it was settled.
     pub fn observe_processing_time(&self, seconds: f64) {
         self.families.processing_time.observe(seconds);
     }
 
-    /// The same for `count` messages that took equally long: the shared histogram is touched once.
+    /// Like `observe_processing_time`, for `count` messages with the same time. Updates the shared
+    /// histogram only once.
     pub fn observe_processing_times(&self, seconds: f64, count: usize) {
         let local = self.families.processing_time.local();
         for _ in 0..count {
@@ -97,7 +98,7 @@ impl MetricsCollector {
         local.flush();
     }
 
-    /// Records how many messages a batch has.
+    /// Records the number of messages in a batch.
     pub fn observe_batch_size(&self, size: usize) {
         self.families
             .batch_size
@@ -123,7 +124,7 @@ impl MetricsCollector {
         }
     }
 
-    /// A negative lag (the broker's figure is older than ours) shows as 0.
+    /// A negative lag is shown as 0. The lag is negative if the known end of the partition is outdated.
     pub fn set_lag(&self, topic: &str, partition: i32, lag: i64) {
         self.families
             .lag
@@ -138,11 +139,11 @@ impl MetricsCollector {
             .set(offset);
     }
 
-    /// Drops what is shown of a partition that this process no longer reads.
+    /// Removes the series of a partition that this process no longer reads.
     pub fn forget_partition(&self, topic: &str, partition: i32) {
         let partition = partition.to_string();
         for family in [&self.families.lag, &self.families.committed_offset] {
-            // The only error is that there is no such series, which is what we want.
+            // The only possible error is that there is no such series.
             let _ = family.remove_label_values(&[topic, &partition]);
         }
     }
@@ -155,11 +156,13 @@ impl MetricsCollector {
         self.families.messages_stored.inc_by(count);
     }
 
+    /// Counts messages that MongoDB already had, identical: `consumer_messages_replayed_total`.
     pub fn increment_messages_already_stored(&self, count: u64) {
         self.families.messages_already_stored.inc_by(count);
     }
 
-    /// Counts dead letters that Kafka acknowledged. A reason that `new` wasn't told counts as `other`.
+    /// Counts dead letters that Kafka acknowledged. A reason that was not passed to `new` counts as
+    /// `other`.
     pub fn increment_dead_letters(&self, reason: &str, count: u64) {
         self.families.dead_letters.add(reason, count);
     }
@@ -172,7 +175,7 @@ impl MetricsCollector {
         self.families.in_flight_bytes.set(gauge_value(bytes));
     }
 
-    /// When the oldest unsettled message was taken off Kafka; its age is worked out at each scrape.
+    /// Sets when the oldest unsettled message was taken off Kafka. Its age is calculated at each scrape.
     pub fn set_oldest_in_flight_since(&self, taken: Option<Instant>) {
         *self
             .oldest_in_flight_since
@@ -244,8 +247,8 @@ impl MetricsCollector {
 
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            // What was encoded before the fault is whole lines, and better than no metrics.
-            log::error!("cannot render all metrics: {error}");
+            // The lines encoded before the error are complete, so they are still served.
+            log::error!("the metrics page is incomplete: {error}");
         }
         text
     }

@@ -1,4 +1,4 @@
-//! How one metric comes into the registry: its name, its help text and its buckets.
+//! Creates metrics and registers them; the buckets of the histograms.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -11,14 +11,14 @@ pub(super) const SIZE_BUCKETS: [f64; 16] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5,
 ];
 
-/// Seconds, from a write that finds everything ready to one that waits out an outage.
+/// Seconds, from the fastest write to one that waits for the end of an outage.
 pub(super) const TIME_BUCKETS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
 
-/// Creates metrics and registers them. Every name is a literal of this crate, so a refusal is a
-/// mistake in the program that the first test finds, not a condition to handle.
+/// Creates metrics and registers them. Every name is a literal in this crate. A refused name is therefore
+/// a bug, which any test finds; it panics.
 pub(super) struct Registrar<'a>(pub(super) &'a Registry);
 
 impl Registrar<'_> {
@@ -57,8 +57,8 @@ impl Registrar<'_> {
     }
 }
 
-/// A counter with a `reason` label whose values are known beforehand: each is there from the start
-/// with 0, and counting one needs no map of labels.
+/// A counter with a `reason` label whose values are known in advance. Each series exists from the start
+/// with the value 0, and counting needs no lookup in a map of labels.
 pub(super) struct CountersByReason {
     known: Vec<(&'static str, IntCounter)>,
     all: IntCounterVec,
@@ -73,8 +73,8 @@ impl CountersByReason {
         Self { known, all }
     }
 
-    /// A reason that isn't in the list counts as `other`: the total stays right, and the number of
-    /// series stays bounded.
+    /// A reason that isn't in the list counts as `other`. So the total is right and the number of series is
+    /// bounded.
     pub(super) fn add(&self, reason: &str, count: u64) {
         match self.known.iter().find(|(known, _)| *known == reason) {
             Some((_, counter)) => counter.inc_by(count),

@@ -9,7 +9,8 @@ fn collector() -> MetricsCollector {
     MetricsCollector::new(8001, &["invalid_json", "id_conflict"])
 }
 
-/// What a scraper makes of the text. The parser passes over lines it can't read; here none may be.
+/// Parses the metrics as a scraper does. The parser ignores lines that it can't read; this doesn't allow
+/// any.
 fn scrape(metrics: &MetricsCollector) -> Scrape {
     let text = metrics.render();
     for line in text.lines() {
@@ -112,7 +113,7 @@ fn every_metric_has_its_name_and_type() {
 }
 
 #[test]
-fn closed_label_sets_are_there_from_the_start() {
+fn series_with_known_labels_exist_from_the_start() {
     let metrics = collector();
     for reason in ["invalid_json", "id_conflict"] {
         for name in [
@@ -139,7 +140,7 @@ fn closed_label_sets_are_there_from_the_start() {
 }
 
 #[test]
-fn each_method_moves_its_metric() {
+fn each_method_changes_its_metric() {
     let metrics = collector();
     metrics.increment_messages_processed(3);
     metrics.increment_messages_processed(4);
@@ -148,7 +149,7 @@ fn each_method_moves_its_metric() {
     check(&metrics, "consumer_messages_consumed_total", &[], 9.0);
     metrics.increment_messages_stored(5);
     check(&metrics, "consumer_messages_stored_total", &[], 5.0);
-    metrics.increment_messages_replayed(2);
+    metrics.increment_messages_already_stored(2);
     check(&metrics, "consumer_messages_replayed_total", &[], 2.0);
 
     let conflict = [("reason", "id_conflict")];
@@ -208,7 +209,7 @@ fn unlisted_reason_counts_as_other() {
 }
 
 #[test]
-fn histograms_sort_into_their_buckets() {
+fn observations_are_counted_in_the_right_buckets() {
     let metrics = collector();
     metrics.observe_processing_time(0.0004);
     metrics.observe_processing_times(0.2, 100_000);
@@ -251,7 +252,7 @@ fn histograms_sort_into_their_buckets() {
 }
 
 #[test]
-fn forgotten_partition_disappears_alone() {
+fn forgetting_a_partition_removes_only_its_series() {
     let metrics = collector();
     for partition in [0, 1] {
         metrics.set_lag("data-topic", partition, 5);
@@ -276,7 +277,7 @@ fn lag_is_never_negative() {
 }
 
 #[test]
-fn oldest_in_flight_ages_without_help() {
+fn oldest_in_flight_age_grows_without_updates() {
     let metrics = collector();
     check(&metrics, "consumer_oldest_in_flight_seconds", &[], 0.0);
     let taken = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();

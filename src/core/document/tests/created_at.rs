@@ -1,4 +1,4 @@
-//! The forms of `created_at`, against a table and against jiff.
+//! The accepted forms of `created_at`, tested against a table and against the parser of jiff.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
@@ -9,7 +9,7 @@ use super::{check_refused, document_of, with_metadata};
 use crate::core::rejection::Reason;
 
 #[test]
-fn every_form_of_rfc_3339_is_taken_and_so_is_a_missing_offset() {
+fn every_rfc_3339_form_is_accepted_and_so_is_a_missing_offset() {
     for text in [
         "2023-07-15T12:34:56.789Z",
         "2023-07-15T12:34:56Z",
@@ -40,7 +40,7 @@ fn every_form_of_rfc_3339_is_taken_and_so_is_a_missing_offset() {
 }
 
 #[test]
-fn anything_else_is_refused() {
+fn every_other_form_is_refused() {
     for text in [
         "",
         "now",
@@ -103,14 +103,14 @@ fn anything_else_is_refused() {
 }
 
 #[test]
-fn the_text_is_stored_as_it_came() {
-    let came = "2023-07-15 12:34:56.100+02:00";
-    let message = with_metadata("{}").replace("2023-07-15T12:34:56Z", came);
-    assert_eq!(document_of(message).get_str("created_at").unwrap(), came);
+fn created_at_is_stored_unchanged() {
+    let sent = "2023-07-15 12:34:56.100+02:00";
+    let message = with_metadata("{}").replace("2023-07-15T12:34:56Z", sent);
+    assert_eq!(document_of(message).get_str("created_at").unwrap(), sent);
 }
 
 #[test]
-fn an_escaped_date_is_judged_by_what_it_means() {
+fn escapes_in_created_at_are_decoded_before_the_check() {
     let good = with_metadata("{}");
     document_of(good.replace("2023-07", r"2023\u002d07"));
     check_refused(
@@ -120,13 +120,13 @@ fn an_escaped_date_is_judged_by_what_it_means() {
     );
 }
 
-/// Two digits; of those that count, more often than not.
+/// A number of two digits, most often one from 0 to `last`.
 fn two_digits(last: u8) -> impl Strategy<Value = u8> {
     prop_oneof![4 => 0..=last, 1 => 0..=99u8]
 }
 
 fn year() -> impl Strategy<Value = i16> {
-    // Centuries are where leap years go wrong.
+    // Whole centuries are frequent because the leap year rule differs there.
     prop_oneof![2 => 0..=9998i16, 1 => (0..=99i16).prop_map(|century| century * 100)]
 }
 
@@ -134,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn jiff_knows_the_same_days_and_times(
+    fn the_same_days_and_times_are_valid_as_for_jiff(
         year in year(), month in two_digits(13), day in prop_oneof![two_digits(32), 28..=31u8],
         hour in two_digits(24), minute in two_digits(60), second in two_digits(60),
         separator in "[Tt ]", fraction in "(\\.[0-9]{1,9})?",
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_is_what_jiff_can_read(
+    fn jiff_can_parse_every_accepted_text(
         text in "2023-07-15T12:34:56(\\.[0-9]{1,9})?(Z|[+-]0[0-9]:[0-5]0)?",
         at in any::<prop::sample::Index>(),
         by in "[0-9TtZz:.+ -]{0,2}",

@@ -1,4 +1,4 @@
-//! Depth, size, and objects of many names.
+//! The limits of depth and size, and objects with many names.
 
 use std::fmt::Write as _;
 
@@ -9,18 +9,19 @@ use super::{
 };
 use crate::core::rejection::Reason;
 
-/// A value that is so many arrays in one another.
+/// Arrays nested in each other, `levels` deep.
 fn arrays(levels: usize) -> String {
     format!("{}{}", "[".repeat(levels), "]".repeat(levels))
 }
 
+/// Objects nested in each other, `levels` deep.
 fn objects(levels: usize) -> String {
     format!("{}1{}", r#"{"x":"#.repeat(levels), "}".repeat(levels))
 }
 
 #[test]
 fn a_hundred_levels_are_stored() {
-    // The document and `metadata` are two.
+    // The document and `metadata` are the first two levels.
     transcode(with_value(&arrays(98))).unwrap();
     transcode(with_value(&objects(98))).unwrap();
     transcode(with_fields(&format!(r#""a":{},"#, arrays(99)))).unwrap();
@@ -28,7 +29,7 @@ fn a_hundred_levels_are_stored() {
 
 #[test]
 fn more_than_a_hundred_levels_are_refused() {
-    // 126, 127 and 998 inside of two are the parser's own limit, one above it, and far above it.
+    // With the two outer levels, 126 is the parser's own limit, 127 one above it, 998 far above it.
     for levels in [99, 100, 125, 126, 127, 998] {
         for value in [arrays(levels), objects(levels)] {
             let rejection = rejection_of(with_value(&value));
@@ -43,14 +44,14 @@ fn more_than_a_hundred_levels_are_refused() {
 }
 
 #[test]
-fn depth_that_is_never_closed_is_invalid_json() {
+fn deep_nesting_without_closing_brackets_is_invalid_json() {
     for levels in [99, 127, 1000, 100_000] {
         check_refused(with_value(&"[".repeat(levels)), Reason::InvalidJson, None);
         check_refused("{\"a\":".repeat(levels), Reason::InvalidJson, None);
     }
 }
 
-/// A message that brings its `_id` last, and whose text makes the document so large.
+/// A message whose document has exactly this many bytes. Its `_id` is the last field.
 fn message_of_size(bytes: usize) -> String {
     let message = |text: usize| {
         let text = "x".repeat(text);
@@ -72,15 +73,15 @@ fn the_largest_document_is_stored_and_one_byte_more_is_refused() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_wherever_it_is_large() {
+fn too_large_documents_are_refused_whichever_part_is_large() {
     let half = "x".repeat(MAX_DOCUMENT_BYTES / 2);
     let full = "x".repeat(MAX_DOCUMENT_BYTES);
     for message in [
         with_value(&format!(r#"["{half}","{half}"]"#)),
         with_metadata(&format!(r#"{{"{full}":1}}"#)),
-        // An item takes 3 bytes beside its digits, or so: small in JSON, large in BSON.
+        // Each item takes 2 bytes in JSON and about 10 in BSON.
         with_value(&format!("[{}1]", "1,".repeat(MAX_DOCUMENT_BYTES / 8))),
-        // It is stored twice.
+        // A `message_id` is stored twice: as itself and as `_id`.
         with_metadata("{}").replacen("\"m\"", &format!("\"{half}\""), 1),
     ] {
         check_refused(message, Reason::DocumentTooLarge, None);
@@ -101,6 +102,7 @@ fn a_refused_message_does_not_grow_the_buffer_far_past_the_limit() {
     }
 }
 
+/// The beginning of an object with this many fields. It ends with a comma.
 fn object_of(names: usize) -> String {
     let mut object = String::from("{");
     for name in 0..names {
@@ -114,7 +116,7 @@ fn a_duplicate_is_found_among_any_number_of_names() {
     for names in [1, 15, 31, 32, 33, 40, 64, 100_000] {
         let object = object_of(names);
         for duplicate in [0, names / 2, names - 1] {
-            // Once plain, once with an escape for its first letter.
+            // The duplicate is written once plainly and once with its first letter escaped.
             for name in [
                 format!("name {duplicate}"),
                 format!("\\u006eame {duplicate}"),
@@ -132,7 +134,7 @@ fn a_duplicate_is_found_among_any_number_of_names() {
 }
 
 #[test]
-fn objects_side_by_side_and_in_one_another_may_share_names() {
+fn sibling_and_nested_objects_may_share_names() {
     let many = format!("{}\"x\":0}}", object_of(50));
     stored(&format!(
         "[{many},{many},{{\"x\":{many},\"name 1\":{many}}}]"

@@ -1,4 +1,4 @@
-//! What a message's document looks like: the order of its fields, `_id`, `received_at`, texts.
+//! The document of a valid message: the order of its fields, `_id`, `received_at`, and its texts.
 
 use std::time::{Duration, SystemTime};
 
@@ -34,7 +34,7 @@ fn the_specified_message_becomes_the_specified_document() {
 }
 
 #[test]
-fn id_comes_first_and_all_else_keeps_its_order() {
+fn id_comes_first_and_all_other_fields_keep_their_order() {
     check_names(
         r#"{"z":1,"metadata":{},"name":"n","a":[],"created_at":"2023-07-15T12:34:56Z","message_id":"m","b":{}}"#,
         &[
@@ -63,7 +63,7 @@ fn id_comes_first_and_all_else_keeps_its_order() {
 }
 
 #[test]
-fn an_equal_id_is_not_written_twice() {
+fn an_id_equal_to_message_id_is_stored_once() {
     let names = [
         "_id",
         "message_id",
@@ -92,7 +92,7 @@ fn an_equal_id_is_not_written_twice() {
 }
 
 #[test]
-fn nested_id_and_received_at_are_ordinary() {
+fn nested_id_and_received_at_are_ordinary_fields() {
     let document = document_of(with_metadata(
         r#"{"_id":7,"received_at":null,"message_id":[]}"#,
     ));
@@ -103,7 +103,7 @@ fn nested_id_and_received_at_are_ordinary() {
 }
 
 #[test]
-fn message_ids_of_any_text_become_the_id() {
+fn any_message_id_becomes_the_id() {
     for id in ["x", "é", "\u{1f600}", &"long".repeat(10_000)] {
         let payload = format!(
             r#"{{"a":1,"message_id":"{id}","name":"","created_at":"2023-07-15T12:34:56Z","metadata":{{}}}}"#
@@ -116,7 +116,7 @@ fn message_ids_of_any_text_become_the_id() {
 }
 
 #[test]
-fn required_fields_are_known_by_their_decoded_names() {
+fn required_fields_are_recognized_by_their_decoded_names() {
     check_names(
         r#"{"message\u005fid":"m","nam\u0065":"n","created_\u0061t":"2023-07-15T12:34:56Z","\u006detadata":{}}"#,
         &[
@@ -131,7 +131,7 @@ fn required_fields_are_known_by_their_decoded_names() {
 }
 
 #[test]
-fn texts_are_stored_character_by_character() {
+fn texts_are_stored_without_any_change() {
     for (json, text) in [
         (r#""""#, ""),
         (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
@@ -160,8 +160,8 @@ fn simple_values_and_empty_containers_keep_their_types() {
 }
 
 #[test]
-fn array_items_are_counted_in_decimal() {
-    // The helper checks the items' names, here across 9, 99, 999 and 9999.
+fn array_items_are_named_by_their_decimal_index() {
+    // `stored` checks the names of all items. There are enough items for names of 1 to 5 digits.
     let items = vec!["0"; 12_345].join(",");
     let Bson::Array(array) = stored(&format!("[{items}]")) else {
         panic!("no array");
@@ -170,7 +170,7 @@ fn array_items_are_counted_in_decimal() {
 }
 
 #[test]
-fn json_whitespace_around_and_within_is_fine() {
+fn json_whitespace_is_accepted_everywhere() {
     let payload = "\t\r\n {\n\"message_id\" :\t\"m\" , \"name\":\"n\",\r\"created_at\":\"2023-07-15T12:34:56Z\",\"metadata\": { } \n} \r\n\t";
     assert_eq!(document_of(payload).len(), 6);
 }
@@ -195,7 +195,7 @@ fn received_at_is_cut_to_milliseconds() {
 }
 
 #[test]
-fn received_at_of_an_impossible_clock_is_still_rfc_3339() {
+fn received_at_is_rfc_3339_even_if_the_clock_is_wrong() {
     let epoch = SystemTime::UNIX_EPOCH;
     let far = Duration::from_secs(1_000_000_000_000);
     for before in [epoch - Duration::from_millis(1), epoch - far] {

@@ -1,4 +1,4 @@
-//! Helpers of the tests, and the tests in files by what they look at.
+//! Helpers for the tests, which are in one file per subject.
 
 mod created_at;
 mod limits;
@@ -17,7 +17,7 @@ use crate::core::rejection::{Reason, Rejection};
 
 const RECEIVED_AT: &str = "2023-07-15T12:35:01.234Z";
 
-/// What stands in the buffer before: the document of another message, as far as this one is concerned.
+/// Bytes that are in the buffer before the document, as those of an earlier document would be.
 const BEFORE: &[u8] = b"before";
 
 fn received_at() -> ReceivedAt {
@@ -26,11 +26,11 @@ fn received_at() -> ReceivedAt {
     at
 }
 
-/// The bytes of the document; checks what holds for every payload.
+/// Transcodes one payload and returns its document. Checks everything that must hold for any payload.
 fn transcode(payload: impl AsRef<[u8]>) -> Result<Vec<u8>, Rejection> {
     let mut out = BEFORE.to_vec();
     let result = append_document(Some(payload.as_ref()), &received_at(), &mut out);
-    assert!(out.starts_with(BEFORE), "what stood before is untouched");
+    assert!(out.starts_with(BEFORE), "the bytes before are unchanged");
     let bytes = out.split_off(BEFORE.len());
     match result {
         Ok(()) => {
@@ -38,7 +38,7 @@ fn transcode(payload: impl AsRef<[u8]>) -> Result<Vec<u8>, Rejection> {
             Ok(bytes)
         }
         Err(rejection) => {
-            assert!(bytes.is_empty(), "a refusal leaves nothing behind");
+            assert!(bytes.is_empty(), "a refusal writes nothing");
             assert_presentable(&rejection);
             Err(rejection)
         }
@@ -58,12 +58,12 @@ fn rejection_of(payload: impl AsRef<[u8]>) -> Rejection {
 fn check_refused(payload: impl AsRef<[u8]>, reason: Reason, field: Option<&str>) {
     let shown = String::from_utf8_lossy(payload.as_ref()).into_owned();
     match transcode(payload) {
-        Ok(_) => panic!("taken, not refused as {reason}: {shown}"),
+        Ok(_) => panic!("accepted instead of refused as {reason}: {shown}"),
         Err(rejection) => {
             assert_eq!(
                 (rejection.reason, rejection.field.as_deref()),
                 (reason, field),
-                "{rejection}, of {shown}"
+                "{rejection} for {shown}"
             );
         }
     }
@@ -80,14 +80,14 @@ fn with_metadata(metadata: &str) -> String {
     )
 }
 
-/// A message that is complete, with `fields` (JSON, ending in a comma) in front.
+/// A complete message with `fields` (JSON, ending in a comma) before its other fields.
 fn with_fields(fields: &str) -> String {
     format!(
         r#"{{{fields}"message_id":"m","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{{}}}}"#
     )
 }
 
-/// What `metadata.x` is in the document.
+/// Transcodes a message whose `metadata.x` is `value`, and returns `metadata.x` of the document.
 fn stored(value: &str) -> Bson {
     let mut document = document_of(with_value(value));
     let Some(Bson::Document(mut metadata)) = document.remove("metadata") else {
@@ -100,7 +100,7 @@ fn assert_well_formed(bytes: &[u8]) {
     walk_document(RawDocument::from_bytes(bytes).unwrap());
     let mut rest = bytes;
     Document::from_reader(&mut rest).unwrap();
-    assert!(rest.is_empty(), "the length is that of the document");
+    assert!(rest.is_empty(), "the length field covers all bytes");
 }
 
 fn walk_document(document: &RawDocument) {
@@ -112,7 +112,7 @@ fn walk_document(document: &RawDocument) {
 }
 
 fn walk_array(array: &RawArray) {
-    // `RawArray` doesn't look at the names of its items; MongoDB wants them counted.
+    // `RawArray` doesn't check the names of its items. MongoDB requires "0", "1", "2", …
     let document = RawDocument::from_bytes(array.as_bytes()).unwrap();
     for (index, element) in document.into_iter().enumerate() {
         let (name, value) = element.unwrap();
@@ -131,11 +131,11 @@ fn walk_value(value: RawBsonRef<'_>) {
         | RawBsonRef::Null
         | RawBsonRef::Int32(_)
         | RawBsonRef::Int64(_) => {}
-        other => panic!("JSON has no {other:?}"),
+        other => panic!("not a type that JSON has: {other:?}"),
     }
 }
 
-/// Any refusal is of bounded length, in one line, and can be printed as it is.
+/// Checks that a refusal is bounded in length, is one line, and is safe to print.
 fn assert_presentable(rejection: &Rejection) {
     let field = rejection.field.as_deref().unwrap_or_default();
     assert!(field.chars().count() <= 200, "{field}");

@@ -1,4 +1,4 @@
-//! Numbers: each is stored as what it says, or refused.
+//! Numbers: each is stored with its exact value (a double with the nearest one) or refused.
 
 use bson::Bson;
 
@@ -7,7 +7,7 @@ use crate::core::rejection::Reason;
 
 fn check_double(literal: &str, expected: f64) {
     let Bson::Double(value) = stored(literal) else {
-        panic!("{literal} is no double");
+        panic!("{literal} is not stored as a double");
     };
     assert_eq!(value.to_bits(), expected.to_bits(), "{literal}: {value}");
 }
@@ -21,7 +21,7 @@ fn check_unsupported(literal: &str) {
 }
 
 #[test]
-fn integers_are_as_small_as_they_fit() {
+fn integers_are_stored_in_the_smallest_type_that_fits() {
     for (literal, value) in [
         ("0", 0),
         ("1", 1),
@@ -104,7 +104,7 @@ fn a_point_or_an_exponent_makes_a_double() {
 }
 
 #[test]
-fn doubles_beyond_their_range_are_refused() {
+fn numbers_beyond_the_range_of_a_double_are_refused() {
     for literal in [
         "1e999",
         "-1e999",
@@ -124,7 +124,7 @@ fn doubles_beyond_their_range_are_refused() {
 }
 
 #[test]
-fn an_integer_among_large_doubles_is_found() {
+fn a_too_large_integer_among_large_doubles_is_refused() {
     let huge = "123456789012345678901234567890";
     for (value, field) in [
         (format!("[1e30,{huge}]"), "metadata.x[1]"),
@@ -151,7 +151,7 @@ fn an_integer_among_large_doubles_is_found() {
 }
 
 #[test]
-fn integers_in_texts_and_small_numbers_do_not_confuse_large_doubles() {
+fn large_doubles_are_stored_beside_digits_in_texts_and_small_numbers() {
     let huge = "123456789012345678901234567890";
     for value in [
         format!("[\"{huge}\",1e30]"),
@@ -166,7 +166,7 @@ fn integers_in_texts_and_small_numbers_do_not_confuse_large_doubles() {
 }
 
 #[test]
-fn what_looks_like_a_number_but_is_none_is_invalid_json() {
+fn malformed_numbers_are_invalid_json() {
     for literal in [
         "01",
         "+1",

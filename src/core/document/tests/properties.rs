@@ -1,4 +1,4 @@
-//! What holds for any message and for any bytes.
+//! Properties of every message, and of arbitrary bytes.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -23,14 +23,14 @@ enum Json {
 }
 
 impl Json {
-    /// The text of it. `noise` decides where there is whitespace, and what is written as an escape.
+    /// Writes the value as JSON. `noise` decides where whitespace goes and which characters are escaped.
     fn write(&self, json: &mut String, noise: &mut impl Iterator<Item = u8>) {
         write_space(json, noise);
         match self {
             Self::Null => json.push_str("null"),
             Self::Boolean(value) => json.push_str(&value.to_string()),
             Self::Integer(value) => json.push_str(&value.to_string()),
-            // The shortest text that means this double; always with a point or an exponent.
+            // `{:?}` writes the shortest text with this value, always with a point or an exponent.
             Self::Double(value) => write!(json, "{value:?}").unwrap(),
             Self::Text(text) => write_text(text, json, noise),
             Self::Array(items) => {
@@ -61,7 +61,7 @@ impl Json {
         write_space(json, noise);
     }
 
-    /// What the `bson` crate is to make of it.
+    /// The BSON value that is expected for this JSON value.
     fn expected(&self) -> Bson {
         match self {
             Self::Null => Bson::Null,
@@ -106,7 +106,7 @@ fn write_text(text: &str, json: &mut String, noise: &mut impl Iterator<Item = u8
     json.push('"');
 }
 
-/// Bytes that go on for ever, drawn once.
+/// Random bytes. `json_of` repeats them as often as needed.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 1..64)
 }
@@ -148,7 +148,7 @@ fn value() -> impl Strategy<Value = Json> {
     })
 }
 
-/// The fields of a valid message, in any order, and its `message_id`.
+/// The `message_id` of a valid message, and the message's fields in any order.
 fn message() -> impl Strategy<Value = (String, Vec<(String, Json)>)> {
     let id = any::<String>().prop_map(|id| id + "!");
     (
@@ -185,7 +185,7 @@ fn json_of(fields: &[(String, Json)], noise: &[u8]) -> String {
     json
 }
 
-/// Whether it is JSON, as another reader sees it; `None` where that reader's limits are in the way.
+/// Whether `serde_json::Value` accepts the payload. `None` if one of its limits prevents an answer.
 fn is_json(payload: &[u8]) -> Option<bool> {
     match serde_json::from_slice::<serde_json::Value>(payload) {
         Ok(_) => Some(true),
@@ -197,7 +197,8 @@ fn is_json(payload: &[u8]) -> Option<bool> {
     }
 }
 
-fn check_json_verdict(payload: &[u8]) -> Result<(), TestCaseError> {
+/// Checks that exactly those payloads are called invalid JSON that are.
+fn check_is_json(payload: &[u8]) -> Result<(), TestCaseError> {
     let called_invalid = match transcode(payload) {
         Ok(_) => false,
         Err(rejection) => matches!(rejection.reason, Reason::InvalidJson | Reason::EmptyPayload),
@@ -212,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn any_message_is_stored_to_the_bit((id, fields) in message(), noise in noise()) {
+    fn any_message_is_stored_byte_for_byte_as_expected((id, fields) in message(), noise in noise()) {
         let mut expected = Document::new();
         expected.insert("_id", id);
         expected.extend(expected_document(&fields));
@@ -222,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn a_second_field_of_the_same_name_is_refused((_, fields) in message(), noise in noise(), from in any::<Index>(), to in any::<Index>()) {
+    fn a_repeated_field_is_refused((_, fields) in message(), noise in noise(), from in any::<Index>(), to in any::<Index>()) {
         let mut fields = fields;
         let copy = from.get(&fields).clone();
         fields.insert(to.index(fields.len() + 1), copy);
@@ -231,12 +232,12 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_json_or_it_is_not((_, fields) in message(), noise in noise(), at in any::<Index>(), bytes in vec(any::<u8>(), 0..3), replaced in 0..3usize) {
+    fn a_damaged_message_is_invalid_json_exactly_if_it_is_not_json((_, fields) in message(), noise in noise(), at in any::<Index>(), bytes in vec(any::<u8>(), 0..3), replaced in 0..3usize) {
         let mut payload = json_of(&fields, &noise).into_bytes();
         let at = at.index(payload.len());
         let end = (at + replaced).min(payload.len());
         payload.splice(at..end, bytes);
-        check_json_verdict(&payload)?;
+        check_is_json(&payload)?;
     }
 }
 
@@ -244,7 +245,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn any_number_is_stored_as_what_it_says_or_refused(literal in "-?(0|[1-9][0-9]{0,3}|[1-9][0-9]{15,22})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?") {
+    fn any_number_is_stored_with_its_value_or_refused(literal in "-?(0|[1-9][0-9]{0,3}|[1-9][0-9]{15,22})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?") {
         let expected = if literal.contains(['.', 'e', 'E']) || literal == "-0" {
             let value: f64 = literal.parse().unwrap();
             value.is_finite().then_some(Bson::Double(value))
@@ -259,22 +260,22 @@ proptest! {
                 let stored = document.get_document("metadata").unwrap();
                 let mut wanted = Document::new();
                 wanted.insert("x", expected);
-                // As bytes: they tell −0.0 and 0.0 apart.
+                // Bytes are compared because −0.0 and 0.0 are equal as numbers.
                 prop_assert_eq!(stored.to_vec().unwrap(), wanted.to_vec().unwrap());
             }
         }
     }
 
     #[test]
-    fn any_bytes_are_judged(payload in vec(any::<u8>(), 0..40)) {
-        check_json_verdict(&payload)?;
+    fn arbitrary_bytes_are_invalid_json_exactly_if_they_are_not_json(payload in vec(any::<u8>(), 0..40)) {
+        check_is_json(&payload)?;
     }
 
     #[test]
-    fn any_row_of_tokens_is_judged(tokens in vec(prop::sample::select(&[
+    fn arbitrary_tokens_are_invalid_json_exactly_if_they_are_not_json(tokens in vec(prop::sample::select(&[
         "{", "}", "[", "]", ":", ",", "{\"a\":", "\"_id\":", "\"message_id\":", "\"m\"", "\"\"", "\"received_at\":1",
         "1", "-0", "1.5e3", "1e999", "99999999999999999999", "null", "true", "\"\\ud800\"", "\"\\u0000\"", " ", "x",
     ][..]), 0..12)) {
-        check_json_verdict(tokens.concat().as_bytes())?;
+        check_is_json(tokens.concat().as_bytes())?;
     }
 }

@@ -1,11 +1,11 @@
-//! Every reason: what is refused, and which of several faults is named.
+//! The reasons for a refusal, and which fault is named if a message has several.
 
 use super::super::append_document;
 use super::{check_refused, received_at, transcode, with_fields, with_metadata, with_value};
 use crate::core::rejection::Reason::{self, *};
 
 #[test]
-fn an_absent_value_and_an_empty_one_are_told_apart() {
+fn an_absent_value_and_an_empty_value_have_different_errors() {
     let mut out = vec![7];
     let tombstone = append_document(None, &received_at(), &mut out).unwrap_err();
     let empty = append_document(Some(b""), &received_at(), &mut out).unwrap_err();
@@ -18,7 +18,7 @@ fn an_absent_value_and_an_empty_one_are_told_apart() {
 }
 
 #[test]
-fn what_is_not_json_as_a_whole_is_invalid_json() {
+fn a_payload_that_is_not_one_json_text_is_invalid_json() {
     for payload in [
         " ",
         "\n\t",
@@ -63,7 +63,7 @@ fn what_is_not_json_as_a_whole_is_invalid_json() {
 }
 
 #[test]
-fn lone_surrogates_are_invalid_json_before_and_after_another_fault() {
+fn lone_surrogates_are_invalid_json_even_beside_another_fault() {
     for text in [
         r#""\ud800""#,
         r#""\uDBFF""#,
@@ -108,7 +108,7 @@ fn bad_utf8_is_invalid_json() {
 }
 
 #[test]
-fn a_json_text_that_is_no_object_is_not_an_object() {
+fn json_that_is_not_an_object_is_refused_as_not_an_object() {
     for payload in [
         "null",
         "true",
@@ -139,7 +139,7 @@ fn required_fields_are_checked_in_their_order() {
     ];
     for absent in 0..fields.len() {
         let (first, _) = fields[absent];
-        // Without this one; and without all from it on.
+        // First only this field is missing, then this one and all after it.
         for kept in [
             fields
                 .iter()
@@ -173,7 +173,7 @@ fn required_fields_are_checked_in_their_order() {
 }
 
 #[test]
-fn required_fields_have_their_types() {
+fn required_fields_must_have_their_types() {
     let good = with_metadata("{}");
     let values = ["null", "true", "false", "0", "-1.5", r#""x""#, "[]", "{}"];
     for (field, json, allowed) in [
@@ -203,7 +203,7 @@ fn required_fields_have_their_types() {
 }
 
 #[test]
-fn a_reserved_field_is_refused() {
+fn reserved_fields_are_refused() {
     for value in [
         "null",
         "1",
@@ -261,7 +261,7 @@ fn a_reserved_field_is_refused() {
 }
 
 #[test]
-fn a_duplicate_is_refused_at_any_depth_by_its_decoded_name() {
+fn duplicate_names_are_refused_at_any_depth_after_decoding() {
     for (message, field) in [
         (with_fields(r#""a":1,"a":1,"#), "a"),
         (with_fields(r#""name":"n","#), "name"),
@@ -300,7 +300,7 @@ fn a_nul_in_a_name_is_refused() {
 }
 
 #[test]
-fn the_first_fault_in_the_payload_is_named() {
+fn the_first_fault_in_the_payload_is_reported() {
     let faults: [(&str, Reason, &str); 6] = [
         (r#""received_at":1"#, ReservedField, "received_at"),
         (r#""a":{"b":1,"b":2}"#, DuplicateField, "a.b"),

@@ -1,4 +1,4 @@
-//! What a refusal says: sentences, paths, and never a value of the message.
+//! The texts of refusals: their sentences, their paths, and that they never quote a value.
 
 use super::{check_refused, rejection_of, with_fields, with_metadata, with_value};
 use crate::core::rejection::Reason;
@@ -9,7 +9,7 @@ fn check_error(payload: impl AsRef<[u8]>, error: &str) {
 }
 
 #[test]
-fn errors_are_sentences_for_a_person() {
+fn each_error_says_what_is_wrong_in_words() {
     for (payload, error) in [
         (
             "[1,2]",
@@ -45,7 +45,7 @@ fn errors_are_sentences_for_a_person() {
         ),
         (
             "{\"message_id\":\"m\",\"name\":\"\",\"created_at\":\"2023-02-29 00:00:00\"}",
-            "invalid_field: `created_at` must be an RFC 3339 date and time such as 2023-07-15T12:34:56.789Z, but its day is not one of that month",
+            "invalid_field: `created_at` must be an RFC 3339 date and time such as 2023-07-15T12:34:56.789Z, but its day does not exist in that month",
         ),
         (
             "{\"a\":{},\"a\":1}",
@@ -57,7 +57,7 @@ fn errors_are_sentences_for_a_person() {
         ),
         (
             "{\"_id\":1}",
-            "reserved_field: `_id` is set by the consumer: it must be left out, or be the same as `message_id`",
+            "reserved_field: `_id` is set by the consumer; leave it out, or set it to the same text as `message_id`",
         ),
         (
             "{\"a\":{\"\\u0000\":1}}",
@@ -81,7 +81,7 @@ fn errors_are_sentences_for_a_person() {
 }
 
 #[test]
-fn no_value_of_the_message_is_quoted() {
+fn refusals_never_quote_a_value() {
     let secret = "hunter2";
     for payload in [
         format!(r#""{secret}""#),

@@ -1,19 +1,19 @@
-//! Duplicate names: which names the objects that are open have had so far.
+//! Finds duplicate field names: remembers the names of every object that is not yet complete.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Up to so many names are compared one by one, which is the fastest for them; beyond, a set keeps
-/// an object of 100,000 names from costing the square of that. Its hash has random keys: nobody can
-/// choose names that collide.
+/// Up to this many names are compared one by one, which is the fastest way for so few. An object with
+/// more names uses a set, so that 100,000 names don't take quadratic time. The set's hash has random
+/// keys, so a sender can't choose names that collide.
 const MAX_COMPARED: usize = 32;
 
-/// The names of all objects that are open, in one stack, so that an object costs no allocation.
+/// The names of all open objects in one stack, so that most objects need no allocation of their own.
 pub(super) struct OpenNames<'p> {
     stack: Vec<Cow<'p, str>>,
 }
 
-/// The names of one open object: on the stack from `first` on, or in a set once they are many.
+/// The names of one open object: on the stack from `first` on, or in `many` if there are too many.
 pub(super) struct ObjectNames<'p> {
     first: usize,
     many: Option<HashSet<Cow<'p, str>>>,
@@ -33,7 +33,8 @@ impl<'p> OpenNames<'p> {
         }
     }
 
-    /// Adds a name of `object`, the innermost that is open; false if it has it already.
+    /// Adds a name to `object`, which must be the innermost open object. Returns false if the object
+    /// already has this name.
     #[inline]
     pub fn insert(&mut self, object: &mut ObjectNames<'p>, name: Cow<'p, str>) -> bool {
         if let Some(many) = &mut object.many {

@@ -1,4 +1,4 @@
-//! A place in the consumed topic, as it is typed: `partition:offset`.
+//! A place in the consumed topic, as it is typed on the command line: `partition:offset`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,27 +6,27 @@ use std::str::FromStr;
 use crate::core::partition::{Offset, Partition};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct PartitionOffset {
     pub partition: Partition,
     pub offset: Offset,
 }
 
-impl FromStr for Place {
+impl FromStr for PartitionOffset {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let parts = text.split_once(':');
-        let place = parts.and_then(|(partition, offset)| {
+        let parsed = parts.and_then(|(partition, offset)| {
             Some(Self {
                 partition: Partition(partition.parse().ok().filter(|number| *number >= 0)?),
                 offset: Offset(offset.parse().ok().filter(|number| *number >= 0)?),
             })
         });
-        place.ok_or("it must be a partition, a colon and an offset, such as 0:1500")
+        parsed.ok_or("it must be a partition, a colon and an offset, such as 0:1500")
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PartitionOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.partition, self.offset)
     }
@@ -37,14 +37,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_partition_and_an_offset() {
-        let place: Place = "3:1500".parse().unwrap();
+    fn a_partition_a_colon_and_an_offset_are_parsed() {
+        let parsed: PartitionOffset = "3:1500".parse().unwrap();
         assert_eq!(
-            (place.partition, place.offset),
+            (parsed.partition, parsed.offset),
             (Partition(3), Offset(1500))
         );
         for text in ["", "3", "3:", ":5", "a:5", "-1:5", "1:-5", "1:2:3"] {
-            assert!(text.parse::<Place>().is_err(), "{text}");
+            assert!(text.parse::<PartitionOffset>().is_err(), "{text}");
         }
     }
 }

@@ -1,22 +1,23 @@
-//! Clients that don't read their answers. Pure: the time is an argument.
+//! Remembers clients that don't read their answers. Pure: the time is an argument.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long a client is remembered: long enough for the requests that it has sent already, short
-/// enough that another one, later on the same port, isn't taken for it for long.
+/// How long a client is remembered. Long enough for the requests that it has already sent; short enough
+/// that a later client with the same address and port isn't mistaken for it for long.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// A memory that can't grow: who gets so many connections stalled at once gains seconds by the next.
+/// The most clients remembered. If there are more, the oldest is forgotten; it can then block a handler
+/// thread for one more `ANSWER_LIMIT`.
 const CAPACITY: usize = 256;
 
-/// The connections on which writing an answer failed. A client may send a thousand requests and read
-/// nothing; without this memory each answer would hold a thread up for the whole of its time limit.
+/// The clients to which writing an answer failed. A client may send a thousand requests on one connection
+/// and read nothing. Without this list each answer would block a thread until its time limit.
 #[derive(Debug, Default)]
-pub(super) struct Stalled(VecDeque<(SocketAddr, Instant)>);
+pub(super) struct StalledClients(VecDeque<(SocketAddr, Instant)>);
 
-impl Stalled {
+impl StalledClients {
     pub(super) fn insert(&mut self, client: SocketAddr, now: Instant) {
         if self.0.len() == CAPACITY {
             self.0.pop_front();
@@ -43,8 +44,8 @@ mod tests {
     }
 
     #[test]
-    fn client_is_remembered_for_a_while() {
-        let mut stalled = Stalled::default();
+    fn a_client_is_remembered_for_a_limited_time() {
+        let mut stalled = StalledClients::default();
         let now = Instant::now();
         stalled.insert(client(1), now);
         assert!(stalled.contains(client(1), now + REMEMBERED / 2));
@@ -53,8 +54,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let mut stalled = Stalled::default();
+    fn the_number_of_remembered_clients_is_bounded() {
+        let mut stalled = StalledClients::default();
         let now = Instant::now();
         for port in 0..1000 {
             stalled.insert(client(port), now);

@@ -1,16 +1,16 @@
-//! Where in a message a fault was met, as text of bounded length that is safe to print.
+//! The path of a faulty field in a message, as text that is safe to print and bounded in length.
 
 use std::fmt;
 
-/// Characters of one name that are shown.
+/// The most characters shown of one name.
 const MAX_NAME_CHARS: usize = 64;
-/// Characters of the whole path that are shown.
+/// The most characters shown of the whole path.
 const MAX_PATH_CHARS: usize = 200;
 
-/// A path such as `metadata.tags[3]`. It is built only once a fault was met, from the inside out,
-/// so that a message without one pays nothing for it.
+/// A path such as `metadata.tags[3]`. It is built only after a fault was found, from the innermost
+/// field outwards, so a valid message pays nothing for it.
 #[derive(Debug, Default)]
-pub(super) struct Path {
+pub(super) struct FieldPath {
     innermost_first: Vec<Segment>,
 }
 
@@ -20,23 +20,24 @@ enum Segment {
     Index(String),
 }
 
-impl Path {
-    /// The place is within (or is) the field of this name.
+impl FieldPath {
+    /// Adds the next outer segment: the faulty value is in (or is) the field of this name.
     pub fn enclose_name(&mut self, name: &[u8]) {
-        // One byte more than the longest name that isn't cut, so that a cut one shows.
+        // One byte more than the longest uncut name has, so that `cut` can tell and mark a cut one.
         let shown = &name[..name.len().min(MAX_NAME_CHARS * 4 + 1)];
         let name = cut(&String::from_utf8_lossy(shown), MAX_NAME_CHARS);
         self.innermost_first.push(Segment::Name(name));
     }
 
-    /// The place is within (or is) the array element of this number, given in decimal digits.
+    /// Adds the next outer segment: the faulty value is in (or is) the array item with this index,
+    /// given in decimal digits.
     pub fn enclose_index(&mut self, digits: &[u8]) {
         let digits = String::from_utf8_lossy(digits).into_owned();
         self.innermost_first.push(Segment::Index(digits));
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut path = String::new();
         for segment in self.innermost_first.iter().rev() {
@@ -58,7 +59,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// A name as it is, or in quotes with escapes where it would be misread or can't be printed.
+/// Appends the name as it is, or quoted and escaped if it could be misread or isn't printable.
 fn push_name(path: &mut String, name: &str) {
     let escaped = name.escape_debug().to_string();
     let plain = !name.is_empty() && escaped == name && !name.contains([' ', '.', '[', ']', '`']);
@@ -71,6 +72,7 @@ fn push_name(path: &mut String, name: &str) {
     }
 }
 
+/// Shortens `text` to `max_chars` characters; the last one then is an ellipsis.
 fn cut(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),

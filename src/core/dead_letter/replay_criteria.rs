@@ -1,59 +1,66 @@
-//! Which dead letters a replay takes.
+//! Decides which dead letters a replay takes.
 
-use super::Provenance;
+use super::DeadLetterHeaders;
 use crate::core::record::Replay;
 use crate::core::rejection::Reason;
 
-/// What a replay is after.
+/// The dead letters that a replay takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
-    /// The consumed topic: what comes from another one belongs into another collection.
+pub struct ReplayCriteria {
+    /// Take only dead letters of this consumed topic: others belong in another collection.
     pub topic: String,
+    /// Take only dead letters with this reason.
     pub reason: Reason,
-    /// Not those that failed before this.
+    /// Take only dead letters that failed at this time or later.
     pub since: Option<jiff::Timestamp>,
-    /// Not those that were replayed so often.
+    /// Take only dead letters that were replayed fewer times than this.
     pub max_replays: u32,
 }
 
-/// What is to be done with a dead letter.
+/// Whether a replay takes a dead letter, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum ReplayDecision {
     Take(Replay),
+    /// It has another reason, or none.
     OtherReason,
     /// It comes from another topic, or doesn't say from where.
     OtherTopic,
-    /// It failed before the time that was asked for.
+    /// It failed before `since`.
     Older,
-    /// It was replayed as often as is allowed.
+    /// It was replayed `max_replays` times or more.
     ReplayedEnough,
-    /// It was too large for its topic, and has no value any more.
+    /// Its value was left out because it was too large for the dead letter topic.
     WithoutValue,
 }
 
-impl Selection {
-    /// `written_at` is the dead letter's own time, for one that doesn't say when it failed.
+impl ReplayCriteria {
+    /// Decides about one dead letter. `written_at` is the timestamp of the dead letter itself; it is
+    /// used if its headers don't say when the record failed.
     #[must_use]
-    pub fn choose(&self, letter: &Provenance<'_>, written_at: Option<jiff::Timestamp>) -> Choice {
+    pub fn decide(
+        &self,
+        letter: &DeadLetterHeaders<'_>,
+        written_at: Option<jiff::Timestamp>,
+    ) -> ReplayDecision {
         let Some((partition, offset)) = letter.source_in(&self.topic) else {
-            return Choice::OtherTopic;
+            return ReplayDecision::OtherTopic;
         };
         if letter.reason != Some(self.reason.as_str()) {
-            return Choice::OtherReason;
+            return ReplayDecision::OtherReason;
         }
         let failed_at = letter.failed_at.or(written_at);
         if let (Some(since), Some(failed_at)) = (self.since, failed_at)
             && failed_at < since
         {
-            return Choice::Older;
+            return ReplayDecision::Older;
         }
         if letter.value_omitted {
-            return Choice::WithoutValue;
+            return ReplayDecision::WithoutValue;
         }
         if letter.replay_count >= self.max_replays {
-            return Choice::ReplayedEnough;
+            return ReplayDecision::ReplayedEnough;
         }
-        Choice::Take(Replay {
+        ReplayDecision::Take(Replay {
             partition,
             offset,
             timestamp: letter.timestamp,
@@ -72,8 +79,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn letter() -> Provenance<'static> {
-        Provenance {
+    fn letter() -> DeadLetterHeaders<'static> {
+        DeadLetterHeaders {
             reason: Some("mongodb_unavailable"),
             topic: Some("data-topic"),
             partition: Some(Partition(2)),
@@ -81,20 +88,20 @@ mod tests {
             timestamp: Timestamp::CreateTime(5),
             failed_at: Some(instant("2023-07-15T12:00:00Z")),
             replay_count: 2,
-            ..Provenance::of(std::iter::empty())
+            ..DeadLetterHeaders::NONE
         }
     }
 
     #[test]
-    fn a_replay_takes_what_was_asked_for() {
-        let selection = Selection {
+    fn a_replay_takes_exactly_the_dead_letters_that_match() {
+        let criteria = ReplayCriteria {
             topic: "data-topic".to_owned(),
             reason: Reason::MongodbUnavailable,
             since: Some(instant("2023-07-15T12:00:00Z")),
             max_replays: 3,
         };
         let letter = letter();
-        let taken = Choice::Take(Replay {
+        let taken = ReplayDecision::Take(Replay {
             partition: Partition(2),
             offset: Offset(40),
             timestamp: Timestamp::CreateTime(5),
@@ -105,55 +112,55 @@ mod tests {
             (letter, None, taken),
             (letter, earlier, taken),
             (
-                Provenance {
+                DeadLetterHeaders {
                     reason: Some("invalid_json"),
                     ..letter
                 },
                 None,
-                Choice::OtherReason,
+                ReplayDecision::OtherReason,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     reason: None,
                     ..letter
                 },
                 None,
-                Choice::OtherReason,
+                ReplayDecision::OtherReason,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     topic: Some("other"),
                     ..letter
                 },
                 None,
-                Choice::OtherTopic,
+                ReplayDecision::OtherTopic,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     offset: None,
                     ..letter
                 },
                 None,
-                Choice::OtherTopic,
+                ReplayDecision::OtherTopic,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     failed_at: earlier,
                     ..letter
                 },
                 None,
-                Choice::Older,
+                ReplayDecision::Older,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     failed_at: None,
                     ..letter
                 },
                 earlier,
-                Choice::Older,
+                ReplayDecision::Older,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     failed_at: None,
                     ..letter
                 },
@@ -161,27 +168,23 @@ mod tests {
                 taken,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     replay_count: 3,
                     ..letter
                 },
                 None,
-                Choice::ReplayedEnough,
+                ReplayDecision::ReplayedEnough,
             ),
             (
-                Provenance {
+                DeadLetterHeaders {
                     value_omitted: true,
                     ..letter
                 },
                 None,
-                Choice::WithoutValue,
+                ReplayDecision::WithoutValue,
             ),
         ] {
-            assert_eq!(
-                selection.choose(&letter, written_at),
-                expected,
-                "{letter:?}"
-            );
+            assert_eq!(criteria.decide(&letter, written_at), expected, "{letter:?}");
         }
     }
 }

@@ -1,24 +1,24 @@
-//! How a number was written, where its value alone doesn't tell: the parser rounds an integer that
-//! fits neither `i64` nor `u64` to a double and says nothing.
+//! Tells large integers from large doubles by how they are written. The parser rounds an integer that
+//! fits neither `i64` nor `u64` to a double without reporting it.
 
-/// 2⁶³: every integer below fits `i64`, so that a smaller double never was a rounded integer.
+/// 2⁶³. Every integer of a smaller magnitude fits `i64`, so a smaller double is never a rounded integer.
 pub(super) const LARGE: f64 = 9_223_372_036_854_775_808.0;
 
-/// Finds the literals of the large numbers, one after another, in the order in which the parser
-/// comes to them. A payload is read at most once more, however many large numbers it has.
+/// Finds the literals of the large numbers in the order in which the parser reaches them. All calls
+/// together read the payload once, however many large numbers it has.
 pub(super) struct LargeLiterals<'p> {
     rest: &'p [u8],
 }
 
 impl<'p> LargeLiterals<'p> {
-    /// `payload` may be anything from its first fault on; nobody asks for a literal behind it.
+    /// `payload` need only be valid JSON up to its first fault: the parser stops there.
     pub fn new(payload: &'p str) -> Self {
         Self {
             rest: payload.as_bytes(),
         }
     }
 
-    /// Whether the next number of at least [`LARGE`], by amount, is written as an integer.
+    /// Whether the next number with a magnitude of at least [`LARGE`] is written as an integer.
     #[cold]
     pub fn next_is_integer(&mut self) -> bool {
         while let Some((&byte, rest)) = self.rest.split_first() {
@@ -40,12 +40,12 @@ impl<'p> LargeLiterals<'p> {
                 _ => self.rest = rest,
             }
         }
-        // Never the case; and if it were, a number that is refused is not altered.
+        // Unreachable. `true` is the safe answer: it refuses the number instead of altering it.
         true
     }
 }
 
-/// `None` if the number isn't large, else whether it is an integer.
+/// `None` if the number isn't large, otherwise whether it is an integer.
 fn large_integer(literal: &[u8]) -> Option<bool> {
     let text = std::str::from_utf8(literal).ok()?;
     if text.contains(['.', 'e', 'E']) {
@@ -56,7 +56,7 @@ fn large_integer(literal: &[u8]) -> Option<bool> {
     }
 }
 
-/// What follows the closing quote of a string, given what follows the opening one.
+/// Skips a string: takes the bytes after the opening quote, returns those after the closing one.
 fn after_string(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {

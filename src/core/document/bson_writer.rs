@@ -1,11 +1,10 @@
-//! Raw BSON, appended to a buffer byte by byte. Layout and the size limit, and no rule of a message.
+//! Appends raw BSON to a buffer. It knows BSON's layout and the size limit, and none of the rules for
+//! messages.
 //!
 //! Format: <https://bsonspec.org/spec.html>. All numbers are little-endian; lengths are `int32`.
 
 use super::fault::Fault;
-
-/// The server's `maxBsonObjectSize`.
-pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+use super::limits::MAX_DOCUMENT_BYTES;
 
 const DOUBLE: u8 = 0x01;
 const STRING: u8 = 0x02;
@@ -16,32 +15,32 @@ const NULL: u8 = 0x0A;
 const INT32: u8 = 0x10;
 const INT64: u8 = 0x12;
 
-/// Type and name of the element that `_id` becomes.
+/// The type and the name of the `_id` element.
 const ID_HEADER: &[u8] = b"\x02_id\0";
-/// The length in front of a document or string.
+/// The size of the length field in front of a document or string.
 const LENGTH_BYTES: usize = 4;
 
-/// One document in the making, at the end of a buffer that may hold others before it.
-pub(super) struct Writer<'o> {
+/// Writes one document at the end of a buffer, which may hold other documents before it.
+pub(super) struct BsonWriter<'o> {
     out: &'o mut Vec<u8>,
     start: usize,
 }
 
-/// An element whose name is written: where its type and its value belong.
+/// An element whose name is written: the positions of its type and of its value.
 #[derive(Clone, Copy)]
 pub(super) struct Element {
     kind_at: usize,
     value_at: usize,
 }
 
-/// A nested document or array that is open: where its length belongs.
+/// An open document or array: the position of its length.
 #[derive(Clone, Copy)]
 pub(super) struct Container {
     length_at: usize,
 }
 
-impl<'o> Writer<'o> {
-    /// Opens the document. `expected_bytes` is a hint.
+impl<'o> BsonWriter<'o> {
+    /// Begins the document. `expected_bytes` is a hint.
     pub fn new(out: &'o mut Vec<u8>, expected_bytes: usize) -> Self {
         let start = out.len();
         out.reserve(expected_bytes.min(MAX_DOCUMENT_BYTES));
@@ -49,8 +48,8 @@ impl<'o> Writer<'o> {
         Self { out, start }
     }
 
-    /// Writes the name; the type is filled in with the value. The name must not contain a NUL, or
-    /// the element must not stay.
+    /// Writes the name. The type is filled in when the value is written. If the name contains a NUL,
+    /// the caller must not keep the document.
     #[inline]
     pub fn begin_element(&mut self, name: &[u8]) -> Result<Element, Fault> {
         self.check_room(name.len())?;
@@ -64,12 +63,12 @@ impl<'o> Writer<'o> {
         })
     }
 
-    /// The name of an element that was begun.
+    /// The name of an element that has been begun.
     pub fn name(&self, element: Element) -> &[u8] {
         &self.out[element.kind_at + 1..element.value_at - 1]
     }
 
-    /// Takes the element off again: the last one, and nothing was written after it.
+    /// Removes the last element. No value may have been written for it yet.
     pub fn take_back(&mut self, element: Element) {
         self.out.truncate(element.kind_at);
     }
@@ -83,7 +82,7 @@ impl<'o> Writer<'o> {
         self.out.push(u8::from(value));
     }
 
-    /// An `int32` where it fits, else an `int64`.
+    /// Writes an `int32` if the value fits, otherwise an `int64`.
     #[inline]
     pub fn integer(&mut self, element: Element, value: i64) {
         if let Ok(small) = i32::try_from(value) {
@@ -110,7 +109,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// The bytes of a string element, which is the last one written.
+    /// The text of a string element, which must be the last one written.
     pub fn last_string(&self, element: Element) -> &[u8] {
         &self.out[element.value_at + LENGTH_BYTES..self.out.len() - 1]
     }
@@ -137,15 +136,14 @@ impl<'o> Writer<'o> {
         self.out[length_at..length_at + LENGTH_BYTES].copy_from_slice(&bytes);
     }
 
-    /// Puts `_id` in front of everything, with the value of the string element `source`, which is
-    /// the last one written. Elements that were begun before are no longer where they were.
+    /// Inserts `_id` before all other elements, with the value of the string element `source`, which
+    /// must be the last one written. Every other element moves: an `Element` from before is invalid.
     pub fn insert_id(&mut self, source: Element) -> Result<(), Fault> {
         let end = self.out.len();
         let added = ID_HEADER.len() + (end - source.value_at);
         self.check_room(added)?;
         let front = self.start + LENGTH_BYTES;
-        // The zeros only make room: all that is written moves up into it, and the value is copied from
-        // where it then lies.
+        // Append zeros to make room, move all elements up, then copy the value from its new position.
         self.out.resize(end + added, 0);
         self.out.copy_within(front..end, front + added);
         let value_at = front + ID_HEADER.len();
@@ -155,7 +153,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// The bytes of `_id`, once it is inserted.
+    /// The text of `_id`. `insert_id` must have been called.
     pub fn id(&self) -> &[u8] {
         let value_at = self.start + LENGTH_BYTES + ID_HEADER.len();
         let text_at = value_at + LENGTH_BYTES;
@@ -166,7 +164,7 @@ impl<'o> Writer<'o> {
         &self.out[text_at..text_at + length - 1]
     }
 
-    /// Ends the document.
+    /// Completes the document.
     pub fn finish(mut self) -> Result<(), Fault> {
         let start = self.start;
         self.check_room(1)?;
@@ -174,8 +172,8 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// Refuses to write `bytes` more where the document can't stay within the limit with them. Values
-    /// of a few bytes are written unasked: the next element, or the end, notices.
+    /// Refuses to write `bytes` more if they would take the document over the limit. Values of a few
+    /// bytes are written without this check: the check of the next element, or of `finish`, catches them.
     fn check_room(&self, bytes: usize) -> Result<(), Fault> {
         if self.out.len() - self.start + bytes > MAX_DOCUMENT_BYTES {
             return Err(Fault::TooLarge);
