@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kafka_mongo_consumer::per_record::OffsetTracker;
-use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
 use kafka_mongo_consumer::per_record::RecordRun;
+use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
 
 const PARTITIONS: i32 = 1000;
 const RECORDS_PER_PARTITION: i64 = 100;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use kafka_mongo_consumer::config;
-use kafka_mongo_consumer::Reason;
 use kafka_mongo_consumer::MetricsCollector;
+use kafka_mongo_consumer::Reason;
+use kafka_mongo_consumer::config;
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()

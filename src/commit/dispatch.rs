@@ -33,6 +33,15 @@ impl Dispatcher {
         }
     }
 
+    #[cfg(test)]
+    pub fn with_limit(
+        committer: CommitterHandle,
+        limit: Weight,
+        observer: Arc<dyn CommitObserver>,
+    ) -> Self {
+        Self::new(committer, Arc::new(InFlight::new(limit)), observer)
+    }
+
     pub fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }

@@ -11,6 +11,12 @@ pub type KafkaResult<T> = Result<T, KafkaError>;
 pub struct KafkaError(ClientError);
 
 impl KafkaError {
+    /// Some error, for tests.
+    #[cfg(test)]
+    pub fn canceled() -> Self {
+        Self(ClientError::Canceled)
+    }
+
     /// Whether an operator has to grant a right.
     pub fn is_authorization(&self) -> bool {
         is_authorization(&self.0)

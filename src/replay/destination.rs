@@ -13,7 +13,7 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
 use crate::store::{
     DeadLetters, MongoDbInserter, MongoDbOutage, Stage, StoreObserver, WriterPool,
-    dead_letter_producer, spawn_report_pollers,
+    consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
 pub(super) enum Destination {
@@ -48,7 +48,13 @@ impl Destination {
         let producer = dead_letter_producer(config)?;
         spawn_report_pollers(threads, &producer)?;
         // Every letter was rejected before, so nothing but rejections may come: no limit for them.
-        let dead_letters = DeadLetters::new(producer, &config.kafka, events, 0);
+        let dead_letters = DeadLetters::new(
+            producer,
+            consumer_identity(config),
+            &config.kafka.dead_letter_topic,
+            events,
+            0,
+        );
         let stage = Stage {
             dead_letters,
             outage: Arc::clone(&outage),

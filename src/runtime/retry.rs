@@ -81,7 +81,7 @@ mod tests {
     fn attempts_go_on_until_one_succeeds_or_is_final() {
         let stop = StopSignal::new();
         let delays = || Delays::constant(Duration::from_millis(1));
-        let third = retry(&stop, delays(), |attempt| match attempt {
+        let third: Result<_, &str> = retry(&stop, delays(), |attempt| match attempt {
             3 => Ok(attempt),
             _ => Err(RetryError::Again),
         });

@@ -9,7 +9,7 @@ use log::warn;
 
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome, Ownership, RecordReceipt};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::core::dead_letter::{ConsumerIdentity, DeadLetterHeaders};
 use crate::core::partition::RecordId;
 use crate::core::record::Record;
@@ -83,19 +83,16 @@ struct ReportContext {
 impl DeadLetters {
     pub fn new(
         sink: Arc<dyn DeadLetterSink>,
-        config: &config::Kafka,
+        identity: ConsumerIdentity,
+        dead_letter_topic: &str,
         events: ProcessEvents,
         max_consecutive_rejections: u64,
     ) -> Self {
         Self {
             sink,
-            identity: ConsumerIdentity {
-                topic: config.topic.clone(),
-                consumer_group: config.group_id.clone(),
-                instance: instance(),
-            },
+            identity,
             report: Arc::new(ReportContext {
-                dead_letter_topic: config.dead_letter_topic.clone(),
+                dead_letter_topic: dead_letter_topic.to_owned(),
                 events,
             }),
             log: RateLimited::default(),
@@ -239,7 +236,16 @@ impl DeliveryListener for LetterReceipt {
     }
 }
 
-/// This process among the group's, for a dead letter's header: the host's name and the process id.
+/// Who writes the dead letters of this process.
+pub fn consumer_identity(config: &Config) -> ConsumerIdentity {
+    ConsumerIdentity {
+        topic: config.kafka.topic.clone(),
+        consumer_group: config.kafka.group_id.clone(),
+        instance: instance(),
+    }
+}
+
+/// The host's name and the process id.
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();

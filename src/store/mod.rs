@@ -20,7 +20,7 @@ mod writer;
 mod writer_pool;
 
 pub use dead_letters::{
-    DeadLetters, dead_letter_producer, producer_settings, spawn_report_pollers,
+    DeadLetters, consumer_identity, dead_letter_producer, producer_settings, spawn_report_pollers,
 };
 pub use inserter::MongoDbInserter;
 pub use observer::StoreObserver;

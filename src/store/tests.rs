@@ -1,1 +1,353 @@
+//! Every record of a batch gets exactly one end, whatever the server, the dead letter producer, a revoke, a stop
+//! or a panic does.
 
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bson::RawDocument;
+use proptest::prelude::*;
+
+use super::dead_letters::{DeadLetterSink, DeadLetters};
+use super::inserter::Inserter;
+use super::observer::StoreObserver;
+use super::outage::MongoDbOutage;
+use super::queue::batch_queue;
+use super::stage::Stage;
+use super::writer::Writer;
+use crate::commit::{
+    CommitObserver, CommitterHandle, CommitterMessage, Dispatcher, Outcome, Ownership,
+};
+use crate::core::availability::OutagePolicy;
+use crate::core::dead_letter::ConsumerIdentity;
+use crate::core::partition::{Offset, Partition, RecordId};
+use crate::core::record::{Batch, Timestamp, Weight};
+use crate::core::record_run::RecordRun;
+use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
+use crate::kafka::{Assignment, DeadLetter, DeliveryListener, KafkaError, SendError};
+use crate::runtime::{ProcessEvents, StopSignal};
+
+/// What a record meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stored,
+    AlreadyStored,
+    Conflict,
+    RejectedAlone,
+    SpoilsItsCommand,
+    InvalidJson,
+}
+
+/// What happens at one call of the inserter.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Works,
+    ServerFails,
+    ServerFailsAtSome,
+    RevokesFirstPartition,
+    RevokesAll,
+    Stops,
+    StopsAtOnce,
+    Panics,
+}
+
+/// What the dead letter producer does with one letter.
+#[derive(Debug, Clone, Copy)]
+enum Delivery {
+    AtOnce,
+    Later,
+    NeverTold,
+    Undeliverable,
+    QueueFullOnce,
+    Refused,
+}
+
+/// The server, the group and the stop, as one batch meets them.
+struct Model {
+    fates: Vec<Fate>,
+    turns: Vec<Turn>,
+    assignment: Arc<Assignment>,
+    stop: StopSignal,
+}
+
+impl Model {
+    /// The index of a record, which its `_id` names.
+    fn index(document: &RawDocument) -> usize {
+        let id = document.get_str("_id").unwrap();
+        id.strip_prefix("id-").unwrap().parse().unwrap()
+    }
+
+    fn next_turn(&mut self) -> Turn {
+        let turn = self.turns.pop().unwrap_or(Turn::Works);
+        match turn {
+            Turn::RevokesFirstPartition => self.assignment.end(Partition(0)),
+            Turn::RevokesAll => (0..2).for_each(|p| self.assignment.end(Partition(p))),
+            Turn::Stops => self.stop.ask(Instant::now() + Duration::from_secs(60)),
+            Turn::StopsAtOnce => self.stop.ask(Instant::now()),
+            Turn::Panics => panic!("a panic that the test asked for"),
+            Turn::Works | Turn::ServerFails | Turn::ServerFailsAtSome => {}
+        }
+        turn
+    }
+}
+
+fn write_error(subject: ErrorSubject, code: i32) -> WriteError {
+    WriteError {
+        subject,
+        code: Some(code),
+        message: String::new(),
+        summary: String::new(),
+    }
+}
+
+impl Inserter for Model {
+    fn insert(&mut self, documents: &[&RawDocument]) -> InsertOutcome {
+        let turn = self.next_turn();
+        if matches!(turn, Turn::ServerFails) {
+            return InsertOutcome::Failed(write_error(ErrorSubject::Server, 91));
+        }
+        let fates = documents.iter().map(|d| self.fates[Self::index(d)]);
+        if fates.clone().any(|fate| fate == Fate::SpoilsItsCommand) {
+            return InsertOutcome::Failed(write_error(ErrorSubject::Record, 22));
+        }
+        let errors = fates.enumerate().filter_map(|(place, fate)| {
+            if matches!(turn, Turn::ServerFailsAtSome) && place % 2 == 0 {
+                return Some((place, write_error(ErrorSubject::Server, 91)));
+            }
+            let (subject, code) = match fate {
+                Fate::Stored => return None,
+                Fate::AlreadyStored | Fate::Conflict => (ErrorSubject::Duplicate, 11000),
+                _ => (ErrorSubject::Record, 121),
+            };
+            Some((place, write_error(subject, code)))
+        });
+        InsertOutcome::Answered(errors.collect())
+    }
+
+    fn read_back(&mut self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
+        if matches!(self.next_turn(), Turn::ServerFails) {
+            return Err(write_error(ErrorSubject::Server, 91));
+        }
+        let stored = documents
+            .iter()
+            .map(|document| match self.fates[Self::index(document)] {
+                Fate::AlreadyStored => StoredDocument::Same,
+                _ => StoredDocument::Different,
+            });
+        Ok(stored.collect())
+    }
+
+    fn ping(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn idle(&mut self) {}
+}
+
+/// Kafka, as the dead letters meet it.
+#[derive(Default)]
+struct Letters {
+    deliveries: Mutex<Vec<Delivery>>,
+    /// Listeners that are called after the batch.
+    waiting: Mutex<Vec<(Box<dyn DeliveryListener>, Delivery)>>,
+}
+
+impl DeadLetterSink for Letters {
+    fn send(
+        &self,
+        _: &DeadLetter<'_>,
+        listener: Box<dyn DeliveryListener>,
+    ) -> Result<(), SendError> {
+        let delivery = self.deliveries.lock().unwrap().pop();
+        match delivery.unwrap_or(Delivery::AtOnce) {
+            Delivery::AtOnce => listener.delivered(),
+            Delivery::QueueFullOnce => return Err(SendError::QueueFull(listener)),
+            Delivery::Refused => return Err(SendError::Refused(listener, kafka_error())),
+            later => self.waiting.lock().unwrap().push((listener, later)),
+        }
+        Ok(())
+    }
+}
+
+fn kafka_error() -> KafkaError {
+    KafkaError::canceled()
+}
+
+struct Unobserved;
+impl StoreObserver for Unobserved {}
+impl CommitObserver for Unobserved {}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        8 => Just(Fate::Stored),
+        1 => Just(Fate::AlreadyStored),
+        1 => Just(Fate::Conflict),
+        1 => Just(Fate::RejectedAlone),
+        1 => Just(Fate::SpoilsItsCommand),
+        1 => Just(Fate::InvalidJson),
+    ];
+    prop::collection::vec(fate, 1..20)
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let turn = prop_oneof![
+        6 => Just(Turn::Works),
+        4 => Just(Turn::ServerFails),
+        2 => Just(Turn::ServerFailsAtSome),
+        1 => Just(Turn::RevokesFirstPartition),
+        1 => Just(Turn::RevokesAll),
+        1 => Just(Turn::Stops),
+        1 => Just(Turn::StopsAtOnce),
+        1 => Just(Turn::Panics),
+    ];
+    prop::collection::vec(turn, 0..12)
+}
+
+fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
+    let delivery = prop_oneof![
+        8 => Just(Delivery::AtOnce),
+        4 => Just(Delivery::Later),
+        1 => Just(Delivery::NeverTold),
+        1 => Just(Delivery::Undeliverable),
+        1 => Just(Delivery::QueueFullOnce),
+        1 => Just(Delivery::Refused),
+    ];
+    prop::collection::vec(delivery, 0..10)
+}
+
+fn policies() -> impl Strategy<Value = OutagePolicy> {
+    prop_oneof![
+        Just(OutagePolicy::Redirect),
+        Just(OutagePolicy::Wait),
+        Just(OutagePolicy::Stop),
+    ]
+}
+
+/// Two partitions, with a gap in the offsets of each.
+fn batch_of(fates: &[Fate], assignment: &Assignment) -> Batch {
+    let epochs = [0, 1].map(|p| assignment.begin(Partition(p), Offset(0)));
+    let mut batch = Batch::new(Instant::now());
+    for (index, fate) in fates.iter().enumerate() {
+        let number = i32::try_from(index).unwrap();
+        let partition = number % 2;
+        let id = RecordId {
+            partition: Partition(partition),
+            epoch: epochs[index % 2],
+            offset: Offset(i64::from(number / 2 + number / 6)),
+        };
+        let value = match fate {
+            Fate::InvalidJson => "{".to_owned(),
+            _ => format!(
+                r#"{{"message_id":"id-{index}","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{{}}}}"#
+            ),
+        };
+        batch.push(
+            id,
+            Timestamp::NotAvailable,
+            None,
+            Some(value.as_bytes()),
+            None,
+        );
+    }
+    batch
+}
+
+/// How each record ended, in the order of the messages.
+fn ends_of(runs: &[RecordRun], end: End, ends: &mut BTreeMap<(Partition, Offset), Vec<End>>) {
+    for run in runs {
+        for offset in run.offsets() {
+            ends.entry((run.partition, offset)).or_default().push(end);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Settled(Outcome),
+    Abandoned,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn every_record_of_a_batch_gets_exactly_one_end(
+        fates in fates(), turns in turns(), deliveries in deliveries(), policy in policies(),
+    ) {
+        let assignment = Arc::new(Assignment::default());
+        let stop = StopSignal::new();
+        let (events, _heard) = ProcessEvents::channel();
+        let (committer, messages) = CommitterHandle::channel();
+        let limit = Weight { messages: usize::MAX, bytes: usize::MAX };
+        let dispatcher = Dispatcher::with_limit(committer, limit, Arc::new(Unobserved));
+        let letters = Arc::new(Letters {
+            deliveries: Mutex::new(deliveries),
+            ..Letters::default()
+        });
+        let identity = ConsumerIdentity {
+            topic: "topic".to_owned(),
+            consumer_group: "group".to_owned(),
+            instance: "instance".to_owned(),
+        };
+        let stage = Arc::new(Stage {
+            dead_letters: DeadLetters::new(Arc::clone(&letters) as Arc<_>, identity, "letters", events, 0),
+            outage: Arc::new(MongoDbOutage::new(Duration::from_millis(1), policy, Arc::new(Unobserved))),
+            ownership: Ownership::Assigned(Arc::clone(&assignment)),
+            stop: stop.clone(),
+            observer: Arc::new(Unobserved),
+            max_attempts: 3,
+            retry_backoff: Duration::from_micros(100),
+        });
+        let batch = batch_of(&fates, &assignment);
+        let records: Vec<RecordId> = batch.records().iter().map(|record| record.id).collect();
+        let weight = batch.weight();
+        let model = Model { fates: fates.clone(), turns, assignment, stop };
+        let (_, no_batches) = batch_queue(1);
+        let mut writer = Writer::new(stage, no_batches, Box::new(model));
+
+        let batch = dispatcher.dispatch(batch);
+        // A panic ends the batch like any other end.
+        let _ = catch_unwind(AssertUnwindSafe(|| writer.store_batch(batch).is_ok()));
+        for (listener, delivery) in letters.waiting.lock().unwrap().drain(..) {
+            match delivery {
+                Delivery::Undeliverable => listener.undeliverable(&kafka_error()),
+                Delivery::NeverTold => drop(listener),
+                _ => listener.delivered(),
+            }
+        }
+
+        let mut ends: BTreeMap<(Partition, Offset), Vec<End>> = BTreeMap::new();
+        let mut released = Weight::default();
+        for (place, message) in messages.try_iter().enumerate() {
+            match message {
+                CommitterMessage::Dispatched { runs, .. } => {
+                    prop_assert_eq!(place, 0, "the dispatch comes first");
+                    let dispatched: usize = runs.iter().map(|run| run.count()).sum();
+                    prop_assert_eq!(dispatched, records.len());
+                }
+                CommitterMessage::Settled(settlement) => {
+                    ends_of(&settlement.runs, End::Settled(settlement.outcome), &mut ends);
+                    released += settlement.weight;
+                }
+                CommitterMessage::Abandoned { runs, weight } => {
+                    ends_of(&runs, End::Abandoned, &mut ends);
+                    released += weight;
+                }
+                _ => prop_assert!(false, "nothing else is sent"),
+            }
+        }
+        prop_assert_eq!(released, weight, "the room of each record is given back once");
+        prop_assert_eq!(ends.len(), records.len());
+        for (fate, id) in fates.iter().zip(&records) {
+            let ends = &ends[&(id.partition, id.offset)];
+            prop_assert_eq!(ends.len(), 1, "{:?} at {:?}: {:?}", fate, id, ends);
+            match ends[0] {
+                End::Settled(Outcome::Stored) => prop_assert_eq!(*fate, Fate::Stored),
+                End::Settled(Outcome::AlreadyStored) => prop_assert_eq!(*fate, Fate::AlreadyStored),
+                End::Settled(Outcome::DeadLettered(_)) | End::Abandoned => {}
+                End::Settled(Outcome::Published) => prop_assert!(false, "only a replay publishes"),
+            }
+        }
+    }
+}

@@ -20,8 +20,8 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
 use crate::runtime::{Delays, RetryError, Threads, retry};
 use crate::store::{
-    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, WriterPool, dead_letter_producer,
-    spawn_report_pollers,
+    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, WriterPool, consumer_identity,
+    dead_letter_producer, spawn_report_pollers,
 };
 
 impl DataConsumer {
@@ -65,7 +65,8 @@ impl DataConsumer {
         let stage = Stage {
             dead_letters: DeadLetters::new(
                 Arc::clone(&dead_letters) as Arc<_>,
-                &self.config.kafka,
+                consumer_identity(&self.config),
+                &self.config.kafka.dead_letter_topic,
                 self.events.clone(),
                 self.config.consumer.max_consecutive_rejections,
             ),

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kafka_mongo_consumer::per_record::OffsetTracker;
-use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
 use kafka_mongo_consumer::per_record::RecordRun;
+use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
 use serde_json::json;
 
 use crate::context::Context;

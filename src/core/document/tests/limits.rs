@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::{MAX_DOCUMENT_BYTES, append_document};
+use super::super::append_document;
+use super::super::limits::MAX_DOCUMENT_BYTES;
 use super::{
     check_refused, document_of, received_at, rejection_of, stored, transcode, with_fields,
     with_metadata, with_value,
