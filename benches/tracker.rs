@@ -8,7 +8,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kafka_mongo_consumer::per_record::OffsetTracker;
 use kafka_mongo_consumer::per_record::RecordRun;
-use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
+use kafka_mongo_consumer::per_record::{Epoch, Offset, TopicPartition};
 
 const PARTITIONS: i32 = 1000;
 const RECORDS_PER_PARTITION: i64 = 100;
@@ -56,7 +56,7 @@ fn partitions(criterion: &mut Criterion) {
             black_box(tracker.has_never_committed());
             black_box(tracker.oldest_in_flight());
             for partition in 0..PARTITIONS {
-                black_box(tracker.committable(Partition(partition)));
+                black_box(tracker.committable(TopicPartition::consumed(partition)));
             }
         });
     });
@@ -75,7 +75,12 @@ fn partitions(criterion: &mut Criterion) {
 fn assigned() -> OffsetTracker {
     let mut tracker = OffsetTracker::default();
     for partition in 0..PARTITIONS {
-        tracker.assign(Partition(partition), EPOCH, Offset(0), Some(Offset(0)));
+        tracker.assign(
+            TopicPartition::consumed(partition),
+            EPOCH,
+            Offset(0),
+            Some(Offset(0)),
+        );
     }
     tracker
 }
@@ -86,7 +91,7 @@ fn runs_of(length: i64) -> Vec<RecordRun> {
     turns
         .flat_map(|turn| {
             (0..PARTITIONS).map(move |partition| RecordRun {
-                partition: Partition(partition),
+                partition: TopicPartition::consumed(partition),
                 epoch: EPOCH,
                 first: Offset(turn * length),
                 last: Offset((turn + 1) * length - 1),

@@ -154,7 +154,6 @@ fn reasons() -> impl TypedValueParser<Value = Reason> {
 
 impl Cli {
     /// The command that was given, or the default.
-    #[must_use]
     pub fn command(&self) -> Command {
         self.command.clone().unwrap_or_default()
     }

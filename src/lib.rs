@@ -28,6 +28,6 @@ pub use worker::DataConsumer;
 pub mod per_record {
     pub use crate::core::document::{Documents, MAX_LEVELS, ReceivedAt};
     pub use crate::core::offset_tracker::OffsetTracker;
-    pub use crate::core::partition::{Epoch, Offset, Partition};
+    pub use crate::core::partition::{Epoch, Offset, TopicPartition};
     pub use crate::core::record_run::RecordRun;
 }

@@ -1,45 +1,98 @@
-//! Which module may know which: imports point down only, and each library stays in its own folder.
-//! ARCHITECTURE.md says why.
+//! The rules of the tree: imports point down only, no two files import each other, each library stays in its
+//! own folder, and the core has neither I/O nor a clock. ARCHITECTURE.md says why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module of the crate, and what it may import of it.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
-    // Only for words, such as the reasons.
-    ("cli", &["core"]),
+/// Each module of the crate, and the modules that it may import. A module may import only modules that stand
+/// below it.
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     (
         "commands",
         &[
-            "cli", "pipeline", "kafka", "mongo", "core", "config", "observe",
+            "cli", "worker", "replay", "failure", "kafka", "mongo", "observe", "config", "core",
         ],
     ),
-    ("pipeline", &["kafka", "mongo", "core", "config", "observe"]),
-    ("kafka", &["core", "config"]),
-    ("mongo", &["core", "config"]),
-    ("core", &[]),
-    ("config", &[]),
+    (
+        "worker",
+        &[
+            "intake", "store", "commit", "runtime", "failure", "kafka", "mongo", "observe",
+            "config", "core",
+        ],
+    ),
+    (
+        "replay",
+        &[
+            "store", "commit", "runtime", "failure", "kafka", "mongo", "config", "core",
+        ],
+    ),
+    (
+        "intake",
+        &[
+            "store", "commit", "runtime", "failure", "kafka", "observe", "core",
+        ],
+    ),
+    (
+        "store",
+        &[
+            "commit", "runtime", "failure", "kafka", "mongo", "observe", "config", "core",
+        ],
+    ),
+    (
+        "commit",
+        &["runtime", "failure", "kafka", "observe", "config", "core"],
+    ),
+    ("runtime", &["failure"]),
+    ("failure", &["config"]),
+    ("kafka", &["config", "core"]),
+    ("mongo", &["config", "core"]),
     ("observe", &[]),
+    // Only for words, such as the reasons.
+    ("cli", &["core"]),
+    ("config", &[]),
+    ("core", &[]),
 ];
 
-/// Libraries that stop at one module's door.
-const AT_HOME: [(&str, &str); 6] = [
+/// Libraries that one module alone uses.
+const LIBRARY_OF: [(&str, &str); 7] = [
     ("rdkafka", "kafka"),
     ("mongodb", "mongo"),
     ("prometheus", "observe"),
     ("tiny_http", "observe"),
     ("env_logger", "observe"),
+    ("backoff", "runtime"),
     ("clap", "cli"),
 ];
 
+/// What code without I/O and without a clock doesn't name.
+const NOT_IN_THE_CORE: [&str; 13] = [
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    ".elapsed()",
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::sync",
+    "std::thread",
+    "crossbeam_channel",
+    "log::",
+];
+
 struct Source {
+    /// The first folder or file below `src/`.
     module: String,
+    /// Such as `store::batch_write`; that of a folder's `mod.rs` is `store`.
+    module_path: String,
     path: PathBuf,
+    /// Without comments, and without the unit tests.
     code: String,
 }
 
-/// Every source file below `src/`, without its comments.
+/// Every source file below `src/` but those with tests.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
@@ -47,69 +100,91 @@ fn sources() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
+            let inside = path.strip_prefix(&root).unwrap().with_extension("");
+            let names: Vec<&str> = inside.iter().map(|name| name.to_str().unwrap()).collect();
+            if names.contains(&"tests") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let inside = path.strip_prefix(&root).unwrap();
-                let first = inside
-                    .components()
-                    .next()
-                    .unwrap()
-                    .as_os_str()
-                    .to_str()
-                    .unwrap();
-                let module = first.trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).unwrap();
-                let is_code = |line: &&str| !line.trim_start().starts_with("//");
-                let code = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
-                sources.push(Source { module, path, code });
+                sources.push(Source {
+                    module: names[0].to_owned(),
+                    module_path: names.join("::").trim_end_matches("::mod").to_owned(),
+                    code: code_of(&text),
+                    path: path.clone(),
+                });
             }
         }
     }
-    assert!(
-        sources.len() > 40,
-        "the sources were not found: {}",
-        sources.len()
-    );
+    assert!(sources.len() > 80, "found only {} sources", sources.len());
     sources
 }
 
-/// The modules named behind `crate::`.
+fn code_of(text: &str) -> String {
+    let without_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let lines = without_tests.lines().filter(is_code);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The paths behind `crate::`, each up to the first name that isn't a module's. `crate::a::{b, c}` are two.
 fn imports(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+    let mut paths = BTreeSet::new();
     for (at, found) in code.match_indices("crate::") {
-        // `$crate::` is a macro's own crate, and `some_crate::` another one.
+        // `$crate::` is a macro's own crate, and `some_crate::` is another crate.
         let before = code[..at].chars().next_back();
         if before.is_some_and(|c| c == '$' || c == '_' || c.is_ascii_alphanumeric()) {
             continue;
         }
-        let rest = &code[at + found.len()..];
-        assert!(
-            !rest.starts_with('{'),
-            "one module each, so that this test sees it: {code}"
-        );
-        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-        names.insert(rest.chars().take_while(is_name).collect());
+        paths.extend(expand(&code[at + found.len()..]));
     }
-    names
+    paths
+}
+
+/// The paths that a text begins with: a path, or a path that ends with a list in braces.
+fn expand(text: &str) -> Vec<String> {
+    let is_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let end = text.find(|c| !is_path(c)).unwrap_or(text.len());
+    let path = text[..end].trim_end_matches(':').to_owned();
+    let Some(list) = text[end..].strip_prefix('{') else {
+        return vec![path];
+    };
+    let list = list.split('}').next().unwrap_or_default();
+    let items = list.split(',').map(str::trim);
+    let items = items.filter(|item| !item.is_empty());
+    items
+        .map(|item| {
+            let item = item.split(' ').next().unwrap_or_default();
+            if path.is_empty() {
+                item.to_owned()
+            } else {
+                format!("{path}::{item}")
+            }
+        })
+        .collect()
 }
 
 #[test]
 fn imports_point_down_only() {
     let mut faults = Vec::new();
     for source in sources() {
-        let Some((_, may_know)) = MAY_KNOW.iter().find(|(module, _)| *module == source.module)
-        else {
+        let row = MAY_IMPORT
+            .iter()
+            .find(|(module, _)| *module == source.module);
+        let Some((_, may_import)) = row else {
             let module = source.module.as_str();
             assert!(
                 ["main", "lib"].contains(&module),
-                "`{module}` is no module of the table"
+                "`{module}` is missing in the table"
             );
             continue;
         };
-        for name in imports(&source.code) {
-            if name != source.module && !may_know.contains(&name.as_str()) {
-                faults.push(format!("{} knows `{name}`", source.path.display()));
+        for path in imports(&source.code) {
+            let name = path.split("::").next().unwrap();
+            if name != source.module && !may_import.contains(&name) {
+                faults.push(format!("{} imports `{name}`", source.path.display()));
             }
         }
     }
@@ -117,15 +192,109 @@ fn imports_point_down_only() {
 }
 
 #[test]
+fn the_table_of_modules_has_no_circle() {
+    let mut below: BTreeSet<&str> = BTreeSet::new();
+    let mut rows = MAY_IMPORT.to_vec();
+    while !rows.is_empty() {
+        let before = rows.len();
+        rows.retain(|(module, may_import)| {
+            let is_lowest = may_import.iter().all(|name| below.contains(name));
+            if is_lowest {
+                below.insert(module);
+            }
+            !is_lowest
+        });
+        assert!(rows.len() < before, "these import each other: {rows:?}");
+    }
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    let sources = sources();
+    let known: BTreeSet<&str> = sources.iter().map(|s| s.module_path.as_str()).collect();
+    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in &sources {
+        let targets = files_imported_by(source, &known);
+        edges.insert(&source.module_path, targets);
+    }
+    let mut rest = edges.clone();
+    loop {
+        let leaves: Vec<&str> = rest
+            .iter()
+            .filter(|(_, targets)| targets.iter().all(|target| !rest.contains_key(target)))
+            .map(|(file, _)| *file)
+            .collect();
+        if leaves.is_empty() {
+            break;
+        }
+        for leaf in leaves {
+            rest.remove(leaf);
+        }
+    }
+    let circles: BTreeMap<_, _> = rest
+        .iter()
+        .map(|(file, targets)| {
+            let inside = targets.iter().filter(|target| rest.contains_key(*target));
+            (file, inside.collect::<Vec<_>>())
+        })
+        .collect();
+    assert!(circles.is_empty(), "these import each other: {circles:#?}");
+}
+
+/// The files that define what a file imports of its own folder or of its parents. A folder's `mod.rs` that
+/// only passes on what its files define imports nothing by that.
+fn files_imported_by<'a>(source: &Source, known: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let own: Vec<&str> = source.module_path.split("::").collect();
+    let is_folder = source.path.ends_with("mod.rs")
+        || known
+            .iter()
+            .any(|path| path.starts_with(&format!("{}::", source.module_path)));
+    let mut targets = BTreeSet::new();
+    for line in source.code.split(';') {
+        let line = line.trim();
+        let Some(path) = line.strip_prefix("use ") else {
+            continue;
+        };
+        let (base, path): (Vec<&str>, &str) = if let Some(path) = path.strip_prefix("super::") {
+            let mut base = own.clone();
+            base.pop();
+            let mut path = path;
+            while let Some(inner) = path.strip_prefix("super::") {
+                base.pop();
+                path = inner;
+            }
+            (base, path)
+        } else if let Some(path) = path.strip_prefix("self::") {
+            (own.clone(), path)
+        } else if is_folder {
+            (own.clone(), path)
+        } else {
+            continue;
+        };
+        for item in expand(path) {
+            let mut full = base.clone();
+            full.extend(item.split("::"));
+            // The longest part of the path that is a file.
+            let file = (1..=full.len())
+                .rev()
+                .map(|length| full[..length].join("::"))
+                .find_map(|path| known.get(path.as_str()).copied());
+            targets.extend(file.filter(|file| *file != source.module_path));
+        }
+    }
+    targets
+}
+
+#[test]
 fn each_library_stays_in_its_folder() {
     let mut faults = Vec::new();
     for source in sources() {
-        for (library, home) in AT_HOME {
+        for (library, module) in LIBRARY_OF {
             let is_used = [' ', '(', '<', '&', '\n']
                 .iter()
                 .any(|before| source.code.contains(&format!("{before}{library}::")));
             let is_main = source.module == "main" && library == "clap";
-            if is_used && source.module != home && !is_main {
+            if is_used && source.module != module && !is_main {
                 faults.push(format!("{} uses {library}", source.path.display()));
             }
         }
@@ -134,10 +303,25 @@ fn each_library_stays_in_its_folder() {
 }
 
 #[test]
+fn the_core_has_no_io_and_no_clock() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        if source.module != "core" {
+            continue;
+        }
+        for word in NOT_IN_THE_CORE {
+            if source.code.contains(word) {
+                faults.push(format!("{} names `{word}`", source.path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
 fn imports_are_found() {
-    let code = "use crate::core::x;\nlet y = crate::kafka::Z; $crate::macros::m!(); my_crate::z();";
-    assert_eq!(
-        imports(code),
-        BTreeSet::from(["core".to_owned(), "kafka".to_owned()])
-    );
+    let code = "use crate::core::x;\nlet y = crate::kafka::Z; $crate::macros::m!(); my_crate::z();
+        use crate::store::{A, b::C};";
+    let expected = ["core::x", "kafka::Z", "store::A", "store::b::C"];
+    assert_eq!(imports(code), expected.map(str::to_owned).into());
 }

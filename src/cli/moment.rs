@@ -13,7 +13,6 @@ pub enum Moment {
 
 impl Moment {
     /// The point in time, given the present one.
-    #[must_use]
     pub fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(timestamp) => timestamp,

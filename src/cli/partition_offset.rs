@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionOffset {
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub offset: Offset,
 }
 
@@ -18,7 +18,9 @@ impl FromStr for PartitionOffset {
         let parts = text.split_once(':');
         let parsed = parts.and_then(|(partition, offset)| {
             Some(Self {
-                partition: Partition(partition.parse().ok().filter(|number| *number >= 0)?),
+                partition: TopicPartition::consumed(
+                    partition.parse().ok().filter(|number| *number >= 0)?,
+                ),
                 offset: Offset(offset.parse().ok().filter(|number| *number >= 0)?),
             })
         });
@@ -41,7 +43,7 @@ mod tests {
         let parsed: PartitionOffset = "3:1500".parse().unwrap();
         assert_eq!(
             (parsed.partition, parsed.offset),
-            (Partition(3), Offset(1500))
+            (TopicPartition::consumed(3), Offset(1500))
         );
         for text in ["", "3", "3:", ":5", "a:5", "-1:5", "1:-5", "1:2:3"] {
             assert!(text.parse::<PartitionOffset>().is_err(), "{text}");

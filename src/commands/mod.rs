@@ -13,15 +13,14 @@ use log::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
+use crate::core::partition::TopicId;
 use crate::failure::Failure;
-use crate::kafka::{ReadError, TopicReader};
+use crate::kafka::{ReadError, Topic, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
 
-/// Executes the command of the command line. A failure is already logged or printed when this returns.
-///
-/// # Errors
-/// Says why the command failed, and has the exit code.
+/// Executes the command of the command line. A failure is already logged or printed when this returns, and
+/// carries the exit code.
 pub fn execute(cli: &Cli) -> Result<(), Failure> {
     let config = Config::load(&cli.config, env::vars_os()).map_err(|errors| {
         // Without a configuration there is no logger yet. If standard error is closed, there is nowhere
@@ -48,10 +47,10 @@ fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(),
         .inspect_err(|failure| output::print_error(&format!("error: {}", failure.chain())))
 }
 
-/// A reader of `topic`. It can look up the offsets that the workers' group has committed, but never joins
+/// A reader of the topic `name`. It can look up the offsets that the workers' group has committed, but never joins
 /// the group.
-fn reader_of(config: &Config, topic: &str) -> Result<TopicReader, Failure> {
-    TopicReader::new(config, topic, &config.kafka.group_id).map_err(|error| {
+fn reader_of(config: &Config, id: TopicId, name: &str) -> Result<TopicReader, Failure> {
+    TopicReader::new(config, Topic::new(id, name), &config.kafka.group_id).map_err(|error| {
         Failure::configuration("librdkafka refused the consumer's settings").because(error)
     })
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 
 /// Writes a result to standard output. If the reader closed the pipe (`| head`), that isn't a failure.
-///
-/// # Errors
-/// When standard output can't be written for another reason.
+/// Fails when standard output can't be written for another reason.
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {

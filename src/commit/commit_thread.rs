@@ -67,7 +67,7 @@ mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
-    use crate::core::partition::{Offset, Partition};
+    use crate::core::partition::{Offset, TopicPartition};
     use crate::kafka::Assignment;
 
     /// Remembers what was committed.
@@ -84,8 +84,12 @@ mod tests {
     #[test]
     fn only_partitions_that_are_still_ours_are_committed() {
         let assignment = Arc::new(Assignment::default());
-        let (kept, revoked, renewed) = (Partition(0), Partition(1), Partition(2));
-        let commit = |partition: Partition| Commit {
+        let (kept, revoked, renewed) = (
+            TopicPartition::consumed(0),
+            TopicPartition::consumed(1),
+            TopicPartition::consumed(2),
+        );
+        let commit = |partition: TopicPartition| Commit {
             partition,
             epoch: assignment.begin(partition, Offset(0)),
             offset: Offset(5),

@@ -14,7 +14,7 @@ use super::observer::CommitObserver;
 use crate::config;
 use crate::core::commit_schedule::CommitSchedule;
 use crate::core::offset_tracker::{Commit, OffsetTracker};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
 use crate::failure::Failure;
 use crate::kafka::{CommitError, CommitErrorClass};
@@ -65,7 +65,7 @@ pub struct Committer {
     is_committing: bool,
     drain: Option<Drain>,
     /// How far each partition could be read when Kafka last said so.
-    end_offsets: Vec<(Partition, Offset)>,
+    end_offsets: Vec<(TopicPartition, Offset)>,
     shown_at: Instant,
     /// Messages heard since the last wait.
     heard: usize,
@@ -374,7 +374,7 @@ impl Committer {
         self.drain = Some(drain);
     }
 
-    fn forget(&mut self, partitions: &[Partition]) {
+    fn forget(&mut self, partitions: &[TopicPartition]) {
         for &partition in partitions {
             self.tracker.forget(partition);
         }

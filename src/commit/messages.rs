@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::partition::{Epoch, Offset, TopicPartition};
 use crate::core::record::Weight;
 use crate::core::record_run::RecordRun;
 use crate::core::rejection::Reason;
@@ -31,12 +31,12 @@ pub enum CommitterMessage {
         weight: Weight,
     },
     /// Every record below these positions was dispatched.
-    PositionsReached(Vec<(Partition, Epoch, Offset)>),
+    PositionsReached(Vec<(TopicPartition, Epoch, Offset)>),
     /// How far each partition can be read at present.
-    EndOffsets(Vec<(Partition, Offset)>),
+    EndOffsets(Vec<(TopicPartition, Offset)>),
     Drain(DrainRequest),
     /// These partitions were taken away: nothing may be committed for them.
-    Lost(Vec<Partition>),
+    Lost(Vec<TopicPartition>),
 }
 
 /// Records that were settled together.
@@ -63,7 +63,7 @@ pub enum Outcome {
 /// A request to wait until nothing of these partitions is in flight, and then to commit. The partitions are
 /// forgotten afterwards.
 pub struct DrainRequest {
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<TopicPartition>,
     pub deadlines: RevokeDeadlines,
     pub done: Sender<Drained>,
 }
@@ -96,7 +96,7 @@ impl CommitterHandle {
     /// Asks for a drain. The answer is the only message of the returned channel.
     pub fn drain(
         &self,
-        partitions: Vec<Partition>,
+        partitions: Vec<TopicPartition>,
         deadlines: RevokeDeadlines,
     ) -> Receiver<Drained> {
         let (done, drained) = bounded(1);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::messages::Settlement;
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
 
 /// Is told what happens; must not wait. The worker shows it as metrics, a replay counts it.
@@ -16,8 +16,8 @@ pub trait CommitObserver: Send + Sync {
     /// When the oldest unsettled record was taken off Kafka.
     fn oldest_in_flight(&self, _taken_at: Option<Instant>) {}
     /// How many offsets lie between the committable offset and the partition's end.
-    fn lag(&self, _partition: Partition, _lag: u64) {}
-    fn committed(&self, _partition: Partition, _offset: Offset) {}
+    fn lag(&self, _partition: TopicPartition, _lag: u64) {}
+    fn committed(&self, _partition: TopicPartition, _offset: Offset) {}
     fn commit_took(&self, _duration: Duration) {}
     fn commit_failed(&self) {}
 }

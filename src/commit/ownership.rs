@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::partition::{Epoch, Partition, RecordId};
+use crate::core::partition::{Epoch, RecordId, TopicPartition};
 use crate::kafka::Assignment;
 
 /// Whether records of a partition are still this process's to store and commit.
@@ -15,7 +15,7 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    pub fn is_current(&self, partition: Partition, epoch: Epoch) -> bool {
+    pub fn is_current(&self, partition: TopicPartition, epoch: Epoch) -> bool {
         match self {
             Self::Assigned(assignment) => assignment.is_current(partition, epoch),
             Self::Exclusive => true,

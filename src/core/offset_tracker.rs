@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use foldhash::fast::FixedState;
 
-use super::partition::{Epoch, Offset, Partition};
+use super::partition::{Epoch, Offset, TopicPartition};
 use super::record_run::RecordRun;
 
 /// The bookkeeping of all assigned partitions. Only the committer has one.
 #[derive(Debug, Default)]
 pub struct OffsetTracker {
-    partitions: HashMap<Partition, PartitionOffsets, FixedState>,
+    partitions: HashMap<TopicPartition, PartitionOffsets, FixedState>,
     /// Records received and not yet below the committable offset, over all partitions.
     tracked: usize,
 }
@@ -25,7 +25,7 @@ pub struct OffsetTracker {
 /// A position that may be committed: everything below `offset` is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub epoch: Epoch,
     pub offset: Offset,
 }
@@ -62,7 +62,7 @@ impl OffsetTracker {
     /// Begins an epoch of a partition at `start`; `committed` is what the group has committed.
     pub fn assign(
         &mut self,
-        partition: Partition,
+        partition: TopicPartition,
         epoch: Epoch,
         start: Offset,
         committed: Option<Offset>,
@@ -80,7 +80,7 @@ impl OffsetTracker {
     }
 
     /// Forgets a partition; what arrives for it later is ignored.
-    pub fn forget(&mut self, partition: Partition) {
+    pub fn forget(&mut self, partition: TopicPartition) {
         if let Some(offsets) = self.partitions.remove(&partition) {
             self.tracked -= offsets.received.len();
         }
@@ -88,7 +88,6 @@ impl OffsetTracker {
 
     /// The number of records that the bookkeeping has to remember: those in flight, and those settled above
     /// one in flight. One stuck record lets this grow as far as the poller reads on.
-    #[must_use]
     pub fn tracked(&self) -> usize {
         self.tracked
     }
@@ -159,7 +158,7 @@ impl OffsetTracker {
 
     /// The poller has dispatched every record below `position`. Transaction markers and compacted records
     /// move the position without a record.
-    pub fn position_reached(&mut self, partition: Partition, epoch: Epoch, position: Offset) {
+    pub fn position_reached(&mut self, partition: TopicPartition, epoch: Epoch, position: Offset) {
         let Some(offsets) = self.current(partition, epoch) else {
             return;
         };
@@ -172,15 +171,13 @@ impl OffsetTracker {
     }
 
     /// The next offset to read: every record below it is settled.
-    #[must_use]
-    pub fn committable(&self, partition: Partition) -> Option<Offset> {
+    pub fn committable(&self, partition: TopicPartition) -> Option<Offset> {
         self.partitions
             .get(&partition)
             .map(|offsets| offsets.committable)
     }
 
     /// The committable offsets that the group doesn't have yet. Never one below what is committed.
-    #[must_use]
     pub fn uncommitted(&self) -> Vec<Commit> {
         let mut commits: Vec<Commit> = self
             .partitions
@@ -198,7 +195,6 @@ impl OffsetTracker {
 
     /// Whether a partition has no committed offset yet. Its first commit is due at once: otherwise a crash
     /// under `auto_offset_reset: latest` would skip the messages that came meanwhile.
-    #[must_use]
     pub fn has_never_committed(&self) -> bool {
         self.partitions
             .values()
@@ -215,15 +211,13 @@ impl OffsetTracker {
     }
 
     /// The number of records of this partition that may still be settled.
-    #[must_use]
-    pub fn in_flight(&self, partition: Partition) -> usize {
+    pub fn in_flight(&self, partition: TopicPartition) -> usize {
         self.partitions
             .get(&partition)
             .map_or(0, |offsets| offsets.in_flight)
     }
 
     /// When the oldest unsettled record was taken off Kafka.
-    #[must_use]
     pub fn oldest_in_flight(&self) -> Option<Instant> {
         self.partitions
             .values()
@@ -232,7 +226,11 @@ impl OffsetTracker {
             .min()
     }
 
-    fn current(&mut self, partition: Partition, epoch: Epoch) -> Option<&mut PartitionOffsets> {
+    fn current(
+        &mut self,
+        partition: TopicPartition,
+        epoch: Epoch,
+    ) -> Option<&mut PartitionOffsets> {
         self.partitions
             .get_mut(&partition)
             .filter(|offsets| offsets.epoch == epoch)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::partition::{Offset, Partition, RecordId};
+use super::partition::{Offset, RecordId, TopicPartition};
 
 /// The record's own time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,6 @@ pub enum Timestamp {
 
 impl Timestamp {
     /// The instant, where there is one that the calendar knows.
-    #[must_use]
     pub fn instant(self) -> Option<jiff::Timestamp> {
         match self {
             Self::NotAvailable => None,
@@ -44,7 +43,6 @@ impl OpaqueHeaders {
     }
 
     /// The headers as the type that they were made from.
-    #[must_use]
     pub fn downcast_ref<H: Any>(&self) -> Option<&H> {
         self.headers.downcast_ref()
     }
@@ -59,8 +57,8 @@ impl fmt::Debug for OpaqueHeaders {
 /// Where a replayed record stood in the consumed topic. If the record fails again, its new dead letter
 /// names this place, and not the place in the dead letter topic that it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replay {
-    pub partition: Partition,
+pub struct OriginalRecord {
+    pub partition: TopicPartition,
     pub offset: Offset,
     pub timestamp: Timestamp,
     /// How often the record was replayed before.
@@ -111,14 +109,13 @@ pub struct Record {
     pub timestamp: Timestamp,
     pub headers: Option<OpaqueHeaders>,
     /// Boxed, because few records have it.
-    pub replay: Option<Box<Replay>>,
+    pub replay: Option<Box<OriginalRecord>>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
 }
 
 impl Record {
     /// Bytes of key, value and headers.
-    #[must_use]
     pub fn size(&self) -> usize {
         let parts = [&self.key, &self.value].into_iter().flatten();
         let bytes: usize = parts.map(ExactSizeIterator::len).sum();
@@ -126,8 +123,7 @@ impl Record {
     }
 
     /// The record's place in the consumed topic; for a replayed record, the place of the original.
-    #[must_use]
-    pub fn source(&self) -> (Partition, Offset) {
+    pub fn source(&self) -> (TopicPartition, Offset) {
         match &self.replay {
             None => (self.id.partition, self.id.offset),
             Some(replay) => (replay.partition, replay.offset),
@@ -147,7 +143,6 @@ pub struct Batch {
 
 impl Batch {
     /// An empty batch whose first record is taken off Kafka at `taken_at`.
-    #[must_use]
     pub fn new(taken_at: Instant) -> Self {
         Self {
             records: Vec::new(),
@@ -158,7 +153,6 @@ impl Batch {
     }
 
     /// The same, with memory reserved for the expected size.
-    #[must_use]
     pub fn with_capacity(taken_at: Instant, records: usize, bytes: usize) -> Self {
         Self {
             records: Vec::with_capacity(records),
@@ -193,7 +187,7 @@ impl Batch {
     pub fn push_replay(
         &mut self,
         id: RecordId,
-        replay: Replay,
+        replay: OriginalRecord,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: Option<OpaqueHeaders>,
@@ -210,33 +204,27 @@ impl Batch {
         start..self.buffer.len()
     }
 
-    #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    #[must_use]
     pub fn key(&self, record: &Record) -> Option<&[u8]> {
         record.key.clone().map(|range| &self.buffer[range])
     }
 
-    #[must_use]
     pub fn value(&self, record: &Record) -> Option<&[u8]> {
         record.value.clone().map(|range| &self.buffer[range])
     }
 
-    #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     /// Bytes of all keys, values and headers.
-    #[must_use]
     pub fn bytes(&self) -> usize {
         self.buffer.len() + self.header_bytes
     }
@@ -247,7 +235,6 @@ impl Batch {
     }
 
     /// When the first record was taken off Kafka.
-    #[must_use]
     pub fn taken_at(&self) -> Instant {
         self.taken_at
     }

@@ -1,12 +1,12 @@
 //! Runs of records with consecutive offsets. Messages between threads name runs, so that their cost
 //! doesn't grow with the number of records.
 
-use super::partition::{Epoch, Offset, Partition, RecordId};
+use super::partition::{Epoch, Offset, RecordId, TopicPartition};
 
 /// Records of one partition and epoch, with every offset from `first` to `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRun {
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub epoch: Epoch,
     pub first: Offset,
     pub last: Offset,
@@ -14,7 +14,6 @@ pub struct RecordRun {
 
 impl RecordRun {
     /// A run of one record.
-    #[must_use]
     pub fn of(id: RecordId) -> Self {
         Self {
             partition: id.partition,
@@ -25,7 +24,6 @@ impl RecordRun {
     }
 
     /// The number of records.
-    #[must_use]
     pub fn count(self) -> usize {
         usize::try_from(self.last.next().since(self.first)).unwrap_or(usize::MAX)
     }

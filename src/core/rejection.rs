@@ -56,7 +56,6 @@ impl Reason {
     ];
 
     /// The stable snake_case code.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EmptyPayload => "empty_payload",
@@ -79,7 +78,6 @@ impl Reason {
 
 impl Reason {
     /// The reason with this code.
-    #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == code)
     }
@@ -104,7 +102,6 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    #[must_use]
     pub fn new(reason: Reason, error: impl Into<String>) -> Self {
         Self {
             reason,
@@ -114,7 +111,6 @@ impl Rejection {
         }
     }
 
-    #[must_use]
     pub fn of_field(reason: Reason, field: impl Into<String>, error: impl Into<String>) -> Self {
         Self {
             reason,

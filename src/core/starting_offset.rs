@@ -31,7 +31,6 @@ pub enum StartingOffset {
 }
 
 impl StartingOffset {
-    #[must_use]
     pub fn decide(committed: Option<Offset>, bounds: LogBounds, first: FirstStart) -> Self {
         match committed {
             None => Self::First(match first {
@@ -51,7 +50,6 @@ impl StartingOffset {
     }
 
     /// The first offset to read.
-    #[must_use]
     pub fn offset(self) -> Offset {
         match self {
             Self::Committed(offset) | Self::First(offset) => offset,
@@ -61,7 +59,6 @@ impl StartingOffset {
 
     /// What counts as committed at the start. Nothing does where a commit is due at once, or where it has
     /// to go back.
-    #[must_use]
     pub fn committed(self) -> Option<Offset> {
         match self {
             Self::Committed(offset) => Some(offset),

@@ -52,7 +52,6 @@ enum Phase {
 
 impl WritePlan {
     /// A plan for `documents` (by index), each attempt being one insert; `max_attempts` of at least 1.
-    #[must_use]
     pub fn new(documents: Vec<usize>, max_attempts: u32) -> Self {
         let mut plan = Self {
             max_attempts: max_attempts.max(1),
@@ -70,7 +69,6 @@ impl WritePlan {
         plan
     }
 
-    #[must_use]
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::BackOff => Step::BackOff,
@@ -90,7 +88,6 @@ impl WritePlan {
     }
 
     /// Rounds begun so far, since the start or the last [`WritePlan::start_over`].
-    #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -181,7 +178,6 @@ impl WritePlan {
     }
 
     /// The documents without a verdict, ascending.
-    #[must_use]
     pub fn pending(&self) -> Vec<usize> {
         let open = [&self.duplicates, &self.refused, &self.retry];
         let mut pending: Vec<usize> = open

@@ -22,7 +22,6 @@ pub struct PendingBatches {
 }
 
 impl PendingBatches {
-    #[must_use]
     pub fn new(batch_size: usize, batch_bytes: usize) -> Self {
         Self {
             batches: VecDeque::new(),
@@ -45,7 +44,6 @@ impl PendingBatches {
     }
 
     /// Whether so much waits behind the next batch that consumption has to pause.
-    #[must_use]
     pub fn is_overfull(&self) -> bool {
         let behind = self.batches.iter().skip(1);
         let (messages, bytes) = behind.fold((0, 0), |(messages, bytes), batch| {
@@ -111,12 +109,12 @@ impl PendingBatches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::partition::{Epoch, Offset, Partition};
+    use crate::core::partition::{Epoch, Offset, TopicPartition};
     use crate::core::record::Timestamp;
 
     fn put(pending: &mut PendingBatches, partition: i32, offset: i64, bytes: usize) {
         let id = RecordId {
-            partition: Partition(partition),
+            partition: TopicPartition::consumed(partition),
             epoch: Epoch(1),
             offset: Offset(offset),
         };
@@ -176,7 +174,10 @@ mod tests {
             put(&mut pending, 7, offset, 1);
         }
         put(&mut pending, 8, 0, 1);
-        assert_eq!(pending.drop_if(|id| id.partition == Partition(7)), 3);
+        assert_eq!(
+            pending.drop_if(|id| id.partition == TopicPartition::consumed(7)),
+            3
+        );
         assert_eq!(taken(&mut pending), Some(1));
         put(&mut pending, 8, 1, 1);
         assert_eq!(pending.drop_if(|_| true), 1);

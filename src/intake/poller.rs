@@ -11,7 +11,7 @@ use super::poll_error::{PollErrors, client_failed};
 use super::positions::{Positions, Sequence};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
-use crate::core::partition::{Epoch, Offset, Partition, RecordId};
+use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::failure::Failure;
 use crate::kafka::{
     AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, PollError, Polled,
@@ -223,24 +223,24 @@ impl Poller {
 
     /// Finds out whether retention has deleted the records before `offset`. Compaction and transactions leave
     /// gaps as well, but then the log's start lies below the gap.
-    fn check_gap(&self, partition: Partition, from: Offset, offset: Offset) {
+    fn check_gap(&self, partition: TopicPartition, from: Offset, offset: Offset) {
         match self.consumer.earliest(partition, EARLIEST_TIMEOUT) {
             Ok(earliest) if earliest > from => {
                 let to = earliest.min(offset);
                 self.metrics.increment_offsets_skipped(to.since(from));
-                error!(topic = self.topic, partition = partition.0, from = from.0, to = to.0,
+                error!(topic = self.topic, partition = partition.number, from = from.0, to = to.0,
                     count = to.since(from);
                     "retention has deleted records before this worker read them; they are lost to it");
             }
             Ok(_) => {}
-            Err(error) => warn!(partition = partition.0, from = from.0, to = offset.0;
+            Err(error) => warn!(partition = partition.number, from = from.0, to = offset.0;
                 "can't tell whether a gap is lost data: {error}"),
         }
     }
 
     /// The log was truncated and continues below what was read: the bookkeeping of this partition starts over.
-    fn begin_anew(&mut self, partition: Partition, from: Offset, offset: Offset) -> Epoch {
-        error!(topic = self.topic, partition = partition.0, expected = from.0, offset = offset.0;
+    fn begin_anew(&mut self, partition: TopicPartition, from: Offset, offset: Offset) -> Epoch {
+        error!(topic = self.topic, partition = partition.number, expected = from.0, offset = offset.0;
             "the log continues below what was read: it was truncated or recreated; reading on from there");
         let epoch = self.assignment.begin(partition, offset);
         self.positions.renew(&self.assignment);

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::partition::{Epoch, Offset, TopicPartition};
 use crate::kafka::Assignment;
 
 /// The poller's own copy of the assignment, renewed when the assignment changes.
@@ -18,7 +18,7 @@ pub struct Positions {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub epoch: Epoch,
     /// The offset after the last record; before the first record, the offset where reading began.
     pub next: Offset,
@@ -68,7 +68,7 @@ impl Positions {
     }
 
     /// Moves the position behind a record, and says how the record follows the one before it.
-    pub fn advance(&mut self, partition: Partition, offset: Offset) -> Sequence {
+    pub fn advance(&mut self, partition: TopicPartition, offset: Offset) -> Sequence {
         let Some(position) = self.position(partition) else {
             return Sequence::NotOurs;
         };
@@ -93,13 +93,12 @@ impl Positions {
         }
     }
 
-    #[must_use]
-    pub fn epoch(&self, partition: Partition) -> Option<Epoch> {
+    pub fn epoch(&self, partition: TopicPartition) -> Option<Epoch> {
         self.find(partition)
             .map(|index| self.partitions[index].epoch)
     }
 
-    fn position(&mut self, partition: Partition) -> Option<&mut Position> {
+    fn position(&mut self, partition: TopicPartition) -> Option<&mut Position> {
         let is_last = self
             .partitions
             .get(self.last)
@@ -110,7 +109,7 @@ impl Positions {
         self.partitions.get_mut(self.last)
     }
 
-    fn find(&self, partition: Partition) -> Option<usize> {
+    fn find(&self, partition: TopicPartition) -> Option<usize> {
         self.partitions
             .binary_search_by_key(&partition, |position| position.partition)
             .ok()
@@ -121,7 +120,7 @@ impl Positions {
 mod tests {
     use super::*;
 
-    const P: Partition = Partition(3);
+    const P: TopicPartition = TopicPartition::consumed(3);
 
     #[test]
     fn a_record_belongs_to_the_epoch_of_its_assignment() {

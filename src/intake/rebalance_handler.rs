@@ -7,7 +7,7 @@ use crossbeam_channel::RecvTimeoutError;
 use log::{error, info, warn};
 
 use crate::commit::{CommitterHandle, CommitterMessage, Drained};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Assignment, KafkaError, RebalanceListener};
@@ -42,7 +42,7 @@ impl RebalanceListener for RebalanceHandler {
         self.show_assignment(&self.assignment.partitions());
     }
 
-    fn revoke(&self, partitions: &[Partition]) {
+    fn revoke(&self, partitions: &[TopicPartition]) {
         self.metrics.increment_rebalances(RebalanceEvent::Revoke);
         let started = Instant::now();
         let deadlines = self.budget.deadlines(
@@ -73,7 +73,7 @@ impl RebalanceListener for RebalanceHandler {
                 warn!(partitions:? = partitions; "revoked: nobody is left to commit");
             }
         }
-        let rest: Vec<Partition> = self
+        let rest: Vec<TopicPartition> = self
             .assignment
             .partitions()
             .into_iter()
@@ -82,7 +82,7 @@ impl RebalanceListener for RebalanceHandler {
         self.forget(partitions, &rest);
     }
 
-    fn lost(&self, partitions: &[Partition]) {
+    fn lost(&self, partitions: &[TopicPartition]) {
         self.metrics.increment_rebalances(RebalanceEvent::Lost);
         warn!(partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
         self.committer
@@ -90,14 +90,14 @@ impl RebalanceListener for RebalanceHandler {
         self.forget(partitions, &self.assignment.partitions());
     }
 
-    fn skipped(&self, partition: Partition, from: Offset, to: Offset) {
+    fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset) {
         self.metrics.increment_offsets_skipped(to.since(from));
-        error!(topic = self.topic, partition = partition.0, from = from.0, to = to.0, count = to.since(from);
+        error!(topic = self.topic, partition = partition.number, from = from.0, to = to.0, count = to.since(from);
             "retention has deleted records before this group read them; they are lost to it: \
              reading on from the earliest offset that still exists");
     }
 
-    fn end_offsets(&self, end_offsets: Vec<(Partition, Offset)>) {
+    fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>) {
         self.committer
             .send(CommitterMessage::EndOffsets(end_offsets));
     }
@@ -127,16 +127,20 @@ impl RebalanceListener for RebalanceHandler {
 }
 
 impl RebalanceHandler {
-    fn forget(&self, partitions: &[Partition], left: &[Partition]) {
+    fn forget(&self, partitions: &[TopicPartition], left: &[TopicPartition]) {
         for partition in partitions {
-            self.metrics.forget_partition(&self.topic, partition.0);
+            self.metrics.forget_partition(&self.topic, partition.number);
         }
         self.show_assignment(left);
     }
 
-    fn show_assignment(&self, partitions: &[Partition]) {
+    fn show_assignment(&self, partitions: &[TopicPartition]) {
         self.metrics.set_assigned_partitions(partitions.len());
-        self.health
-            .set_assigned_partitions(partitions.iter().map(|partition| partition.0).collect());
+        self.health.set_assigned_partitions(
+            partitions
+                .iter()
+                .map(|partition| partition.number)
+                .collect(),
+        );
     }
 }

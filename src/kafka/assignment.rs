@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::partition::{Epoch, Offset, TopicPartition};
 
 /// A partition that is ours from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AssignedPartition {
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub epoch: Epoch,
     pub start: Offset,
     /// What the group has committed. `None`: a commit of `start` is due at once.
@@ -22,7 +22,7 @@ pub struct AssignedPartition {
 /// message to those threads would arrive too late.
 #[derive(Debug, Default)]
 pub struct Assignment {
-    partitions: RwLock<BTreeMap<Partition, Current>>,
+    partitions: RwLock<BTreeMap<TopicPartition, Current>>,
     version: AtomicU64,
     next_epoch: AtomicU64,
 }
@@ -35,7 +35,7 @@ struct Current {
 
 impl Assignment {
     /// Begins a new epoch of `partition`, to be read from `start`.
-    pub fn begin(&self, partition: Partition, start: Offset) -> Epoch {
+    pub fn begin(&self, partition: TopicPartition, start: Offset) -> Epoch {
         let epoch = Epoch(self.next_epoch.fetch_add(1, Ordering::Relaxed));
         self.write(|partitions| {
             partitions.insert(partition, Current { epoch, start });
@@ -43,26 +43,26 @@ impl Assignment {
         epoch
     }
 
-    pub fn end(&self, partition: Partition) {
+    pub fn end(&self, partition: TopicPartition) {
         self.write(|partitions| {
             partitions.remove(&partition);
         });
     }
 
     /// The current epoch of `partition`, and the offset at which it began.
-    pub fn current(&self, partition: Partition) -> Option<(Epoch, Offset)> {
+    pub fn current(&self, partition: TopicPartition) -> Option<(Epoch, Offset)> {
         self.read(|partitions| {
             let current = partitions.get(&partition)?;
             Some((current.epoch, current.start))
         })
     }
 
-    pub fn is_current(&self, partition: Partition, epoch: Epoch) -> bool {
+    pub fn is_current(&self, partition: TopicPartition, epoch: Epoch) -> bool {
         self.current(partition)
             .is_some_and(|(current, _)| current == epoch)
     }
 
-    pub fn partitions(&self) -> Vec<Partition> {
+    pub fn partitions(&self) -> Vec<TopicPartition> {
         self.read(|partitions| partitions.keys().copied().collect())
     }
 
@@ -71,7 +71,7 @@ impl Assignment {
         self.version.load(Ordering::Acquire)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<Partition, Current>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<TopicPartition, Current>) -> T) -> T {
         look(
             &self
                 .partitions
@@ -80,7 +80,7 @@ impl Assignment {
         )
     }
 
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<Partition, Current>)) {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, Current>)) {
         change(
             &mut self
                 .partitions

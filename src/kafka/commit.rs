@@ -9,6 +9,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::consumer::KafkaConsumer;
 use super::errors::CommitError;
 use super::reader::ReaderContext;
+use super::topic::Topic;
 use crate::core::offset_tracker::Commit;
 
 /// Commits offsets and waits for the broker's answer. The wait has no limit: a broker that hangs holds it up
@@ -32,7 +33,7 @@ impl CommitOffsets for GroupOffsets {
 /// Commits in the name of a reader's group.
 pub struct ReaderOffsets {
     pub(super) consumer: Arc<BaseConsumer<ReaderContext>>,
-    pub(super) topic: String,
+    pub(super) topic: Topic,
 }
 
 impl CommitOffsets for ReaderOffsets {
@@ -44,13 +45,13 @@ impl CommitOffsets for ReaderOffsets {
 
 fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &str,
+    topic: &Topic,
     commits: &[Commit],
 ) -> ClientResult<()> {
     let mut list = TopicPartitionList::with_capacity(commits.len());
     for commit in commits {
         let offset = KafkaOffset::Offset(commit.offset.0);
-        list.add_partition_offset(topic, commit.partition.0, offset)?;
+        list.add_partition_offset(&topic.name, commit.partition.number, offset)?;
     }
     consumer.commit(&list, CommitMode::Sync)
 }

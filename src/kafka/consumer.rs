@@ -16,8 +16,9 @@ use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::rebalance::{RebalanceContext, RebalanceListener};
 use super::settings;
+use super::topic::Topic;
 use crate::config::{AutoOffsetReset, Config};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::FirstStart;
 
 /// How long an assignment may take to find out where to begin.
@@ -25,7 +26,7 @@ const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 pub struct KafkaConsumer {
     consumer: BaseConsumer<RebalanceContext>,
-    topic: String,
+    topic: Topic,
 }
 
 /// The result of one poll.
@@ -63,8 +64,9 @@ impl KafkaConsumer {
         assignment: Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
     ) -> KafkaResult<Self> {
+        let topic = Topic::new(TopicId::CONSUMED, &config.kafka.topic);
         let context = RebalanceContext {
-            topic: config.kafka.topic.clone(),
+            topic: topic.clone(),
             first_start: match config.kafka.auto_offset_reset {
                 AutoOffsetReset::Earliest => FirstStart::Earliest,
                 AutoOffsetReset::Latest => FirstStart::Latest,
@@ -76,10 +78,7 @@ impl KafkaConsumer {
             offset_was_reset: AtomicBool::new(false),
         };
         let consumer = settings::consumer(config).create_with_context(context)?;
-        Ok(Self {
-            consumer,
-            topic: config.kafka.topic.clone(),
-        })
+        Ok(Self { consumer, topic })
     }
 
     /// Asks the brokers for the topic, and so whether they can be reached. Fails when no broker answers
@@ -97,7 +96,7 @@ impl KafkaConsumer {
     }
 
     pub fn subscribe(&self) -> KafkaResult<()> {
-        Ok(self.consumer.subscribe(&[&self.topic])?)
+        Ok(self.consumer.subscribe(&[&self.topic.name])?)
     }
 
     /// What commits offsets for this consumer.
@@ -127,7 +126,7 @@ impl KafkaConsumer {
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,
-            Some(Ok(message)) => Polled::Message(ConsumedMessage::new(message)),
+            Some(Ok(message)) => Polled::Message(ConsumedMessage::new(message, &self.topic)),
             Some(Err(error)) => Polled::Error(PollError::of(error)),
         }
     }
@@ -158,7 +157,7 @@ impl KafkaConsumer {
 
     /// The position of each partition from which a message was delivered. Transaction markers move it
     /// without a message.
-    pub fn positions(&self) -> Vec<(Partition, Offset)> {
+    pub fn positions(&self) -> Vec<(TopicPartition, Offset)> {
         let Ok(positions) = self.consumer.position() else {
             return Vec::new();
         };
@@ -167,7 +166,7 @@ impl KafkaConsumer {
             .iter()
             .filter_map(|element| match element.offset() {
                 KafkaOffset::Offset(offset) => {
-                    Some((Partition(element.partition()), Offset(offset)))
+                    Some((self.topic.partition(element.partition()), Offset(offset)))
                 }
                 _ => None,
             })
@@ -183,10 +182,10 @@ impl KafkaConsumer {
 
     /// The earliest offset that still exists. Takes half a second beside a running fetch. Fails when the
     /// partition's broker doesn't answer within `timeout`.
-    pub fn earliest(&self, partition: Partition, timeout: Duration) -> KafkaResult<Offset> {
-        let (low, _) = self
-            .consumer
-            .fetch_watermarks(&self.topic, partition.0, timeout)?;
+    pub fn earliest(&self, partition: TopicPartition, timeout: Duration) -> KafkaResult<Offset> {
+        let (low, _) =
+            self.consumer
+                .fetch_watermarks(&self.topic.name, partition.number, timeout)?;
         Ok(Offset(low))
     }
 
@@ -194,7 +193,7 @@ impl KafkaConsumer {
         &self.consumer
     }
 
-    pub(super) fn topic(&self) -> &str {
+    pub(super) fn topic(&self) -> &Topic {
         &self.topic
     }
 }
@@ -216,7 +215,7 @@ impl PollError {
 impl fmt::Debug for KafkaConsumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaConsumer")
-            .field("topic", &self.topic)
+            .field("topic", &self.topic.name)
             .finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ mod reader;
 mod rebalance;
 mod settings;
 mod statistics;
+mod topic;
 
 pub use assignment::{AssignedPartition, Assignment};
 pub use commit::CommitOffsets;
@@ -25,3 +26,4 @@ pub use producer::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError};
 pub use reader::{Next, Ranges, ReadError, TopicReader};
 pub use rebalance::RebalanceListener;
 pub use settings::prefetch_bytes;
+pub use topic::Topic;

@@ -304,7 +304,7 @@ impl DeliveryContext {
         let mut value = message.payload();
         if attempt == Attempt::WithoutValue {
             let id = listener.place();
-            warn!(partition = id.partition.0, offset = id.offset.0;
+            warn!(partition = id.partition.number, offset = id.offset.0;
                 "a dead letter is too large for its topic: its value is left out");
             let size = value.take().map_or(0, <[u8]>::len).to_string();
             headers = headers

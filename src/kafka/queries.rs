@@ -8,31 +8,35 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDK
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::errors::is_unknown_topic;
-use crate::core::partition::{Offset, Partition};
+use super::topic::Topic;
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 
 /// One consumer's questions about one topic. Each question waits up to `timeout`.
 pub(super) struct Queries<'a, C: ConsumerContext> {
     pub(super) consumer: &'a BaseConsumer<C>,
-    pub(super) topic: &'a str,
+    pub(super) topic: &'a Topic,
     pub(super) timeout: Duration,
 }
 
 impl<C: ConsumerContext> Queries<'_, C> {
     /// `None` if there is no such topic.
-    pub(super) fn partitions(&self) -> ClientResult<Option<Vec<Partition>>> {
+    pub(super) fn partitions(&self) -> ClientResult<Option<Vec<TopicPartition>>> {
         let metadata = self
             .consumer
-            .fetch_metadata(Some(self.topic), self.timeout)?;
+            .fetch_metadata(Some(&self.topic.name), self.timeout)?;
         let mut topics = metadata.topics().iter();
-        let Some(topic) = topics.find(|topic| topic.name() == self.topic) else {
+        let Some(topic) = topics.find(|topic| topic.name() == self.topic.name) else {
             return Ok(None);
         };
         match topic.error().map(RDKafkaErrorCode::from) {
             Some(code) if is_unknown_topic(code) => Ok(None),
             Some(code) => Err(ClientError::MetadataFetch(code)),
             None => {
-                let partitions = topic.partitions().iter().map(|p| Partition(p.id()));
+                let partitions = topic
+                    .partitions()
+                    .iter()
+                    .map(|p| self.topic.partition(p.id()));
                 Ok(Some(partitions.collect::<Vec<_>>()).filter(|found| !found.is_empty()))
             }
         }
@@ -40,8 +44,8 @@ impl<C: ConsumerContext> Queries<'_, C> {
 
     pub(super) fn bounds(
         &self,
-        partitions: &[Partition],
-    ) -> ClientResult<BTreeMap<Partition, LogBounds>> {
+        partitions: &[TopicPartition],
+    ) -> ClientResult<BTreeMap<TopicPartition, LogBounds>> {
         // For this request librdkafka takes the two special offsets as the log's ends: one request for each
         // broker, where `fetch_watermarks` makes one for each partition.
         let earliest = self.offsets_for(partitions, KafkaOffset::Beginning)?;
@@ -59,43 +63,44 @@ impl<C: ConsumerContext> Queries<'_, C> {
     /// Partitions without an answer are left out.
     pub(super) fn offsets_for(
         &self,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         time: KafkaOffset,
-    ) -> ClientResult<BTreeMap<Partition, Offset>> {
+    ) -> ClientResult<BTreeMap<TopicPartition, Offset>> {
         let list = self.list(partitions, time)?;
-        found(&self.consumer.offsets_for_times(list, self.timeout)?)
+        self.found(&self.consumer.offsets_for_times(list, self.timeout)?)
     }
 
     /// What the group has committed. Partitions without a commit are left out.
     pub(super) fn committed(
         &self,
-        partitions: &[Partition],
-    ) -> ClientResult<BTreeMap<Partition, Offset>> {
+        partitions: &[TopicPartition],
+    ) -> ClientResult<BTreeMap<TopicPartition, Offset>> {
         let list = self.list(partitions, KafkaOffset::Invalid)?;
-        found(&self.consumer.committed_offsets(list, self.timeout)?)
+        self.found(&self.consumer.committed_offsets(list, self.timeout)?)
     }
 
     fn list(
         &self,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         offset: KafkaOffset,
     ) -> ClientResult<TopicPartitionList> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
-            list.add_partition_offset(self.topic, partition.0, offset)?;
+            list.add_partition_offset(&self.topic.name, partition.number, offset)?;
         }
         Ok(list)
     }
-}
 
-/// The partitions that have an offset.
-pub(super) fn found(list: &TopicPartitionList) -> ClientResult<BTreeMap<Partition, Offset>> {
-    let mut offsets = BTreeMap::new();
-    for element in list.elements() {
-        element.error()?;
-        if let KafkaOffset::Offset(offset) = element.offset() {
-            offsets.insert(Partition(element.partition()), Offset(offset));
+    /// The partitions that have an offset.
+    fn found(&self, list: &TopicPartitionList) -> ClientResult<BTreeMap<TopicPartition, Offset>> {
+        let mut offsets = BTreeMap::new();
+        for element in list.elements() {
+            element.error()?;
+            if let KafkaOffset::Offset(offset) = element.offset() {
+                let partition = self.topic.partition(element.partition());
+                offsets.insert(partition, Offset(offset));
+            }
         }
+        Ok(offsets)
     }
-    Ok(offsets)
 }

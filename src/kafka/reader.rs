@@ -20,8 +20,9 @@ use super::log::forward_log;
 use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::settings;
+use super::topic::Topic;
 use crate::config::Config;
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 
 /// The longest wait for one answer.
@@ -30,13 +31,13 @@ const QUESTION: Duration = Duration::from_secs(20);
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// What is to be read of each partition.
-pub type Ranges = BTreeMap<Partition, Range<Offset>>;
+pub type Ranges = BTreeMap<TopicPartition, Range<Offset>>;
 
 pub struct TopicReader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
-    topic: String,
-    ends: BTreeMap<Partition, Offset>,
-    unread: BTreeSet<Partition>,
+    topic: Topic,
+    ends: BTreeMap<TopicPartition, Offset>,
+    unread: BTreeSet<TopicPartition>,
     silence: Silence,
 }
 
@@ -68,11 +69,11 @@ pub enum ReadError {
 impl TopicReader {
     /// A reader of `topic` that can ask for the offsets of `group` and commit in its name. It connects when
     /// it is first used. Fails when librdkafka refuses a property.
-    pub fn new(config: &Config, topic: &str, group: &str) -> KafkaResult<Self> {
+    pub fn new(config: &Config, topic: Topic, group: &str) -> KafkaResult<Self> {
         let consumer = settings::reader(config, group).create_with_context(ReaderContext)?;
         Ok(Self {
             consumer: Arc::new(consumer),
-            topic: topic.to_owned(),
+            topic,
             ends: BTreeMap::new(),
             unread: BTreeSet::new(),
             silence: Silence::default(),
@@ -80,7 +81,7 @@ impl TopicReader {
     }
 
     /// What each partition holds now. `None` if there is no such topic.
-    pub fn bounds(&self) -> KafkaResult<Option<BTreeMap<Partition, LogBounds>>> {
+    pub fn bounds(&self) -> KafkaResult<Option<BTreeMap<TopicPartition, LogBounds>>> {
         let queries = self.queries();
         let Some(partitions) = queries.partitions()? else {
             return Ok(None);
@@ -92,16 +93,19 @@ impl TopicReader {
     /// without such a record is left out.
     pub fn offsets_at(
         &self,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         millis: i64,
-    ) -> KafkaResult<BTreeMap<Partition, Offset>> {
+    ) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
         // Negative numbers are the special offsets.
         let time = KafkaOffset::Offset(millis.max(0));
         Ok(self.queries().offsets_for(partitions, time)?)
     }
 
     /// What the group has committed. Partitions without a commit are left out.
-    pub fn committed(&self, partitions: &[Partition]) -> KafkaResult<BTreeMap<Partition, Offset>> {
+    pub fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
         Ok(self.queries().committed(partitions)?)
     }
 
@@ -113,7 +117,7 @@ impl TopicReader {
         let mut list = TopicPartitionList::new();
         for (partition, range) in ranges {
             let start = KafkaOffset::Offset(range.start.0);
-            list.add_partition_offset(&self.topic, partition.0, start)?;
+            list.add_partition_offset(&self.topic.name, partition.number, start)?;
         }
         Ok(self.consumer.assign(&list)?)
     }
@@ -128,7 +132,7 @@ impl TopicReader {
             match polled {
                 Some(Ok(borrowed)) => {
                     self.silence = Silence::default();
-                    let message = ConsumedMessage::new(borrowed);
+                    let message = ConsumedMessage::new(borrowed, &self.topic);
                     let Some(&end) = self.ends.get(&message.partition()) else {
                         continue;
                     };
@@ -146,15 +150,15 @@ impl TopicReader {
                 // The rest of the range holds no record, or none any more.
                 Some(Err(ClientError::PartitionEOF(partition))) => {
                     self.silence = Silence::default();
-                    self.unread.remove(&Partition(partition));
+                    self.unread.remove(&self.topic.partition(partition));
                 }
                 Some(Err(error)) if is_final(&error) => return Err(ReadError::Kafka(error.into())),
                 Some(Err(error)) => {
                     self.silence.last_error = Some(error.into());
-                    self.silence.add(started, &self.topic)?;
+                    self.silence.add(started, &self.topic.name)?;
                 }
                 None => {
-                    self.silence.add(started, &self.topic)?;
+                    self.silence.add(started, &self.topic.name)?;
                     if Instant::now() >= until {
                         return Ok(Next::Nothing);
                     }
@@ -180,9 +184,9 @@ impl TopicReader {
         }
     }
 
-    fn pause(&self, partition: Partition) -> KafkaResult<()> {
+    fn pause(&self, partition: TopicPartition) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(&self.topic, partition.0);
+        list.add_partition(&self.topic.name, partition.number);
         Ok(self.consumer.pause(&list)?)
     }
 }

@@ -18,7 +18,8 @@ use super::errors::{KafkaError, is_authorization};
 use super::log::forward_log;
 use super::queries::Queries;
 use super::statistics;
-use crate::core::partition::{Offset, Partition};
+use super::topic::Topic;
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::{FirstStart, StartingOffset};
 
 /// The longest wait for one answer about offsets.
@@ -33,13 +34,13 @@ pub trait RebalanceListener: Send + Sync {
     /// stands by, or keeps what it has.
     fn assigned(&self, assigned: &[AssignedPartition]);
     /// Drains and commits these partitions. Returns when that is done, or when its time is up.
-    fn revoke(&self, partitions: &[Partition]);
+    fn revoke(&self, partitions: &[TopicPartition]);
     /// These partitions were taken away: nothing may be committed for them.
-    fn lost(&self, partitions: &[Partition]);
+    fn lost(&self, partitions: &[TopicPartition]);
     /// Retention has deleted the records from `from` up to `to` before the group read them.
-    fn skipped(&self, partition: Partition, from: Offset, to: Offset);
+    fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
     /// How far each partition can be read at present.
-    fn end_offsets(&self, end_offsets: Vec<(Partition, Offset)>);
+    fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>);
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
     /// Waits, but no longer than until the process stops. Returns whether it stops.
@@ -50,7 +51,7 @@ pub trait RebalanceListener: Send + Sync {
 }
 
 pub(super) struct RebalanceContext {
-    pub(super) topic: String,
+    pub(super) topic: Topic,
     pub(super) first_start: FirstStart,
     /// How long the search for the starting offsets may take: well below `max.poll.interval.ms`.
     pub(super) time_limit: Duration,
@@ -96,7 +97,7 @@ impl ConsumerContext for RebalanceContext {
         code: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        let partitions = partitions_of(list);
+        let partitions = partitions_of(&self.topic, list);
         let done = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.assign(consumer, &partitions, list)
@@ -120,7 +121,7 @@ impl RebalanceContext {
     fn assign(
         &self,
         consumer: &BaseConsumer<Self>,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         list: &mut TopicPartitionList,
     ) -> ClientResult<()> {
         if partitions.is_empty() {
@@ -152,7 +153,7 @@ impl RebalanceContext {
 
     fn begin(
         &self,
-        starts: &[(Partition, StartingOffset)],
+        starts: &[(TopicPartition, StartingOffset)],
         list: &mut TopicPartitionList,
     ) -> ClientResult<()> {
         let mut assigned = Vec::with_capacity(starts.len());
@@ -160,7 +161,7 @@ impl RebalanceContext {
             self.report(partition, start);
             if !matches!(start, StartingOffset::Committed(_)) {
                 let offset = KafkaOffset::Offset(start.offset().0);
-                list.set_partition_offset(&self.topic, partition.0, offset)?;
+                list.set_partition_offset(&self.topic.name, partition.number, offset)?;
             }
             assigned.push(AssignedPartition {
                 partition,
@@ -173,13 +174,13 @@ impl RebalanceContext {
         Ok(())
     }
 
-    fn report(&self, partition: Partition, start: StartingOffset) {
+    fn report(&self, partition: TopicPartition, start: StartingOffset) {
         match start {
             StartingOffset::Committed(offset) => {
-                info!(partition = partition.0, offset = offset.0; "assigned: continues at the committed offset");
+                info!(partition = partition.number, offset = offset.0; "assigned: continues at the committed offset");
             }
             StartingOffset::First(offset) => {
-                info!(partition = partition.0, offset = offset.0; "assigned: the group has no committed offset yet and begins here");
+                info!(partition = partition.number, offset = offset.0; "assigned: the group has no committed offset yet and begins here");
             }
             StartingOffset::Overtaken {
                 committed,
@@ -191,7 +192,7 @@ impl RebalanceContext {
                 committed,
                 earliest,
             } => {
-                error!(partition = partition.0, committed = committed.0, earliest = earliest.0;
+                error!(partition = partition.number, committed = committed.0, earliest = earliest.0;
                     "the committed offset lies beyond the log's end: the topic was recreated or truncated; \
                      reading from its earliest offset");
             }
@@ -201,7 +202,7 @@ impl RebalanceContext {
     fn revoke(
         &self,
         consumer: &BaseConsumer<Self>,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         list: &TopicPartitionList,
     ) -> ClientResult<()> {
         if consumer.assignment_lost() {
@@ -227,8 +228,8 @@ impl RebalanceContext {
     fn starting_offsets(
         &self,
         consumer: &BaseConsumer<Self>,
-        partitions: &[Partition],
-    ) -> ClientResult<Vec<(Partition, StartingOffset)>> {
+        partitions: &[TopicPartition],
+    ) -> ClientResult<Vec<(TopicPartition, StartingOffset)>> {
         let deadline = Instant::now() + self.time_limit;
         let mut attempt = 1;
         loop {
@@ -250,8 +251,8 @@ impl RebalanceContext {
     fn ask_starting_offsets(
         &self,
         consumer: &BaseConsumer<Self>,
-        partitions: &[Partition],
-    ) -> ClientResult<Vec<(Partition, StartingOffset)>> {
+        partitions: &[TopicPartition],
+    ) -> ClientResult<Vec<(TopicPartition, StartingOffset)>> {
         let queries = Queries {
             consumer,
             topic: &self.topic,
@@ -268,9 +269,9 @@ impl RebalanceContext {
     }
 }
 
-fn partitions_of(list: &TopicPartitionList) -> Vec<Partition> {
+fn partitions_of(topic: &Topic, list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements()
         .iter()
-        .map(|element| Partition(element.partition()))
+        .map(|element| topic.partition(element.partition()))
         .collect()
 }

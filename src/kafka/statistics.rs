@@ -4,26 +4,27 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::core::partition::{Offset, Partition};
+use super::topic::Topic;
+use crate::core::partition::{Offset, TopicPartition};
 
 /// What the statistics say about the consumed topic and the brokers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
     /// How far each partition can be read: its last stable offset.
-    pub end_offsets: Vec<(Partition, Offset)>,
+    pub end_offsets: Vec<(TopicPartition, Offset)>,
     pub any_broker_up: bool,
 }
 
 #[derive(Deserialize)]
 struct Statistics {
     #[serde(default)]
-    topics: HashMap<String, Topic>,
+    topics: HashMap<String, TopicStatistics>,
     #[serde(default)]
     brokers: HashMap<String, Broker>,
 }
 
 #[derive(Deserialize)]
-struct Topic {
+struct TopicStatistics {
     #[serde(default)]
     partitions: HashMap<String, PartitionStatistics>,
 }
@@ -45,15 +46,23 @@ fn unknown() -> i64 {
     -1
 }
 
-pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Error> {
+pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::Error> {
     let statistics: Statistics = serde_json::from_slice(json)?;
-    let partitions = statistics.topics.get(topic).map(|topic| &topic.partitions);
+    let partitions = statistics
+        .topics
+        .get(&topic.name)
+        .map(|topic| &topic.partitions);
     let end_offsets = partitions
         .into_iter()
         .flat_map(HashMap::values)
-        // Partition -1 is librdkafka's own. A negative offset means that it isn't known yet.
+        // TopicPartition -1 is librdkafka's own. A negative offset means that it isn't known yet.
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
-        .map(|partition| (Partition(partition.partition), Offset(partition.ls_offset)))
+        .map(|partition| {
+            (
+                topic.partition(partition.partition),
+                Offset(partition.ls_offset),
+            )
+        })
         .collect();
     let any_broker_up = statistics
         .brokers
@@ -68,6 +77,7 @@ pub(super) fn read(json: &[u8], topic: &str) -> Result<Snapshot, serde_json::Err
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::partition::TopicId;
 
     #[test]
     fn statistics_hold_the_last_stable_offsets_of_the_topic() {
@@ -75,8 +85,11 @@ mod tests {
             "ours":{"partitions":{"0":{"partition":0,"ls_offset":17},"-1":{"partition":-1,"ls_offset":9},
                                   "1":{"partition":1,"ls_offset":-1001}}},
             "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
-        let snapshot = read(json, "ours").expect("statistics");
-        assert_eq!(snapshot.end_offsets, vec![(Partition(0), Offset(17))]);
+        let snapshot = read(json, &Topic::new(TopicId::CONSUMED, "ours")).expect("statistics");
+        assert_eq!(
+            snapshot.end_offsets,
+            vec![(TopicPartition::consumed(0), Offset(17))]
+        );
         assert!(snapshot.any_broker_up);
     }
 }

@@ -60,10 +60,8 @@ pub enum MongoDbError {
 
 impl MongoDbHandler {
     /// Creates a client for the configured collection. It connects at its first command. Only the DNS seed
-    /// list of a `mongodb+srv` URI is looked up here.
-    ///
-    /// # Errors
-    /// If the URI is not valid, or its seed list can't be looked up.
+    /// list of a `mongodb+srv` URI is looked up here. Fails if the URI is not valid, or its seed list can't
+    /// be looked up.
     pub fn connect(config: &Config) -> Result<Self, MongoDbError> {
         let mongodb = &config.mongodb;
         let mut options = ClientOptions::parse(mongodb.uri.expose())
@@ -96,10 +94,8 @@ impl MongoDbHandler {
         Ok(Self { client, collection })
     }
 
-    /// Checks that a server answers. Takes no longer than the server selection.
-    ///
-    /// # Errors
-    /// If no server answers, or the server refuses the command.
+    /// Checks that a server answers. Takes no longer than the server selection. Fails if no server answers,
+    /// or the server refuses the command.
     pub fn ping(&self) -> Result<(), MongoDbError> {
         let database = self.client.database("admin");
         database
@@ -109,12 +105,10 @@ impl MongoDbHandler {
         Ok(())
     }
 
-    /// Checks that the collection can be used: that it keeps its documents and that their `_id`s are unique.
-    /// A collection that doesn't exist yet is fine. Also checks that the server can satisfy the write
-    /// concern.
-    ///
-    /// # Errors
-    /// If no server answers, the server refuses the command, or one of these checks fails.
+    /// Checks that the collection can be used: that it keeps its documents and that their `_id`s are
+    /// unique. A collection that doesn't exist yet is fine. Also checks that the server can satisfy the
+    /// write concern. Fails if no server answers, the server refuses the command, or one of these checks
+    /// fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
         let namespace = self.collection.namespace();
         let database = self.client.database(&namespace.db);
@@ -171,10 +165,8 @@ impl MongoDbHandler {
     }
 
     /// Creates the index on `created_at` unless it exists. Several workers may do so at the same time.
-    /// Returns when the server has built the index, which may take hours.
-    ///
-    /// # Errors
-    /// If no server answers, or the server refuses the command.
+    /// Returns when the server has built the index, which may take hours. Fails if no server answers, or
+    /// the server refuses the command.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
         if self.has_index()? {
             return Ok(());
@@ -199,7 +191,6 @@ impl MongoDbHandler {
     }
 
     /// Inserts the documents in any order, and waits for the write concern.
-    #[must_use]
     pub fn insert_batch(
         &self,
         documents: &[&RawDocument],
@@ -224,10 +215,8 @@ impl MongoDbHandler {
         outcome
     }
 
-    /// Reads the documents with the `_id`s of `documents` from the primary, and compares them.
-    ///
-    /// # Errors
-    /// The classified error, if the primary can't be read.
+    /// Reads the documents with the `_id`s of `documents` from the primary, and compares them. Fails
+    /// if the primary can't be read.
     pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
         let ids = documents
             .iter()

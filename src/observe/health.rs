@@ -67,7 +67,6 @@ pub struct Readiness {
 impl Health {
     /// The process counts as alive while the time since the last beat is below `beat_limit`. Before the
     /// first beat the time since `now` counts, so that a start that hangs counts as not alive.
-    #[must_use]
     pub fn new(now: Instant, beat_limit: Duration) -> Self {
         Self {
             created: now,
@@ -111,7 +110,6 @@ impl Health {
         self.facts().stopping = true;
     }
 
-    #[must_use]
     pub fn liveness(&self, now: Instant) -> Liveness {
         let last_beat = self.last_beat.get();
         let since_beat = now
@@ -132,7 +130,6 @@ impl Health {
         }
     }
 
-    #[must_use]
     pub fn readiness(&self) -> Readiness {
         let facts = self.facts();
         let obstacles = [
@@ -165,7 +162,6 @@ impl Health {
 }
 
 impl Liveness {
-    #[must_use]
     pub fn is_alive(&self) -> bool {
         self.status == LivenessStatus::Alive
     }

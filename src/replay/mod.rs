@@ -23,11 +23,11 @@ use log::warn;
 use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, Ownership};
 use crate::config::Config;
 use crate::core::dead_letter::ReplayCriteria;
-use crate::core::partition::{Epoch, Offset, Partition};
+use crate::core::partition::{Epoch, Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Ranges, ReadError, TopicReader};
+use crate::kafka::{AssignedPartition, Ranges, ReadError, Topic, TopicReader};
 use crate::runtime::{ProcessEvents, StopSignal, Threads, spawn_signals};
 
 use destination::Destination;
@@ -96,7 +96,8 @@ fn run(
     spawn_signals(&mut threads, stop.clone(), settle_time, events.clone())?;
 
     let topic = &config.kafka.dead_letter_topic;
-    let mut reader = TopicReader::new(config, topic, &request.group(config)).map_err(|error| {
+    let source = Topic::new(TopicId::DEAD_LETTERS, topic);
+    let mut reader = TopicReader::new(config, source, &request.group(config)).map_err(|error| {
         Failure::configuration("librdkafka refused the consumer's settings").because(error)
     })?;
     let spans = spans(&reader, topic, request)?;
@@ -153,14 +154,14 @@ fn spans(
     reader: &TopicReader,
     topic: &str,
     request: &ReplayRequest,
-) -> Result<BTreeMap<Partition, Span>, Failure> {
+) -> Result<BTreeMap<TopicPartition, Span>, Failure> {
     let Some(bounds) = reader.bounds().map_err(unreachable)? else {
         warn!("there is no dead letter topic `{topic}` yet");
         return Ok(BTreeMap::new());
     };
-    let partitions: Vec<Partition> = bounds.keys().copied().collect();
+    let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
     let committed = reader.committed(&partitions).map_err(unreachable)?;
-    let span = |(partition, bounds): (Partition, LogBounds)| {
+    let span = |(partition, bounds): (TopicPartition, LogBounds)| {
         let committed = committed
             .get(&partition)
             .copied()
@@ -172,7 +173,7 @@ fn spans(
         } = start
         {
             warn!(
-                partition = partition.0, from = committed.0, to = earliest.0;
+                partition = partition.number, from = committed.0, to = earliest.0;
                 "dead letters have expired since the last replay"
             );
         }

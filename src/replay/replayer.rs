@@ -13,7 +13,7 @@ use super::{EPOCH, ReplayRequest, unreachable};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::config;
 use crate::core::dead_letter::ReplayDecision;
-use crate::core::partition::{Offset, Partition, RecordId};
+use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::Batch;
 use crate::core::time_limits::RevokeDeadlines;
 use crate::failure::Failure;
@@ -37,7 +37,7 @@ const REPORT_AFTER: usize = 1000;
 
 pub(super) struct Replayer<'a> {
     request: &'a ReplayRequest,
-    ends: BTreeMap<Partition, Offset>,
+    ends: BTreeMap<TopicPartition, Offset>,
     committer: CommitterHandle,
     destination: Destination,
     progress: Arc<ReplayProgress>,
@@ -48,7 +48,7 @@ pub(super) struct Replayer<'a> {
     /// What goes to the destination next.
     pending: Batch,
     /// How far each partition is read, as far as that was not reported yet.
-    positions: BTreeMap<Partition, Offset>,
+    positions: BTreeMap<TopicPartition, Offset>,
     /// Letters read since the positions were last reported.
     unreported: usize,
 }
@@ -62,7 +62,7 @@ impl<'a> Replayer<'a> {
     )]
     pub(super) fn new(
         request: &'a ReplayRequest,
-        ends: BTreeMap<Partition, Offset>,
+        ends: BTreeMap<TopicPartition, Offset>,
         committer: CommitterHandle,
         destination: Destination,
         progress: Arc<ReplayProgress>,

@@ -13,10 +13,7 @@ use super::threads::Threads;
 use crate::failure::Failure;
 
 /// Listens for signals from now on. Whatever can't be settled within `settle_time` of the first signal is
-/// given up, uncommitted.
-///
-/// # Errors
-/// When the system won't let us listen, or has no thread to give.
+/// given up, uncommitted. Fails when the system won't let us listen, or has no thread to give.
 pub fn spawn_signals(
     threads: &mut Threads,
     stop: StopSignal,

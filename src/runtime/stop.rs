@@ -21,7 +21,6 @@ struct Shared {
 }
 
 impl StopSignal {
-    #[must_use]
     pub fn new() -> Self {
         // The capacity doesn't matter: nothing is ever sent.
         let (sender, asked) = bounded(0);
@@ -45,25 +44,21 @@ impl StopSignal {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.settle_by().is_some()
     }
 
     /// `None` while nobody has asked to stop.
-    #[must_use]
     pub fn settle_by(&self) -> Option<Instant> {
         self.shared.settle_by.get().copied()
     }
 
-    #[must_use]
     pub fn is_past_deadline(&self) -> bool {
         self.settle_by()
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Waits for `duration`, or until the stop. Returns whether the stop came.
-    #[must_use]
     pub fn wait(&self, duration: Duration) -> bool {
         match self.asked.recv_timeout(duration) {
             Ok(never) => match never {},

@@ -14,7 +14,6 @@ pub struct Threads {
 }
 
 impl Threads {
-    #[must_use]
     pub fn new(events: ProcessEvents) -> Self {
         Self {
             events,
@@ -23,10 +22,7 @@ impl Threads {
     }
 
     /// Runs `work` on a thread called `name` for as long as the process runs. Its end, by a return or a
-    /// panic, is an event, and a stop waits for it.
-    ///
-    /// # Errors
-    /// When the system has no thread to give.
+    /// panic, is an event, and a stop waits for it. Fails when the system has no thread to give.
     pub fn spawn(
         &mut self,
         name: impl Into<String>,
@@ -39,9 +35,7 @@ impl Threads {
     }
 
     /// The same for work that ends by itself: only a failure is an event, and a stop doesn't wait for it.
-    ///
-    /// # Errors
-    /// When the system has no thread to give.
+    /// Fails when the system has no thread to give.
     pub fn spawn_finite(
         &mut self,
         name: &str,
@@ -50,10 +44,8 @@ impl Threads {
         start(name, self.watched(name.to_owned(), false, work))
     }
 
-    /// The same for work that can't fail: only a panic is an event.
-    ///
-    /// # Errors
-    /// When the system has no thread to give.
+    /// The same for work that can't fail: only a panic is an event. Fails when the system has no thread to
+    /// give.
     pub fn spawn_detached(
         &mut self,
         name: &str,
@@ -88,7 +80,6 @@ impl Threads {
     }
 
     /// The threads that a stop still waits for.
-    #[must_use]
     pub fn running(&self) -> &[String] {
         &self.awaited
     }

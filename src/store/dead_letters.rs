@@ -195,7 +195,7 @@ impl DeadLetters {
         let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
         warn!(
-            topic = self.identity.topic, partition = partition.0,
+            topic = self.identity.topic, partition = partition.number,
             offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
             field = rejection.field.as_deref(), code = rejection.code, suppressed;
             "a record goes to the dead letter topic"

@@ -21,7 +21,7 @@ use crate::commit::{
 };
 use crate::core::availability::OutagePolicy;
 use crate::core::dead_letter::ConsumerIdentity;
-use crate::core::partition::{Offset, Partition, RecordId};
+use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::{Batch, Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
@@ -81,8 +81,10 @@ impl Model {
     fn next_turn(&mut self) -> Turn {
         let turn = self.turns.pop().unwrap_or(Turn::Works);
         match turn {
-            Turn::RevokesFirstPartition => self.assignment.end(Partition(0)),
-            Turn::RevokesAll => (0..2).for_each(|p| self.assignment.end(Partition(p))),
+            Turn::RevokesFirstPartition => self.assignment.end(TopicPartition::consumed(0)),
+            Turn::RevokesAll => {
+                (0..2).for_each(|p| self.assignment.end(TopicPartition::consumed(p)));
+            }
             Turn::Stops => self.stop.ask(Instant::now() + Duration::from_secs(60)),
             Turn::StopsAtOnce => self.stop.ask(Instant::now()),
             Turn::Panics => panic!("a panic that the test asked for"),
@@ -226,13 +228,13 @@ fn policies() -> impl Strategy<Value = OutagePolicy> {
 
 /// Two partitions, with a gap in the offsets of each.
 fn batch_of(fates: &[Fate], assignment: &Assignment) -> Batch {
-    let epochs = [0, 1].map(|p| assignment.begin(Partition(p), Offset(0)));
+    let epochs = [0, 1].map(|p| assignment.begin(TopicPartition::consumed(p), Offset(0)));
     let mut batch = Batch::new(Instant::now());
     for (index, fate) in fates.iter().enumerate() {
         let number = i32::try_from(index).unwrap();
         let partition = number % 2;
         let id = RecordId {
-            partition: Partition(partition),
+            partition: TopicPartition::consumed(partition),
             epoch: epochs[index % 2],
             offset: Offset(i64::from(number / 2 + number / 6)),
         };
@@ -254,7 +256,7 @@ fn batch_of(fates: &[Fate], assignment: &Assignment) -> Batch {
 }
 
 /// How each record ended, in the order of the messages.
-fn ends_of(runs: &[RecordRun], end: End, ends: &mut BTreeMap<(Partition, Offset), Vec<End>>) {
+fn ends_of(runs: &[RecordRun], end: End, ends: &mut BTreeMap<(TopicPartition, Offset), Vec<End>>) {
     for run in runs {
         for offset in run.offsets() {
             ends.entry((run.partition, offset)).or_default().push(end);
@@ -317,7 +319,7 @@ proptest! {
             }
         }
 
-        let mut ends: BTreeMap<(Partition, Offset), Vec<End>> = BTreeMap::new();
+        let mut ends: BTreeMap<(TopicPartition, Offset), Vec<End>> = BTreeMap::new();
         let mut released = Weight::default();
         for (place, message) in messages.try_iter().enumerate() {
             match message {

@@ -20,7 +20,6 @@ const LIMIT_FILES: [&str; 2] = [
 ];
 
 /// The memory in the worst case, in bytes.
-#[must_use]
 pub fn worst_case(config: &Config) -> u64 {
     let in_flight = u64::try_from(config.consumer.max_in_flight_bytes).unwrap_or(u64::MAX);
     // A dead letter is in flight until it is acknowledged: the producer holds one more copy.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::commit::{CommitObserver, Outcome, Settlement};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
@@ -81,14 +81,14 @@ impl CommitObserver for WorkerObserver {
         self.metrics.set_oldest_in_flight_since(taken_at);
     }
 
-    fn lag(&self, partition: Partition, lag: u64) {
+    fn lag(&self, partition: TopicPartition, lag: u64) {
         let lag = i64::try_from(lag).unwrap_or(i64::MAX);
-        self.metrics.set_lag(&self.topic, partition.0, lag);
+        self.metrics.set_lag(&self.topic, partition.number, lag);
     }
 
-    fn committed(&self, partition: Partition, offset: Offset) {
+    fn committed(&self, partition: TopicPartition, offset: Offset) {
         self.metrics
-            .set_committed_offset(&self.topic, partition.0, offset.0);
+            .set_committed_offset(&self.topic, partition.number, offset.0);
     }
 
     fn commit_took(&self, duration: Duration) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kafka_mongo_consumer::per_record::OffsetTracker;
 use kafka_mongo_consumer::per_record::RecordRun;
-use kafka_mongo_consumer::per_record::{Epoch, Offset, Partition};
+use kafka_mongo_consumer::per_record::{Epoch, Offset, TopicPartition};
 use serde_json::json;
 
 use crate::context::Context;
@@ -76,7 +76,12 @@ pub fn run(context: &Context) -> Row {
 fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
     let mut tracker = OffsetTracker::default();
     for partition in 0..PARTITIONS {
-        tracker.assign(Partition(partition), EPOCH, Offset(0), Some(Offset(0)));
+        tracker.assign(
+            TopicPartition::consumed(partition),
+            EPOCH,
+            Offset(0),
+            Some(Offset(0)),
+        );
     }
     let mut spent = Duration::ZERO;
     let mut random = Random(7);
@@ -119,7 +124,7 @@ fn batches(runs: Runs, cycle: i64) -> Vec<Vec<RecordRun>> {
         .flat_map(|turn| {
             let first = cycle * per_partition + turn * length;
             (0..PARTITIONS).map(move |partition| RecordRun {
-                partition: Partition(partition),
+                partition: TopicPartition::consumed(partition),
                 epoch: EPOCH,
                 first: Offset(first),
                 last: Offset(first + length - 1),

@@ -13,7 +13,7 @@ use crate::cli::PartitionOffset;
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter};
 use crate::core::document::{Documents, ReceivedAt};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::write_plan::{ErrorSubject, StoredDocument};
 use crate::failure::Failure;
 use crate::mongo::MongoDbHandler;
@@ -26,7 +26,7 @@ pub(super) struct Auditor<'a> {
     mongodb: &'a MongoDbHandler,
     dead_letters: &'a DeadLetterIndex,
     /// The offsets that the group has committed. A message at or above them may not be processed yet.
-    committed: BTreeMap<Partition, Offset>,
+    committed: BTreeMap<TopicPartition, Offset>,
     received_at: ReceivedAt,
     documents: Documents,
     /// The messages in `documents`, which wait for the next look-up.
@@ -42,7 +42,7 @@ impl<'a> Auditor<'a> {
         config: &Config,
         mongodb: &'a MongoDbHandler,
         dead_letters: &'a DeadLetterIndex,
-        committed: BTreeMap<Partition, Offset>,
+        committed: BTreeMap<TopicPartition, Offset>,
         limit: usize,
     ) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl<'a> Auditor<'a> {
     /// Adds one message. Looks up the waiting ones if there are enough.
     pub(super) fn add(
         &mut self,
-        partition: Partition,
+        partition: TopicPartition,
         offset: Offset,
         value: Option<&[u8]>,
     ) -> Result<(), Failure> {

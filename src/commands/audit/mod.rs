@@ -20,7 +20,7 @@ use super::{failed_mongodb, reader_of, unreachable_kafka};
 use crate::cli::{Audit, PartitionOffset};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, DeadLetterIndexBuilder};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
@@ -31,12 +31,12 @@ const READ_WAIT: Duration = Duration::from_millis(200);
 
 pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let topic = &config.kafka.topic;
-    let mut reader = reader_of(config, topic)?;
+    let mut reader = reader_of(config, TopicId::CONSUMED, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let bounds =
         bounds.ok_or_else(|| Failure::configuration(format!("there is no topic `{topic}`")))?;
     let ranges = ranges(&reader, arguments, &bounds)?;
-    let partitions: Vec<Partition> = ranges.keys().copied().collect();
+    let partitions: Vec<TopicPartition> = ranges.keys().copied().collect();
     let committed = reader.committed(&partitions).map_err(unreachable_kafka)?;
 
     let mongodb = MongoDbHandler::connect(config).map_err(failed_mongodb)?;
@@ -73,16 +73,17 @@ fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
 fn ranges(
     reader: &TopicReader,
     arguments: &Audit,
-    bounds: &BTreeMap<Partition, LogBounds>,
+    bounds: &BTreeMap<TopicPartition, LogBounds>,
 ) -> Result<Ranges, Failure> {
-    let starts: BTreeMap<Partition, Offset> = match arguments.since {
+    let starts: BTreeMap<TopicPartition, Offset> = match arguments.since {
         Some(moment) => {
-            let partitions: Vec<Partition> = bounds.keys().copied().collect();
+            let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
             let since = moment.at(Timestamp::now());
             let found = reader.offsets_at(&partitions, since.as_millisecond());
             let found = found.map_err(unreachable_kafka)?;
             // A partition without such a message is audited from its end: nothing.
-            let start_of = |p: &Partition, b: &LogBounds| found.get(p).copied().unwrap_or(b.latest);
+            let start_of =
+                |p: &TopicPartition, b: &LogBounds| found.get(p).copied().unwrap_or(b.latest);
             bounds.iter().map(|(p, b)| (*p, start_of(p, b))).collect()
         }
         None if arguments.from_offsets.is_empty() => {
@@ -90,7 +91,7 @@ fn ranges(
         }
         None => starts_from_arguments(&arguments.from_offsets, bounds)?,
     };
-    let range = |(partition, start): (Partition, Offset)| {
+    let range = |(partition, start): (TopicPartition, Offset)| {
         let bounds = bounds.get(&partition)?;
         // Messages that retention has deleted can't be audited.
         let start = start.max(bounds.earliest).min(bounds.latest);
@@ -101,8 +102,8 @@ fn ranges(
 
 fn starts_from_arguments(
     from_offsets: &[PartitionOffset],
-    bounds: &BTreeMap<Partition, LogBounds>,
-) -> Result<BTreeMap<Partition, Offset>, Failure> {
+    bounds: &BTreeMap<TopicPartition, LogBounds>,
+) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
     let mut starts = BTreeMap::new();
     for start in from_offsets {
         if !bounds.contains_key(&start.partition) {
@@ -129,7 +130,11 @@ fn read_dead_letters(
 ) -> Result<DeadLetterIndex, Failure> {
     let source = &config.kafka.topic;
     let mut index = DeadLetterIndexBuilder::new(ranges.clone());
-    let mut reader = reader_of(config, &config.kafka.dead_letter_topic)?;
+    let mut reader = reader_of(
+        config,
+        TopicId::DEAD_LETTERS,
+        &config.kafka.dead_letter_topic,
+    )?;
     // A topic that doesn't exist yet has no dead letters.
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let all = bounds.unwrap_or_default().into_iter();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::commands::output::{CountTable, printable};
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 
 /// The most characters printed of a `message_id`.
 const ID_CHARACTERS: usize = 100;
@@ -38,7 +38,7 @@ pub(super) enum ProblemKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub kind: ProblemKind,
-    pub partition: Partition,
+    pub partition: TopicPartition,
     pub offset: Offset,
     pub message_id: Option<String>,
     pub cause: String,
@@ -211,7 +211,7 @@ impl Problem {
     fn to_json(&self) -> serde_json::Value {
         json!({
             "kind": self.kind.as_str(),
-            "partition": self.partition.0,
+            "partition": self.partition.number,
             "offset": self.offset.0,
             "message_id": self.message_id,
             "cause": self.cause,
@@ -226,7 +226,7 @@ mod tests {
     fn problem(kind: ProblemKind) -> Problem {
         Problem {
             kind,
-            partition: Partition(1),
+            partition: TopicPartition::consumed(1),
             offset: Offset(7),
             message_id: Some("a\u{1b}b".to_owned()),
             cause: "is neither stored nor dead-lettered".to_owned(),

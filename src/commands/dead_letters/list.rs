@@ -12,7 +12,7 @@ use crate::commands::output::{self, Progress, printable};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::DeadLetterHeaders;
-use crate::core::partition::Partition;
+use crate::core::partition::{TopicId, TopicPartition};
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
@@ -28,7 +28,7 @@ const NAME_CHARACTERS: usize = 60;
 pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), Failure> {
     let filter = Filter::new(arguments, Timestamp::now());
     let topic = &config.kafka.dead_letter_topic;
-    let mut reader = reader_of(config, topic)?;
+    let mut reader = reader_of(config, TopicId::DEAD_LETTERS, topic)?;
     let ranges = ranges(&reader, topic, filter.since)?;
     let all: u64 = ranges
         .values()
@@ -71,7 +71,7 @@ fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result
     let starts = match since {
         None => None,
         Some(since) => {
-            let partitions: Vec<Partition> = bounds.keys().copied().collect();
+            let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
             let from = since.checked_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::MIN);
             let found = reader.offsets_at(&partitions, from.as_millisecond());
             Some(found.map_err(unreachable_kafka)?)
@@ -92,7 +92,7 @@ fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result
 struct Filter<'a> {
     reason: Option<&'static str>,
     topic: Option<&'a str>,
-    partition: Option<Partition>,
+    partition: Option<TopicPartition>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
@@ -102,7 +102,7 @@ impl<'a> Filter<'a> {
         Self {
             reason: arguments.reason.map(Reason::as_str),
             topic: arguments.topic.as_deref(),
-            partition: arguments.partition.map(Partition),
+            partition: arguments.partition.map(TopicPartition::consumed),
             since: arguments.since.map(|moment| moment.at(now)),
             until: arguments.until.map(|moment| moment.at(now)),
         }
@@ -125,7 +125,7 @@ impl<'a> Filter<'a> {
 }
 
 /// Reason, topic and partition. A record of another program may have none of them.
-type GroupKey = (Option<String>, Option<String>, Option<Partition>);
+type GroupKey = (Option<String>, Option<String>, Option<TopicPartition>);
 
 #[derive(Default)]
 struct Groups(BTreeMap<GroupKey, GroupSummary>);
@@ -188,7 +188,7 @@ impl Groups {
         for row in &rows {
             let mut line = String::new();
             for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                // Partition and count are numbers: aligned to the right.
+                // TopicPartition and count are numbers: aligned to the right.
                 let _ = match column {
                     2 | 3 => write!(line, "{cell:>width$}  "),
                     _ => write!(line, "{cell:<width$}  "),
@@ -206,7 +206,7 @@ impl Groups {
             json!({
                 "reason": reason,
                 "topic": topic,
-                "partition": partition.map(|partition| partition.0),
+                "partition": partition.map(|partition| partition.number),
                 "count": group.count,
                 "first_failed_at": group.first.map(millis),
                 "last_failed_at": group.last.map(millis),
@@ -246,7 +246,7 @@ mod tests {
         DeadLetterHeaders {
             reason: Some(reason),
             topic: Some(topic),
-            partition: Some(Partition(partition)),
+            partition: Some(TopicPartition::consumed(partition)),
             ..DeadLetterHeaders::NONE
         }
     }
@@ -281,7 +281,7 @@ invalid_json  data-topic         10      2  1970-01-01T00:00:05Z  1970-01-01T00:
         let filter = Filter {
             reason: Some("invalid_json"),
             topic: Some("data-topic"),
-            partition: Some(Partition(1)),
+            partition: Some(TopicPartition::consumed(1)),
             since: at(10),
             until: at(20),
         };

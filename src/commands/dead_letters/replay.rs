@@ -7,6 +7,7 @@ use crate::commands::output::{self, CountTable, Progress};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::ReplayCriteria;
+use crate::core::partition::TopicId;
 use crate::failure::Failure;
 use crate::replay::{self, ReplayRequest, ReplayTally};
 
@@ -43,7 +44,7 @@ fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
             "`--to {to}` is the dead letter topic itself: name another topic"
         )));
     }
-    let reader = reader_of(config, to)?;
+    let reader = reader_of(config, TopicId::REPLAY_TARGET, to)?;
     match reader.bounds().map_err(unreachable_kafka)? {
         Some(_) => Ok(()),
         None => Err(Failure::configuration(format!(

@@ -7,7 +7,7 @@ use crate::cli::ShowDeadLetter;
 use crate::commands::output::{self, printable};
 use crate::commands::{reader_of, unreachable_kafka};
 use crate::config::Config;
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::failure::Failure;
 use crate::kafka::{ConsumedMessage, Next, Ranges};
 
@@ -20,9 +20,9 @@ const VALUE_CHARACTERS: usize = 4000;
 
 pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Failure> {
     let topic = &config.kafka.dead_letter_topic;
-    let partition = Partition(arguments.partition);
+    let partition = TopicPartition::new(TopicId::DEAD_LETTERS, arguments.partition);
     let offset = Offset(arguments.offset);
-    let mut reader = reader_of(config, topic)?;
+    let mut reader = reader_of(config, TopicId::DEAD_LETTERS, topic)?;
     let bounds = reader.bounds().map_err(unreachable_kafka)?;
     let bounds = bounds
         .ok_or_else(|| Failure::running(format!("there is no dead letter topic `{topic}`")))?;

@@ -3,7 +3,7 @@
 use std::str::{self, FromStr};
 use std::time::SystemTime;
 
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::{Record, Timestamp};
 use crate::core::rejection::Rejection;
 
@@ -50,7 +50,6 @@ const LOG_APPEND_TIME: &str = "log_append_time";
 
 /// Whether the worker writes a header of this name. Such a header on a consumed record comes from an
 /// earlier failure, and the new dead letter's header replaces it.
-#[must_use]
 pub fn is_dead_letter_header(name: &str) -> bool {
     NAMES.contains(&name)
 }
@@ -80,7 +79,7 @@ pub struct DeadLetterHeaders<'a> {
     pub error_code: Option<i32>,
     /// The consumed topic, and the place of the original record in it.
     pub topic: Option<&'a str>,
-    pub partition: Option<Partition>,
+    pub partition: Option<TopicPartition>,
     pub offset: Option<Offset>,
     /// The timestamp of the original record.
     pub timestamp: Timestamp,
@@ -117,7 +116,6 @@ impl<'a> DeadLetterHeaders<'a> {
 
     /// The headers of the dead letter that `record` becomes. `attempts` is the number of inserts that
     /// it was part of.
-    #[must_use]
     pub fn of_rejection(
         identity: &'a ConsumerIdentity,
         record: &Record,
@@ -148,7 +146,6 @@ impl<'a> DeadLetterHeaders<'a> {
     }
 
     /// Writes the headers, `dlq.reason` first.
-    #[must_use]
     pub fn write(&self) -> Vec<Header> {
         let (millis, timestamp_type) = match self.timestamp {
             Timestamp::NotAvailable => (None, None),
@@ -184,7 +181,6 @@ impl<'a> DeadLetterHeaders<'a> {
     /// If there are several headers of one name, the last one counts. A record can still have the
     /// headers of an earlier failure, before the newer ones: the producer can't remove them if another
     /// header's name isn't UTF-8.
-    #[must_use]
     pub fn read(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Self {
         let mut read = Self::NONE;
         let (mut millis, mut timestamp_type) = (None, None);
@@ -203,7 +199,7 @@ impl<'a> DeadLetterHeaders<'a> {
                 ERROR => read.error = text,
                 ERROR_CODE => read.error_code = parse(text),
                 TOPIC => read.topic = text,
-                PARTITION => read.partition = parse(text).map(Partition),
+                PARTITION => read.partition = parse(text).map(TopicPartition::consumed),
                 OFFSET => read.offset = parse(text).map(Offset),
                 TIMESTAMP => millis = parse(text),
                 TIMESTAMP_TYPE => timestamp_type = text,
@@ -227,8 +223,7 @@ impl<'a> DeadLetterHeaders<'a> {
 
     /// The place of the original record in `topic`. `None` if it doesn't come from that topic, or its
     /// partition or offset is unknown.
-    #[must_use]
-    pub fn source_in(&self, topic: &str) -> Option<(Partition, Offset)> {
+    pub fn source_in(&self, topic: &str) -> Option<(TopicPartition, Offset)> {
         if self.topic != Some(topic) {
             return None;
         }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::core::partition::{Offset, Partition};
+use crate::core::partition::{Offset, TopicPartition};
 
 /// How many single dead letters of a partition are collected before they are merged into runs.
 const MERGE_AFTER: usize = 1 << 18;
@@ -16,14 +16,14 @@ const MERGE_AFTER: usize = 1 << 18;
 /// Builds the index. Dead letters may be added in any order.
 #[derive(Debug)]
 pub struct DeadLetterIndexBuilder {
-    partitions: BTreeMap<Partition, PartitionRuns>,
+    partitions: BTreeMap<TopicPartition, PartitionRuns>,
     reasons: Vec<String>,
 }
 
 /// Finds the dead letter of a record.
 #[derive(Debug)]
 pub struct DeadLetterIndex {
-    partitions: BTreeMap<Partition, Vec<Run>>,
+    partitions: BTreeMap<TopicPartition, Vec<Run>>,
     reasons: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ struct Properties {
 
 impl DeadLetterIndexBuilder {
     /// Indexes only the dead letters of records in these ranges of the consumed topic.
-    pub fn new(ranges: impl IntoIterator<Item = (Partition, Range<Offset>)>) -> Self {
+    pub fn new(ranges: impl IntoIterator<Item = (TopicPartition, Range<Offset>)>) -> Self {
         let empty = |range| PartitionRuns {
             range,
             runs: Vec::new(),
@@ -83,7 +83,7 @@ impl DeadLetterIndexBuilder {
     /// Adds a dead letter of the record at `partition` and `offset` of the consumed topic.
     pub fn insert(
         &mut self,
-        partition: Partition,
+        partition: TopicPartition,
         offset: Offset,
         reason: &str,
         replay_count: u32,
@@ -110,7 +110,6 @@ impl DeadLetterIndexBuilder {
         }
     }
 
-    #[must_use]
     pub fn finish(mut self) -> DeadLetterIndex {
         for runs in self.partitions.values_mut() {
             runs.merge();
@@ -128,8 +127,7 @@ impl DeadLetterIndexBuilder {
 
 impl DeadLetterIndex {
     /// The dead letter of this record; `None` if the dead letter topic has none.
-    #[must_use]
-    pub fn find(&self, partition: Partition, offset: Offset) -> Option<IndexedDeadLetter<'_>> {
+    pub fn find(&self, partition: TopicPartition, offset: Offset) -> Option<IndexedDeadLetter<'_>> {
         let runs = self.partitions.get(&partition)?;
         let after = runs.partition_point(|run| run.first <= offset);
         let run = runs[..after].last().filter(|run| offset <= run.last)?;
@@ -258,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    const PARTITION: Partition = Partition(0);
+    const PARTITION: TopicPartition = TopicPartition::consumed(0);
 
     #[test]
     fn only_records_in_the_ranges_are_indexed() {
@@ -266,11 +264,21 @@ mod tests {
         for offset in [9, 10, 19, 20] {
             builder.insert(PARTITION, Offset(offset), "invalid_json", 0, false);
         }
-        builder.insert(Partition(1), Offset(10), "invalid_json", 0, false);
+        builder.insert(
+            TopicPartition::consumed(1),
+            Offset(10),
+            "invalid_json",
+            0,
+            false,
+        );
         let index = builder.finish();
         let found = |partition, offset| index.find(partition, Offset(offset)).is_some();
         assert!(found(PARTITION, 10) && found(PARTITION, 19));
-        assert!(!found(PARTITION, 9) && !found(PARTITION, 20) && !found(Partition(1), 10));
+        assert!(
+            !found(PARTITION, 9)
+                && !found(PARTITION, 20)
+                && !found(TopicPartition::consumed(1), 10)
+        );
     }
 
     #[test]

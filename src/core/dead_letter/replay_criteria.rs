@@ -1,7 +1,7 @@
 //! Decides which dead letters a replay takes.
 
 use super::DeadLetterHeaders;
-use crate::core::record::Replay;
+use crate::core::record::OriginalRecord;
 use crate::core::rejection::Reason;
 
 /// The dead letters that a replay takes.
@@ -20,7 +20,7 @@ pub struct ReplayCriteria {
 /// Whether a replay takes a dead letter, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayDecision {
-    Take(Replay),
+    Take(OriginalRecord),
     /// It has another reason, or none.
     OtherReason,
     /// It comes from another topic, or doesn't say from where.
@@ -36,7 +36,6 @@ pub enum ReplayDecision {
 impl ReplayCriteria {
     /// Decides about one dead letter. `written_at` is the timestamp of the dead letter itself; it is
     /// used if its headers don't say when the record failed.
-    #[must_use]
     pub fn decide(
         &self,
         letter: &DeadLetterHeaders<'_>,
@@ -60,7 +59,7 @@ impl ReplayCriteria {
         if letter.replay_count >= self.max_replays {
             return ReplayDecision::ReplayedEnough;
         }
-        ReplayDecision::Take(Replay {
+        ReplayDecision::Take(OriginalRecord {
             partition,
             offset,
             timestamp: letter.timestamp,
@@ -72,7 +71,7 @@ impl ReplayCriteria {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::partition::{Offset, Partition};
+    use crate::core::partition::{Offset, TopicPartition};
     use crate::core::record::Timestamp;
 
     fn instant(text: &str) -> jiff::Timestamp {
@@ -83,7 +82,7 @@ mod tests {
         DeadLetterHeaders {
             reason: Some("mongodb_unavailable"),
             topic: Some("data-topic"),
-            partition: Some(Partition(2)),
+            partition: Some(TopicPartition::consumed(2)),
             offset: Some(Offset(40)),
             timestamp: Timestamp::CreateTime(5),
             failed_at: Some(instant("2023-07-15T12:00:00Z")),
@@ -101,8 +100,8 @@ mod tests {
             max_replays: 3,
         };
         let letter = letter();
-        let taken = ReplayDecision::Take(Replay {
-            partition: Partition(2),
+        let taken = ReplayDecision::Take(OriginalRecord {
+            partition: TopicPartition::consumed(2),
             offset: Offset(40),
             timestamp: Timestamp::CreateTime(5),
             replay_count: 2,

@@ -6,7 +6,6 @@ use super::message::RECEIVED_AT;
 
 /// Whether two documents have the same fields in the same order with byte-identical values. The
 /// top-level `received_at` is ignored.
-#[must_use]
 pub fn is_same_document(one: &RawDocument, other: &RawDocument) -> bool {
     match (comparable_elements(one), comparable_elements(other)) {
         (Some(one), Some(other)) => one == other,

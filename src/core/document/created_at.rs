@@ -4,11 +4,8 @@
 /// Checks a date and time such as `2023-07-15T12:34:56.789Z`.
 ///
 /// RFC 3339 §5.6 also allows lower-case `t` and `z`, a space instead of the `T`, the second 60, and any
-/// number of digits in the fraction. The offset may be missing because Python's `isoformat` writes none
-/// for a time without a zone.
-///
-/// # Errors
-/// Says what is wrong, as a clause that follows the word "but".
+/// number of digits in the fraction. The offset may be missing because Python's `isoformat` writes none for
+/// a time without a zone. The error is a clause that follows the word "but".
 pub(super) fn check(text: &[u8]) -> Result<(), &'static str> {
     const FORM: &str = "is not of that form";
     let [y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, time @ ..] = text else {

@@ -26,10 +26,8 @@ impl Documents {
         self.entries.clear();
     }
 
-    /// Appends the document of the record at `index`. Each index must be greater than the one before.
-    ///
-    /// # Errors
-    /// Says why the record can't become a document.
+    /// Appends the document of the record at `index`. Each index must be greater than the one before. Fails
+    /// if the record can't become a document.
     pub fn push(
         &mut self,
         index: usize,
@@ -48,7 +46,6 @@ impl Documents {
     }
 
     /// The documents of these records, in the order of `indexes`.
-    #[must_use]
     pub fn get_all(&self, indexes: &[usize]) -> Vec<&RawDocument> {
         indexes.iter().map(|&index| self.get(index)).collect()
     }

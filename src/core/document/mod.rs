@@ -35,13 +35,11 @@ pub use documents::Documents;
 pub use limits::MAX_LEVELS;
 pub use received_at::ReceivedAt;
 
-/// Appends the BSON document of one message to `out`: `_id` (the `message_id`), every field of the
-/// message unchanged and in its order, then `received_at`.
-///
-/// # Errors
-/// Returns the one fault that the dead letter names, and leaves `out` unchanged. If there are several
-/// faults, the order is: a payload that isn't valid JSON; then the first fault in the order of the
-/// payload; then the required fields in the order `message_id`, `name`, `created_at`, `metadata`.
+/// Appends the BSON document of one message to `out`: `_id` (the `message_id`), every field of the message
+/// unchanged and in its order, then `received_at`. Returns the one fault that the dead letter names, and
+/// leaves `out` unchanged. If there are several faults, the order is: a payload that isn't valid JSON; then
+/// the first fault in the order of the payload; then the required fields in the order `message_id`, `name`,
+/// `created_at`, `metadata`.
 pub fn append_document(
     value: Option<&[u8]>,
     received_at: &ReceivedAt,

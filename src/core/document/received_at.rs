@@ -11,7 +11,6 @@ pub struct ReceivedAt(String);
 impl ReceivedAt {
     /// Cuts off fractions of a millisecond. A time outside the years 1970 to 9999 becomes the nearest
     /// time inside them: RFC 3339 can't write a later one, and an earlier one means an unset clock.
-    #[must_use]
     pub fn new(t: SystemTime) -> Self {
         let timestamp = match Timestamp::try_from(t) {
             Ok(timestamp) => timestamp.max(Timestamp::UNIX_EPOCH),
@@ -21,7 +20,6 @@ impl ReceivedAt {
         Self(format!("{timestamp:.3}"))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::partition::RecordId;
 
-const P: Partition = Partition(0);
+const P: TopicPartition = TopicPartition::consumed(0);
 const E: Epoch = Epoch(7);
 
 fn tracker(start: i64) -> OffsetTracker {
@@ -224,14 +224,14 @@ proptest! {
                     // A new owner starts where the group has committed.
                     let start = models.get(&p).and_then(|m| m.committed).unwrap_or(0);
                     let committed = (start > 0).then_some(start);
-                    tracker.assign(Partition(p), epoch, Offset(start), committed.map(Offset));
+                    tracker.assign(TopicPartition::consumed(p), epoch, Offset(start), committed.map(Offset));
                     models.insert(p, Model {
                         epoch, position: start, received: Vec::new(), settled: BTreeSet::new(),
                         abandoned: BTreeSet::new(), committed,
                     });
                 }
                 Operation::Forget(p) => {
-                    tracker.forget(Partition(p));
+                    tracker.forget(TopicPartition::consumed(p));
                     models.remove(&p);
                 }
                 Operation::Dispatch(p, gaps) => {
@@ -241,7 +241,7 @@ proptest! {
                         let offset = model.position + i64::from(gap);
                         model.received.push(offset);
                         model.position = offset + 1;
-                        let id = RecordId { partition: Partition(p), epoch: model.epoch, offset: Offset(offset) };
+                        let id = RecordId { partition: TopicPartition::consumed(p), epoch: model.epoch, offset: Offset(offset) };
                         ids.push(id);
                         ever.push(id);
                     }
@@ -252,7 +252,7 @@ proptest! {
                 Operation::Settle(which) | Operation::Abandon(which) if ever.is_empty() => { let _ = which; }
                 Operation::Settle(which) => {
                     let id = *which.get(&ever);
-                    let model = models.get_mut(&id.partition.0).filter(|m| m.epoch == id.epoch);
+                    let model = models.get_mut(&id.partition.number).filter(|m| m.epoch == id.epoch);
                     let counts = model.is_some_and(|m| {
                         !m.abandoned.contains(&id.offset.0) && m.settled.insert(id.offset.0)
                     });
@@ -260,7 +260,7 @@ proptest! {
                 }
                 Operation::Abandon(which) => {
                     let id = *which.get(&ever);
-                    let model = models.get_mut(&id.partition.0).filter(|m| m.epoch == id.epoch);
+                    let model = models.get_mut(&id.partition.number).filter(|m| m.epoch == id.epoch);
                     let counts = model.is_some_and(|m| {
                         !m.settled.contains(&id.offset.0) && m.abandoned.insert(id.offset.0)
                     });
@@ -269,13 +269,13 @@ proptest! {
                 Operation::Reach(p, ahead) => {
                     let Some(model) = models.get_mut(&p) else { continue };
                     model.position += i64::from(ahead);
-                    tracker.position_reached(Partition(p), model.epoch, Offset(model.position));
+                    tracker.position_reached(TopicPartition::consumed(p), model.epoch, Offset(model.position));
                 }
                 Operation::Commit => {
                     for commit in tracker.uncommitted() {
                         commits.push(commit);
                         tracker.committed(commit);
-                        let model = models.get_mut(&commit.partition.0).unwrap();
+                        let model = models.get_mut(&commit.partition.number).unwrap();
                         model.committed = model.committed.max(Some(commit.offset.0));
                     }
                 }
@@ -287,7 +287,7 @@ proptest! {
                 }
             }
             for (p, model) in &models {
-                let partition = Partition(*p);
+                let partition = TopicPartition::consumed(*p);
                 prop_assert_eq!(tracker.committable(partition), Some(Offset(model.committable())));
                 let open = model.received.len() - model.settled.len() - model.abandoned.len();
                 prop_assert_eq!(tracker.in_flight(partition), open);
@@ -303,7 +303,7 @@ proptest! {
                 .map(|(p, m)| (*p, m.committable()))
                 .collect();
             let uncommitted: Vec<(i32, i64)> =
-                tracker.uncommitted().iter().map(|c| (c.partition.0, c.offset.0)).collect();
+                tracker.uncommitted().iter().map(|c| (c.partition.number, c.offset.0)).collect();
             prop_assert_eq!(uncommitted, due);
         }
     }

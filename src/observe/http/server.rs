@@ -71,10 +71,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens on the first of the addresses that can be bound. Requests wait until `run` is called.
-    ///
-    /// # Errors
-    /// If no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
+    /// Listens on the first of the addresses that can be bound. Requests wait until `run` is called. Fails
+    /// if no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
     /// this host.
     pub fn bind(
         address: impl ToSocketAddrs,
@@ -101,7 +99,6 @@ impl HttpServer {
     }
 
     /// The address that the server listens on. If port 0 was requested, this has the actual port.
-    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }

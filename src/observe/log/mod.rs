@@ -27,11 +27,8 @@ pub enum LogFormat {
 
 /// Sends the log, and the message of every panic, to standard error.
 ///
-/// A valid `RUST_LOG` overrides `level`. A line that can't be written is dropped: the worker must go on
-/// if the reader of its log disappears.
-///
-/// # Errors
-/// If the process already has a logger.
+/// A valid `RUST_LOG` overrides `level`. A line that can't be written is dropped: the worker must go on if
+/// the reader of its log disappears. Fails if the process already has a logger.
 pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError> {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level);

@@ -24,7 +24,6 @@ struct Bucket {
 
 impl RateLimited {
     /// A `burst` of 0 counts as 1, because a line that is never logged would be a bug.
-    #[must_use]
     pub const fn new(burst: u32, interval: Duration) -> Self {
         Self {
             burst,

@@ -43,7 +43,6 @@ pub struct MetricsCollector {
 impl MetricsCollector {
     /// `port` is the port to serve the metrics on; the HTTP server asks for it. `reasons` are all values
     /// of the label `reason`.
-    #[must_use]
     pub fn new(port: u16, reasons: &[&'static str]) -> Self {
         let registry = Registry::new();
         let collector = Self {
@@ -68,7 +67,6 @@ impl MetricsCollector {
     #[cfg(not(target_os = "linux"))]
     fn register_process_metrics(&self) {}
 
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -236,7 +234,6 @@ impl MetricsCollector {
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
-    #[must_use]
     pub fn render(&self) -> String {
         let oldest = *self
             .oldest_in_flight_since

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::partition::{Epoch, RecordId};
-use crate::core::record::{Batch, Replay};
+use crate::core::record::{Batch, OriginalRecord};
 use crate::core::rejection::Reason;
 
 fn identity() -> ConsumerIdentity {
@@ -27,7 +27,7 @@ fn read(headers: &[Header]) -> DeadLetterHeaders<'_> {
 fn headers_name_the_source_and_the_reason() {
     let mut batch = Batch::new(Instant::now());
     let id = RecordId {
-        partition: Partition(3),
+        partition: TopicPartition::consumed(3),
         epoch: Epoch(1),
         offset: Offset(42),
     };
@@ -73,12 +73,12 @@ fn headers_name_the_source_and_the_reason() {
 fn a_replayed_record_keeps_its_first_source_and_counts_the_replay() {
     let mut batch = Batch::new(Instant::now());
     let id = RecordId {
-        partition: Partition(0),
+        partition: TopicPartition::consumed(0),
         epoch: Epoch(1),
         offset: Offset(7),
     };
-    let replay = Replay {
-        partition: Partition(3),
+    let replay = OriginalRecord {
+        partition: TopicPartition::consumed(3),
         offset: Offset(42),
         timestamp: Timestamp::LogAppendTime(5),
         replay_count: 1,
@@ -91,7 +91,7 @@ fn a_replayed_record_keeps_its_first_source_and_counts_the_replay() {
         DeadLetterHeaders::of_rejection(&identity, record, &rejection, 1, SystemTime::UNIX_EPOCH);
     assert_eq!(
         headers.source_in("data-topic"),
-        Some((Partition(3), Offset(42)))
+        Some((TopicPartition::consumed(3), Offset(42)))
     );
     assert_eq!(headers.timestamp, Timestamp::LogAppendTime(5));
     assert_eq!(headers.replay_count, 2);
@@ -122,7 +122,7 @@ impl Values {
             error: Some(&self.error),
             error_code: self.error_code,
             topic: Some(&self.topic),
-            partition: Some(Partition(self.place.0)),
+            partition: Some(TopicPartition::consumed(self.place.0)),
             offset: Some(Offset(self.place.1)),
             timestamp: self.timestamp,
             failed_at: jiff::Timestamp::from_millisecond(self.failed_at_millis).ok(),
