@@ -8,7 +8,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::consumer::KafkaConsumer;
 use super::errors::CommitError;
-use super::reader::ReaderContext;
+use super::reader::{ReaderContext, TopicReader};
 use super::topic::Topic;
 use crate::core::offset_tracker::Commit;
 
@@ -20,7 +20,13 @@ pub trait CommitOffsets: Send {
 }
 
 /// Commits for the consumer of the group. Holds it weakly: the poller has to be the last to hold it.
-pub struct GroupOffsets(pub(super) Weak<KafkaConsumer>);
+pub struct GroupOffsets(Weak<KafkaConsumer>);
+
+impl GroupOffsets {
+    pub fn new(consumer: &Arc<KafkaConsumer>) -> Self {
+        Self(Arc::downgrade(consumer))
+    }
+}
 
 impl CommitOffsets for GroupOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
@@ -32,8 +38,17 @@ impl CommitOffsets for GroupOffsets {
 
 /// Commits in the name of a reader's group.
 pub struct ReaderOffsets {
-    pub(super) consumer: Arc<BaseConsumer<ReaderContext>>,
-    pub(super) topic: Topic,
+    consumer: Arc<BaseConsumer<ReaderContext>>,
+    topic: Topic,
+}
+
+impl ReaderOffsets {
+    pub fn new(reader: &TopicReader) -> Self {
+        Self {
+            consumer: Arc::clone(reader.client()),
+            topic: reader.topic().clone(),
+        }
+    }
 }
 
 impl CommitOffsets for ReaderOffsets {

@@ -10,7 +10,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use super::assignment::Assignment;
-use super::commit::GroupOffsets;
 use super::errors::{KafkaError, KafkaResult, is_authorization, is_unknown_topic};
 use super::message::ConsumedMessage;
 use super::queries::Queries;
@@ -97,11 +96,6 @@ impl KafkaConsumer {
 
     pub fn subscribe(&self) -> KafkaResult<()> {
         Ok(self.consumer.subscribe(&[&self.topic.name])?)
-    }
-
-    /// What commits offsets for this consumer.
-    pub fn offsets(self: &Arc<Self>) -> GroupOffsets {
-        GroupOffsets(Arc::downgrade(self))
     }
 
     /// Begins to close. Keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by polling.

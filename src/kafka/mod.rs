@@ -17,7 +17,7 @@ mod statistics;
 mod topic;
 
 pub use assignment::{AssignedPartition, Assignment};
-pub use commit::CommitOffsets;
+pub use commit::{CommitOffsets, GroupOffsets, ReaderOffsets};
 pub use consumer::{KafkaConsumer, PollError, Polled, TopicState};
 pub use dead_letter_topic::dead_letter_topic_warnings;
 pub use errors::{CommitError, CommitErrorClass, KafkaError};

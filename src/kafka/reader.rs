@@ -14,7 +14,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::commit::ReaderOffsets;
 use super::errors::{KafkaError, KafkaResult, is_authorization, is_unknown_topic};
 use super::log::forward_log;
 use super::message::ConsumedMessage;
@@ -168,12 +167,12 @@ impl TopicReader {
         Ok(Next::End)
     }
 
-    /// What commits offsets in the name of the reader's group.
-    pub fn offsets(&self) -> ReaderOffsets {
-        ReaderOffsets {
-            consumer: Arc::clone(&self.consumer),
-            topic: self.topic.clone(),
-        }
+    pub(super) fn client(&self) -> &Arc<BaseConsumer<ReaderContext>> {
+        &self.consumer
+    }
+
+    pub(super) fn topic(&self) -> &Topic {
+        &self.topic
     }
 
     fn queries(&self) -> Queries<'_, ReaderContext> {

@@ -14,6 +14,7 @@ mod destination;
 mod progress;
 mod publisher;
 mod replayer;
+mod request;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,45 +23,20 @@ use log::warn;
 
 use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, Ownership};
 use crate::config::Config;
-use crate::core::dead_letter::ReplayCriteria;
-use crate::core::partition::{Epoch, Offset, TopicId, TopicPartition};
+use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Ranges, ReadError, Topic, TopicReader};
+use crate::kafka::{AssignedPartition, Ranges, ReaderOffsets, Topic, TopicReader};
 use crate::runtime::{ProcessEvents, StopSignal, Threads, spawn_signals};
 
 use destination::Destination;
 use progress::ReplayProgress;
 use publisher::Publisher;
-use replayer::Replayer;
+use replayer::{EPOCH, Replayer, unreachable};
 
 pub use progress::ReplayTally;
-
-/// A replay never loses a partition and gets it back: one epoch is enough.
-const EPOCH: Epoch = Epoch(0);
-
-/// What is to be replayed, and how.
-#[derive(Debug, Clone)]
-pub struct ReplayRequest {
-    pub criteria: ReplayCriteria,
-    /// The most letters to replay.
-    pub limit: Option<u64>,
-    /// Begin with the oldest dead letter, however far the last replay came.
-    pub from_beginning: bool,
-    /// Publish to this topic instead of storing.
-    pub to: Option<String>,
-    /// Count, and do nothing else.
-    pub dry_run: bool,
-}
-
-impl ReplayRequest {
-    /// The group for which the progress is committed. Each reason has its own consumer group, because a
-    /// replay of one reason passes over the letters of all others.
-    fn group(&self, config: &Config) -> String {
-        format!("{}.replay.{}", config.kafka.group_id, self.criteria.reason)
-    }
-}
+pub use request::ReplayRequest;
 
 /// Where a replay begins in a partition, and where it ends.
 struct Span {
@@ -119,7 +95,7 @@ fn run(
         messages,
         CommitterSettings::new(&config.consumer),
         Ownership::Exclusive,
-        reader.offsets(),
+        ReaderOffsets::new(&reader),
         Arc::clone(&progress) as Arc<_>,
     )?;
     let assigned = spans.iter().map(|(&partition, span)| AssignedPartition {
@@ -185,8 +161,4 @@ fn spans(
         (partition, span)
     };
     Ok(bounds.into_iter().map(span).collect())
-}
-
-fn unreachable(error: impl Into<ReadError>) -> Failure {
-    Failure::kafka_unreachable().because(error.into())
 }

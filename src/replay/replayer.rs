@@ -9,16 +9,19 @@ use crossbeam_channel::Receiver;
 
 use super::destination::Destination;
 use super::progress::{ReplayProgress, ReplayTally};
-use super::{EPOCH, ReplayRequest, unreachable};
+use super::request::ReplayRequest;
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::config;
 use crate::core::dead_letter::ReplayDecision;
-use crate::core::partition::{Offset, RecordId, TopicPartition};
+use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::core::record::Batch;
 use crate::core::time_limits::RevokeDeadlines;
 use crate::failure::Failure;
-use crate::kafka::{ConsumedMessage, Next, TopicReader};
+use crate::kafka::{ConsumedMessage, Next, ReadError, TopicReader};
 use crate::runtime::{ProcessEvent, StopSignal};
+
+/// A replay never loses a partition and gets it back: one epoch is enough.
+pub(super) const EPOCH: Epoch = Epoch(0);
 
 /// The longest that one turn of the loop waits.
 const SLICE: Duration = Duration::from_millis(50);
@@ -302,4 +305,8 @@ pub(super) fn count(
     }
     tally.is_interrupted = true;
     Ok(())
+}
+
+pub(super) fn unreachable(error: impl Into<ReadError>) -> Failure {
+    Failure::kafka_unreachable().because(error.into())
 }

@@ -15,7 +15,7 @@ use crate::core::availability::OutagePolicy;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
-use crate::kafka::{Assignment, KafkaConsumer, dead_letter_topic_warnings};
+use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warnings};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
 use crate::runtime::{Delays, RetryError, Threads, retry};
@@ -59,7 +59,7 @@ impl DataConsumer {
             messages,
             CommitterSettings::new(&self.config.consumer),
             ownership.clone(),
-            consumer.offsets(),
+            GroupOffsets::new(&consumer),
             Arc::clone(&observer) as Arc<_>,
         )?;
         let stage = Stage {
