@@ -107,6 +107,10 @@ impl RebalanceListener for RebalanceHandler {
         self.health.set_kafka_reachable(any);
     }
 
+    fn is_stopping(&self) -> bool {
+        self.stop.is_stopping()
+    }
+
     fn wait(&self, duration: Duration) -> bool {
         self.stop.wait(duration)
     }

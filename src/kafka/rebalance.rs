@@ -43,6 +43,7 @@ pub trait RebalanceListener: Send + Sync {
     fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>);
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
+    fn is_stopping(&self) -> bool;
     /// Waits, but no longer than until the process stops. Returns whether it stops.
     fn wait(&self, duration: Duration) -> bool;
     fn poll_interval_exceeded(&self);
@@ -127,12 +128,18 @@ impl RebalanceContext {
         if partitions.is_empty() {
             // A standby has to hear of its empty assignment.
             self.listener.assigned(&[]);
+        } else if self.listener.is_stopping() {
+            // Nothing of it will be read, and a client that closes gets no answers any more.
+            debug!("assigned while stopping: {partitions:?} are not read");
         } else {
             let begun = self
                 .starting_offsets(consumer, partitions)
                 .and_then(|starts| self.begin(&starts, list));
-            // The list is assigned in any case: librdkafka waits for that.
-            if let Err(error) = begun {
+            // The list is assigned in any case: librdkafka waits for that. A stop may be why a question had
+            // no answer.
+            if let Err(error) = begun
+                && !self.listener.is_stopping()
+            {
                 self.listener.failed(error.into());
             }
         }
