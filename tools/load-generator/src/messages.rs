@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use kafka_mongo_consumer::core::rejection::Reason;
-
 /// More than the 16 MiB that one MongoDB document may have.
 const HUGE: usize = 16 * 1024 * 1024 + 4096;
 
@@ -40,7 +38,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every fault but the huge document, which few brokers let in.
+    /// Every fault but the huge document, which most brokers refuse.
     pub const SMALL: [Self; 24] = [
         Self::Empty,
         Self::CutOff,
@@ -68,31 +66,31 @@ impl Fault {
         Self::TextAsMetadata,
     ];
 
-    /// The reason under which the worker must dead-letter it.
-    pub fn reason(self) -> Reason {
+    /// The reason for which the worker must dead-letter it, as `dlq.reason` has it.
+    pub fn reason(self) -> &'static str {
         match self {
-            Self::Empty | Self::Tombstone => Reason::EmptyPayload,
+            Self::Empty | Self::Tombstone => "empty_payload",
             Self::CutOff | Self::BadUtf8 | Self::ByteOrderMark | Self::TrailingBytes => {
-                Reason::InvalidJson
+                "invalid_json"
             }
-            Self::Array => Reason::NotAnObject,
-            Self::Missing(_) => Reason::MissingField,
+            Self::Array => "not_an_object",
+            Self::Missing(_) => "missing_field",
             Self::EmptyId
             | Self::NumberAsId
             | Self::NumberAsName
             | Self::BadTime
-            | Self::TextAsMetadata => Reason::InvalidField,
-            Self::NameTwice | Self::NestedNameTwice => Reason::DuplicateField,
-            Self::ForeignId | Self::ReceivedAt => Reason::ReservedField,
-            Self::NulInName => Reason::InvalidFieldName,
-            Self::BigInteger | Self::BigFloat => Reason::UnsupportedNumber,
-            Self::Deep => Reason::NestingTooDeep,
-            Self::Huge => Reason::DocumentTooLarge,
+            | Self::TextAsMetadata => "invalid_field",
+            Self::NameTwice | Self::NestedNameTwice => "duplicate_field",
+            Self::ForeignId | Self::ReceivedAt => "reserved_field",
+            Self::NulInName => "invalid_field_name",
+            Self::BigInteger | Self::BigFloat => "unsupported_number",
+            Self::Deep => "nesting_too_deep",
+            Self::Huge => "document_too_large",
         }
     }
 }
 
-/// What to send: so many messages, so many of them faulty, spread evenly.
+/// How many messages to send, and how many of them are faulty; the faulty ones are spread evenly.
 #[derive(Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -130,7 +128,7 @@ impl Plan {
         }
     }
 
-    /// The fault of a message, and how often all faults have had their turn before it.
+    /// The fault of a message, and how often each fault was used before it.
     fn fault(&self, index: u64) -> Option<(Fault, u64)> {
         let faulty_before =
             |index: u64| u128::from(index) * u128::from(self.bad) / u128::from(self.count.max(1));
@@ -142,7 +140,7 @@ impl Plan {
         let kinds = small + usize::from(self.huge);
         let kind = usize::try_from(turn % kinds as u128).expect("invariant: a small remainder");
         let round = u64::try_from(turn / kinds as u128).expect("invariant: below `count`");
-        // The huge one has its turn first, so that a single faulty message suffices to try it.
+        // The huge document comes first, so that `--bad 1 --huge` sends it.
         let fault = match kind.checked_sub(usize::from(self.huge)) {
             Some(kind) => Fault::SMALL[kind],
             None => Fault::Huge,
@@ -244,7 +242,7 @@ impl Fields {
             Fault::Tombstone => return None,
             Fault::BadUtf8 => {
                 let mut bytes = json.into_bytes();
-                // Within the name, a byte that no UTF-8 text has.
+                // A byte within the name that occurs in no UTF-8 text.
                 let at = bytes.windows(5).position(|part| part == b"item_");
                 bytes[at.expect("invariant: every name has it")] = 0xff;
                 return Some(bytes);
@@ -280,7 +278,7 @@ impl Fields {
                 self.json()
             }
             Fault::Deep => {
-                // Beyond MongoDB's limit of 100, and on every other turn beyond a JSON parser's, too.
+                // Beyond MongoDB's limit of 100 levels, and every second time beyond that of JSON parsers, too.
                 let levels = if round.is_multiple_of(2) { 110 } else { 300 };
                 let (open, close) = ("[".repeat(levels), "]".repeat(levels));
                 self.extend_metadata(&format!(r#","nested":{open}{close}"#));
@@ -295,7 +293,7 @@ impl Fields {
     }
 }
 
-/// The `SplitMix64` generator, which begins anywhere in its sequence at no cost.
+/// The `SplitMix64` generator (Steele, Lea and Flood, 2014), which can begin anywhere in its sequence.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -303,9 +301,9 @@ impl Random {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
     fn new(seed: u64, index: u64) -> Self {
-        // Seeds that are neighbours must not share messages: the seed is stirred once before.
+        // Neighbouring seeds must not share messages, so the seed is mixed once before.
         let start = Self(seed).next();
-        // Each message takes less than eight numbers.
+        // Each message takes fewer than eight numbers.
         Self(start.wrapping_add(index.wrapping_mul(Self::STEP.wrapping_mul(8))))
     }
 

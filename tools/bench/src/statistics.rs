@@ -1,9 +1,9 @@
 //! Medians and quartiles. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// What a series of observations comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// The spread of a series of observations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     pub count: usize,
     pub min: f64,
@@ -31,11 +31,11 @@ impl Summary {
     }
 }
 
-/// The quantile between the two nearest values, as spreadsheets and R (type 7) have it.
+/// The quantile, interpolated between the two nearest values: type 7 of R, as in spreadsheets.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a place within a slice"
+    reason = "an index of a slice"
 )]
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * float(sorted.len() as u64 - 1);
@@ -44,7 +44,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * place.fract()
 }
 
-/// Counts as numbers to calculate with: all of them are far below 2^53.
+/// A count as a number to calculate with. All counts are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
 pub fn float(count: u64) -> f64 {
     count as f64

@@ -1,5 +1,6 @@
 //! The benchmark: the worker against what its libraries allow at most, against targets, and against other
-//! systems, each watched from outside in the same way. scripts/bench starts the servers and calls this.
+//! systems. Every system is watched from outside in the same way. scripts/bench starts the servers and calls
+//! this.
 
 mod context;
 mod document;
@@ -10,6 +11,7 @@ mod plot;
 mod probe;
 mod process;
 mod report;
+mod results;
 mod rows;
 mod statistics;
 mod systems;
@@ -20,18 +22,34 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use serde_json::json;
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use context::Context;
 use report::Row;
+use results::Results;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Measure the worker; scripts/bench has the options to use.
+/// Measure the worker, and publish what was measured; scripts/bench does both.
 #[derive(Debug, Parser)]
-#[command(name = "bench", after_help = list())]
+#[command(name = "bench")]
 struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(after_help = list())]
+    Measure(Measure),
+    Publish(Publish),
+}
+
+/// Measure rows, and write the results and plots into a folder.
+#[derive(Debug, Args)]
+struct Measure {
     /// Kafka's bootstrap servers.
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
     brokers: String,
@@ -41,10 +59,10 @@ struct Arguments {
     /// The folder of the project.
     #[arg(long, default_value = ".")]
     project: PathBuf,
-    /// Where cargo put the release binaries.
+    /// The folder with the release binaries.
     #[arg(long, default_value = "target/release")]
     binaries: PathBuf,
-    /// Where results.json, the plots and the logs go.
+    /// The folder for results.json, the plots and the logs.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
     /// How often each system is measured. [default: 7, with --quick 2]
@@ -56,21 +74,32 @@ struct Arguments {
     /// Another system to measure beside the worker, by its script in scripts/peers; may be repeated.
     #[arg(long = "peer", value_name = "NAME")]
     peers: Vec<String>,
-    /// Tiny counts, to try the machinery: the numbers mean nothing.
+    /// Tiny counts, to try the benchmark itself: the numbers mean nothing.
     #[arg(long)]
     quick: bool,
     /// Exit with 1 where a target is missed.
     #[arg(long)]
     check: bool,
-    /// Write the results into this Markdown document, too.
-    #[arg(long, value_name = "FILE")]
-    document: Option<PathBuf>,
     /// The version of Kafka, for the record.
     #[arg(long, default_value = "unknown")]
     kafka_version: String,
 }
 
-impl Arguments {
+/// Put the results of a run into the documentation: the tables, the plots, and the numbers behind them.
+#[derive(Debug, Args)]
+struct Publish {
+    /// The results.json of the run.
+    #[arg(long, default_value = "target/bench/results.json")]
+    results: PathBuf,
+    /// The Markdown document that gets the tables.
+    #[arg(long, default_value = "docs/PERFORMANCE.md")]
+    document: PathBuf,
+    /// The folder that gets the plots, and the results without the single observations.
+    #[arg(long, default_value = "docs/performance")]
+    out: PathBuf,
+}
+
+impl Measure {
     fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 2 } else { 7 })
     }
@@ -87,7 +116,11 @@ fn list() -> String {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let result = match Arguments::parse().command {
+        Command::Measure(arguments) => measure(&arguments),
+        Command::Publish(arguments) => publish(&arguments),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -98,12 +131,19 @@ fn main() -> ExitCode {
 }
 
 /// Says whether all rows could be measured and, if that is to be checked, met their targets.
-fn run(arguments: &Arguments) -> Result<bool> {
+fn measure(arguments: &Measure) -> Result<bool> {
     let context = Context::new(arguments)?;
     let machine = machine::describe(&context, &arguments.kafka_version)?;
     println!("machine: {machine}\n");
-    let mut measured: Vec<Row> = Vec::new();
-    let mut failed = Vec::new();
+    let mut results = Results {
+        date: Timestamp::now().to_string(),
+        quick: context.quick,
+        rounds: context.rounds,
+        machine,
+        settings: Value::Null,
+        rows: Vec::new(),
+        failed: Vec::new(),
+    };
     for entry in rows::ALL {
         if !arguments.rows.is_empty() && arguments.rows.iter().all(|name| name != entry.name) {
             continue;
@@ -112,33 +152,30 @@ fn run(arguments: &Arguments) -> Result<bool> {
         match (entry.run)(&context) {
             Ok(row) => {
                 println!("{row}");
-                measured.push(row);
+                results.rows.push(row);
             }
             Err(error) => {
                 context.say(&format!("{} failed: {error}", entry.name));
-                failed.push(json!({ "name": entry.name, "error": error.to_string() }));
+                let failure = json!({ "name": entry.name, "error": error.to_string() });
+                results.failed.push(failure);
             }
         }
-        // After each row: what is measured stays, whatever comes.
-        let results = json!({
-            "date": jiff::Timestamp::now().to_string(),
-            "quick": context.quick,
-            "rounds": context.rounds,
-            "machine": machine,
-            "rows": measured,
-            "failed": failed,
-        });
-        std::fs::write(
-            context.out.join("results.json"),
-            serde_json::to_string_pretty(&results)?,
-        )?;
+        // After each row: what is measured stays, whatever happens later.
+        results.date = Timestamp::now().to_string();
+        results.write(&context.out.join("results.json"))?;
     }
-    plot::backlog(&context.out.join("backlog.svg"), &measured)?;
-    if let Some(path) = &arguments.document {
-        document::update(path, &machine, context.rounds, &measured)?;
-    }
-    let are_met = measured.iter().all(Row::is_met);
-    Ok(failed.is_empty() && (are_met || !arguments.check))
+    plot::draw_all(&context.out, &results.rows)?;
+    let are_met = results.rows.iter().all(Row::is_met);
+    Ok(results.failed.is_empty() && (are_met || !arguments.check))
+}
+
+fn publish(arguments: &Publish) -> Result<bool> {
+    let results = Results::read(&arguments.results)?.published();
+    std::fs::create_dir_all(&arguments.out)?;
+    results.write(&arguments.out.join("results.json"))?;
+    plot::draw_all(&arguments.out, &results.rows)?;
+    document::update(&arguments.document, &results)?;
+    Ok(true)
 }
 
 /// Waits by the clock: a measurement keeps time.

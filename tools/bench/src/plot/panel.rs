@@ -1,5 +1,5 @@
-//! Panels of dots with their spread, and how they are drawn. Axes are scaled here: to the library, all of
-//! them are linear.
+//! Panels of dots with their spread, and how they are drawn. Axes are scaled here: the library sees linear
+//! ones only.
 
 use std::ops::Range;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub enum Axis {
     FromZero,
     /// Whole decades.
     Log,
-    /// These, at 0, 1, 2 and so on.
+    /// These names, at 0, 1, 2 and so on.
     Categories(Vec<String>),
 }
 
@@ -44,7 +44,7 @@ pub struct Series {
     pub dots: Vec<Dot>,
 }
 
-/// A value; from quartile to quartile and from end to end where there are several.
+/// A value; with its quartiles and its extremes where there are several values.
 pub struct Dot {
     x: f64,
     y: f64,
@@ -73,7 +73,7 @@ impl Dot {
 }
 
 impl Axis {
-    /// Where a value stands on it.
+    /// The position of a value.
     fn place(&self, value: f64) -> f64 {
         match self {
             Self::FromZero | Self::Categories(_) => value,
@@ -94,7 +94,7 @@ impl Axis {
         }
     }
 
-    /// How many labels it has at most: one for each category or decade.
+    /// The most labels: one for each category or decade.
     fn places(&self, range: &Range<f64>) -> usize {
         match self {
             Self::FromZero => 6,
@@ -105,12 +105,12 @@ impl Axis {
         }
     }
 
-    /// Nothing between whole decades, and between categories.
+    /// Between whole decades, and between categories, there is no label.
     fn label(&self, place: f64) -> String {
         let is_whole = (place - place.round()).abs() < 1e-6;
         match self {
-            Self::FromZero => plain(place),
-            Self::Log if is_whole => plain(10_f64.powf(place.round())),
+            Self::FromZero => number_on_axis(place),
+            Self::Log if is_whole => number_on_axis(10_f64.powf(place.round())),
             Self::Categories(names) if is_whole => {
                 let index = (0..)
                     .zip(names)
@@ -122,12 +122,12 @@ impl Axis {
     }
 }
 
-/// Without digits that say nothing.
-pub fn plain(value: f64) -> String {
+/// A number on an axis, without superfluous digits.
+pub fn number_on_axis(value: f64) -> String {
     if value >= 1000.0 {
         number(value)
     } else {
-        // A sum of steps may miss its number by a little.
+        // A sum of steps may differ a little from its exact value.
         ((value * 1e6).round() / 1e6).to_string()
     }
 }

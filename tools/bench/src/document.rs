@@ -1,5 +1,4 @@
-//! The results as Markdown, written into the place that a document has for them: no number there is typed
-//! by hand.
+//! The results as Markdown, written between two marks of a document: no number there is typed by hand.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,15 +7,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::Result;
-use crate::report::{Row, number};
+use crate::report::{number, optional_number};
+use crate::results::Results;
 
 const BEGIN: &str = "<!-- measured: begin -->\n";
 const END: &str = "<!-- measured: end -->\n";
 
 /// Puts the results between the two marks in `path`.
-pub fn update(path: &Path, machine: &Value, rounds: u32, rows: &[Row]) -> Result<()> {
+pub fn update(path: &Path, results: &Results) -> Result<()> {
     let text = fs::read_to_string(path)?;
-    let updated = replaced(&text, &markdown(machine, rounds, rows)?)
+    let updated = replaced(&text, &markdown(results)?)
         .ok_or_else(|| format!("{} has no place for the results", path.display()))?;
     Ok(fs::write(path, updated)?)
 }
@@ -27,8 +27,10 @@ fn replaced(text: &str, results: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}{results}{END}{after}"))
 }
 
-fn markdown(machine: &Value, rounds: u32, rows: &[Row]) -> Result<String> {
-    let fact = |name: &str| match &machine[name] {
+fn markdown(results: &Results) -> Result<String> {
+    let rounds = results.rounds;
+    let date: jiff::Timestamp = results.date.parse()?;
+    let fact = |name: &str| match &results.machine[name] {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
@@ -37,7 +39,7 @@ fn markdown(machine: &Value, rounds: u32, rows: &[Row]) -> Result<String> {
         text,
         "Measured {} on {} ({} cores that the worker, Kafka and MongoDB share, {}), Linux {}, mongod {}, \
          Kafka {}; {rounds} rounds.\n",
-        jiff::Timestamp::now().strftime("on %Y-%m-%d"),
+        date.strftime("on %Y-%m-%d"),
         fact("cpu"),
         fact("logical_cores"),
         fact("memory"),
@@ -49,7 +51,7 @@ fn markdown(machine: &Value, rounds: u32, rows: &[Row]) -> Result<String> {
         text,
         "| Row | What | Measured | Target | |\n|---|---|---|---|---|"
     )?;
-    for row in rows {
+    for row in &results.rows {
         for target in &row.targets {
             let met = if target.is_met { "met" } else { "**missed**" };
             writeln!(
@@ -57,12 +59,12 @@ fn markdown(machine: &Value, rounds: u32, rows: &[Row]) -> Result<String> {
                 "| `{}` | {} | {} | {} | {met} |",
                 row.name,
                 target.what,
-                number(target.value),
+                optional_number(target.value),
                 target.target
             )?;
         }
     }
-    for row in rows {
+    for row in &results.rows {
         writeln!(text, "\n`{}`: {}\n", row.name, row.title)?;
         writeln!(
             text,
@@ -94,10 +96,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_replace_those_before_them_and_nothing_else() {
+    fn new_results_replace_the_old_ones_and_nothing_else() {
         let text = format!("above\n{BEGIN}old\n{END}below\n");
         let expected = format!("above\n{BEGIN}new\n{END}below\n");
         assert_eq!(replaced(&text, "new\n"), Some(expected));
         assert_eq!(replaced("no marks", "new\n"), None);
+    }
+
+    #[test]
+    fn the_published_tables_are_those_of_the_published_results() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        let results = Results::read(&docs.join("performance/results.json")).unwrap();
+        let text = fs::read_to_string(docs.join("PERFORMANCE.md")).unwrap();
+        let expected = replaced(&text, &markdown(&results).unwrap()).unwrap();
+        assert!(
+            text == expected,
+            "docs/PERFORMANCE.md differs from docs/performance/results.json: \
+             `bench publish` makes both from one file"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Natural batching: how large batches become and how long a message takes, from a trickle to a flood.
+//! Natural batching: how large batches become, and how long a message takes, at loads from ten messages a
+//! second to more than the worker can take.
 
 use std::process::Stdio;
 use std::thread;
@@ -10,15 +11,17 @@ use serde_json::json;
 use super::Outcome;
 use crate::context::{Context, Load};
 use crate::http::{self, Batches};
-use crate::plot;
 use crate::probe::{self, Pace};
 use crate::process::Process;
 use crate::report::{Quantity, Row};
-use crate::statistics::Summary;
 use crate::systems::{Job, System};
 use crate::{Result, pause};
 
-/// Messages a second; `None` is a flood: so many at once that the worker is busy throughout.
+pub const NAME: &str = "natural-batching";
+/// The load of so many messages at once that the worker is busy throughout.
+pub const FLOOD: &str = "flood";
+
+/// Messages a second; `None` is the flood.
 const RATES: [Option<u32>; 7] = [
     Some(10),
     Some(100),
@@ -31,48 +34,46 @@ const RATES: [Option<u32>; 7] = [
 const BATCH_SIZE: u32 = 1000;
 const PROBES_PER_SECOND: u32 = 20;
 
-/// What was seen at one load.
+/// What was observed at one load.
 #[derive(Debug, Serialize)]
-pub struct Point {
+struct Point {
     load: String,
-    pub is_flood: bool,
-    /// What the worker took, the probes included.
-    pub messages_per_second: f64,
-    pub batch_size: f64,
+    /// Of the worker, the probes included.
+    messages_per_second: f64,
+    batch_size: f64,
     latencies_ms: Vec<f64>,
-    pub latency: Summary,
 }
 
 pub fn run(context: &Context) -> Outcome {
     let title = format!("batches of {BATCH_SIZE} at most, {PROBES_PER_SECOND} probes a second");
-    let mut row = Row::new("natural-batching", &title);
+    let mut row = Row::new(NAME, &title);
     row.settings["worker"] = System::Worker.settings(context, BATCH_SIZE)?;
     let mut points = Vec::new();
     for rate in RATES {
         let point = measure(context, rate)?;
-        context.say(&format!(
-            "{}: {:.0} messages/s, {:.1} a batch, {:.1} ms",
-            point.load, point.messages_per_second, point.batch_size, point.latency.median
-        ));
         row.figure(
             &point.load,
             Quantity::Throughput,
             &[point.messages_per_second],
         );
         row.figure(&point.load, Quantity::BatchSize, &[point.batch_size]);
-        row.figure(&point.load, Quantity::Latency, &point.latencies_ms);
+        let latency = row.figure(&point.load, Quantity::Latency, &point.latencies_ms);
+        let latency = latency.ok_or("no probe was seen")?;
+        context.say(&format!(
+            "{}: {:.0} messages/s, {:.1} a batch, {:.1} ms",
+            point.load, point.messages_per_second, point.batch_size, latency.median
+        ));
         points.push(point);
     }
     row.observations = json!(points);
     row.notes.push(String::from(
-        "a flood waits in Kafka: its latency is that of its size",
+        "the messages of the flood wait in Kafka, so their latency grows with the size of the flood",
     ));
-    plot::batching(&context.out.join("natural-batching.svg"), &points)?;
     Ok(row)
 }
 
 fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
-    let load = rate.map_or_else(|| String::from("flood"), |rate| format!("{rate} a second"));
+    let load = rate.map_or_else(|| FLOOD.to_owned(), |rate| format!("{rate} a second"));
     let name = format!("bench_batching_{}", load.replace(' ', "_"));
     let empty = Load {
         partitions: 6,
@@ -89,7 +90,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
 
     let window = Duration::from_secs(context.scale(10, 2));
     let mut generator = context.load_generator(&name);
-    // A load goes on until it is stopped; a flood has to end, so that its probes do.
+    // A steady load goes on until it is stopped. The flood must end: its probes wait behind it.
     let count = rate.map_or(context.scale(2_000_000, 200_000), |_| u32::MAX);
     generator
         .args(["--rate", &rate.unwrap_or(0).to_string()])
@@ -97,7 +98,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
         .stderr(Stdio::null());
     let log = context.log(&format!("{name}-generator"));
     let generator = Process::start("load_generator", generator, &log)?;
-    // Until all is warm.
+    // Let caches and connections warm up.
     pause(Duration::from_secs(1));
     let pace = Pace::lasting(PROBES_PER_SECOND, window);
     let brokers = &context.brokers;
@@ -111,7 +112,7 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
         pause(window);
         let after = Batches::read(job.metrics_port)?;
         let seconds = started.elapsed().as_secs_f64();
-        // The last probes have no load to wait behind but what is there.
+        // The last probes must not wait behind further load.
         drop(generator);
         let latencies = probing.join().map_err(|_| "the probes panicked")??;
         Ok::<_, Box<dyn std::error::Error>>((before, after, seconds, latencies))
@@ -123,10 +124,8 @@ fn measure(context: &Context, rate: Option<u32>) -> Result<Point> {
     let messages = after.messages - before.messages;
     Ok(Point {
         load,
-        is_flood: rate.is_none(),
         messages_per_second: messages / seconds,
         batch_size: messages / (after.batches - before.batches),
-        latency: Summary::of(&latencies_ms).ok_or("no probe was seen")?,
         latencies_ms,
     })
 }

@@ -1,35 +1,36 @@
-//! What a row comes to: figures with their spread, targets met or missed; as a table and as JSON.
+//! The outcome of a row: figures with their spread, and targets met or missed; as a table and as JSON.
 
 use std::fmt::{self, Display};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::statistics::Summary;
 
 /// The outcome of one row of the benchmark.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
     pub title: String,
     pub settings: Value,
-    /// All that was seen, run by run.
+    /// All that was observed, run by run. It is not published.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub observations: Value,
     pub figures: Vec<Figure>,
     pub targets: Vec<Judgement>,
-    /// What a reader has to know beside the numbers, such as runs that failed.
+    /// What a reader must know beside the numbers, such as runs that failed.
     pub notes: Vec<String>,
 }
 
-/// A quantity of a system, or of one point of a plot.
-#[derive(Debug, Clone, Serialize)]
+/// One quantity of a system, or of one point of a plot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
     pub subject: String,
     pub quantity: Quantity,
     pub summary: Summary,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantity {
     #[serde(rename = "messages/s")]
     Throughput,
@@ -57,16 +58,17 @@ impl Display for Quantity {
     }
 }
 
-/// A target, and what was seen of it.
-#[derive(Debug, Serialize)]
+/// A target, and the value that was measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judgement {
     pub what: String,
-    pub value: f64,
+    /// Nothing where nothing was observed.
+    pub value: Option<f64>,
     pub target: Target,
     pub is_met: bool,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     AtLeast(f64),
@@ -104,7 +106,7 @@ impl Row {
         }
     }
 
-    /// Adds a figure and gives its summary back; nothing where nothing was observed.
+    /// Adds a figure and returns its summary; nothing where nothing was observed.
     pub fn figure(&mut self, subject: &str, quantity: Quantity, values: &[f64]) -> Option<Summary> {
         let summary = Summary::of(values)?;
         self.figures.push(Figure {
@@ -115,19 +117,27 @@ impl Row {
         Some(summary)
     }
 
-    /// Judges a value; one that is not there misses its target.
+    /// Judges a value. A missing value misses its target.
     pub fn judge(&mut self, what: &str, value: Option<f64>, target: Target) {
-        let value = value.unwrap_or(f64::NAN);
         self.targets.push(Judgement {
             what: what.to_owned(),
             value,
             target,
-            is_met: target.is_met_by(value),
+            is_met: value.is_some_and(|value| target.is_met_by(value)),
         });
     }
 
     pub fn is_met(&self) -> bool {
         self.targets.iter().all(|target| target.is_met)
+    }
+
+    /// The subjects that have a figure of this quantity, in their order.
+    pub fn subjects_of(&self, quantity: Quantity) -> Vec<&str> {
+        self.figures
+            .iter()
+            .filter(|figure| figure.quantity == quantity)
+            .map(|figure| figure.subject.as_str())
+            .collect()
     }
 
     pub fn summary_of(&self, subject: &str, quantity: Quantity) -> Option<Summary> {
@@ -176,7 +186,7 @@ impl Display for Row {
         } in &self.targets
         {
             let met = if *is_met { "met" } else { "MISSED" };
-            let (value, target) = (number(*value), target.to_string());
+            let (value, target) = (optional_number(*value), target.to_string());
             writeln!(f, "  target: {what:<48}{value:>10}  {target:<12}{met}")?;
         }
         for note in &self.notes {
@@ -189,20 +199,22 @@ impl Display for Row {
     }
 }
 
-/// Three or so digits that matter, and thousands set apart.
+/// A number as for [`number`], or that there is none.
+pub fn optional_number(value: Option<f64>) -> String {
+    value.map_or_else(|| String::from("none"), number)
+}
+
+/// About three significant digits, and thousands separated by commas.
 pub fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return String::from("none");
-    }
     match value.abs() {
-        1000.0.. => set_apart(&format!("{value:.0}")),
+        1000.0.. => with_commas(&format!("{value:.0}")),
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     }
 }
 
-fn set_apart(digits: &str) -> String {
+fn with_commas(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) && !text.ends_with('-') {
@@ -218,18 +230,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_the_digits_that_matter() {
-        let texts: Vec<String> = [0.954, 12.34, 345.6, 71_234.5, 1_000_000.0, f64::NAN]
+    fn numbers_have_three_significant_digits() {
+        let texts: Vec<String> = [0.954, 12.34, 345.6, 71_234.5, 1_000_000.0]
             .map(number)
             .to_vec();
-        assert_eq!(
-            texts,
-            ["0.95", "12.3", "346", "71,234", "1,000,000", "none"]
-        );
+        assert_eq!(texts, ["0.95", "12.3", "346", "71,234", "1,000,000"]);
+        assert_eq!(optional_number(None), "none");
     }
 
     #[test]
-    fn a_value_that_is_not_there_misses_its_target() {
+    fn a_missing_value_misses_its_target() {
         let mut row = Row::new("row", "");
         row.judge("none", None, Target::AtMost(1.0));
         assert!(!row.is_met());

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::context::Context;
 
-/// The collection that every system writes to; the bare loop knows no other.
+/// The collection that every system writes to; the bare loop has this name built in.
 pub const COLLECTION: &str = "messages";
 
 /// A program that moves a topic into MongoDB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum System {
     Worker,
-    /// The least program with the worker's libraries: what they allow at most.
+    /// The least program with the worker's libraries: the most that they allow.
     BareLoop,
     /// `scripts/peers/NAME`.
     Peer(String),
@@ -28,9 +28,9 @@ pub struct Job {
     /// The consumer group and the database: both are new for each run.
     pub run: String,
     pub batch_size: u32,
-    /// How many writer threads; the worker's default where nothing is said.
+    /// How many writer threads; `None` is the worker's default.
     pub writers: Option<u32>,
-    /// Where the worker serves its metrics; any free port where nothing is said.
+    /// Where the worker serves its metrics; 0 is any free port.
     pub metrics_port: u16,
 }
 
@@ -63,14 +63,14 @@ impl System {
         }
     }
 
-    /// The settings it runs with, for the record.
+    /// The settings that it runs with, for the record.
     pub fn settings(&self, context: &Context, batch_size: u32) -> Result<Value> {
         let mut command = match self {
             Self::Worker => worker(context, &Job::new("TOPIC", "RUN", batch_size), "check"),
             Self::BareLoop => {
                 return Ok(json!({
                     "batch_size": batch_size, "writers": context.default_writers,
-                    "the rest": "in examples/bare_loop",
+                    "the rest": "in tools/bare-loop",
                 }));
             }
             Self::Peer(name) => {
@@ -87,7 +87,7 @@ impl System {
     }
 }
 
-/// The shipped configuration; what the environment of the caller says of it doesn't count.
+/// The shipped configuration; the caller's environment doesn't override it.
 fn worker(context: &Context, job: &Job, subcommand: &str) -> Command {
     let mut command = Command::new(context.binary("kafka-mongo-consumer"));
     for (name, _) in std::env::vars_os() {
@@ -120,9 +120,9 @@ fn worker(context: &Context, job: &Job, subcommand: &str) -> Command {
     command
 }
 
-/// It ends by itself at its count; a count that never comes keeps it there to be looked at.
+/// It ends by itself after its count; a count that is never reached keeps it running while it is measured.
 fn bare_loop(context: &Context, job: &Job) -> Command {
-    let mut command = Command::new(context.binary("examples/bare_loop"));
+    let mut command = Command::new(context.binary("bare-loop"));
     let writers = job.writers.unwrap_or(context.default_writers);
     command
         .args(["--brokers", &context.brokers])

@@ -1,23 +1,22 @@
-//! How throughput and cost go with partitions, replicas, the size of messages, and writers.
+//! How throughput and cost depend on partitions, replicas, the size of messages, and writers.
 
-use serde::Serialize;
 use serde_json::json;
 
 use super::{Outcome, backlog};
 use crate::Result;
 use crate::context::{Context, Load};
 use crate::observe::{self, Run};
-use crate::plot;
+use crate::plot::number_on_axis;
 use crate::report::{Quantity, Row};
-use crate::statistics::Summary;
 use crate::systems::{Job, System};
+
+pub const NAME: &str = "growth";
 
 const BATCH_SIZE: u32 = 1000;
 const ROUNDS: u32 = 3;
 
 /// What is varied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
     Partitions,
     Replicas,
@@ -42,6 +41,21 @@ impl Dimension {
         }
     }
 
+    /// What a figure at this value is called.
+    fn subject(self, value: u32) -> String {
+        format!("{value} {}", self.name())
+    }
+
+    /// The value in a figure's name, as a plot shows it, if the figure is one of this dimension.
+    pub fn value_of(self, subject: &str) -> Option<String> {
+        let value: u32 = subject
+            .strip_suffix(self.name())?
+            .strip_suffix(' ')?
+            .parse()
+            .ok()?;
+        Some(number_on_axis(value.into()))
+    }
+
     fn values(self) -> &'static [u32] {
         match self {
             Self::Partitions => &[1, 6, 24, 96],
@@ -52,55 +66,42 @@ impl Dimension {
     }
 }
 
-/// What was seen at one value of one dimension.
-#[derive(Debug, Serialize)]
-pub struct Point {
-    pub dimension: Dimension,
-    pub value: u32,
-    runs: Vec<Run>,
-    pub throughput: Summary,
-    pub cpu: Summary,
-}
-
 pub fn run(context: &Context) -> Outcome {
     let mut row = Row::new(
-        "growth",
+        NAME,
         "with 6 partitions, 1 replica, messages of 167 bytes and the default writers, but for what is varied",
     );
     row.settings["worker"] = System::Worker.settings(context, BATCH_SIZE)?;
-    let mut points = Vec::new();
     for dimension in Dimension::ALL {
         for &value in dimension.values() {
-            let point = measure(context, dimension, value)?;
-            let subject = format!("{value} {}", dimension.name());
-            context.say(&format!(
-                "{subject}: {:.0} messages/s, {:.1} µs CPU a message",
-                point.throughput.median, point.cpu.median
-            ));
-            let all =
-                |value: fn(&Run) -> f64| -> Vec<f64> { point.runs.iter().map(value).collect() };
-            row.figure(
+            let runs = measure(context, dimension, value)?;
+            let subject = dimension.subject(value);
+            let all = |value: fn(&Run) -> f64| -> Vec<f64> { runs.iter().map(value).collect() };
+            let throughput = row.figure(
                 &subject,
                 Quantity::Throughput,
                 &all(|run| run.messages_per_second),
             );
-            row.figure(
+            let cpu = row.figure(
                 &subject,
                 Quantity::Cpu,
                 &all(|run| run.cpu_microseconds_per_message),
             );
-            points.push(point);
+            let (throughput, cpu) = throughput.zip(cpu).ok_or("nothing was measured")?;
+            context.say(&format!(
+                "{subject}: {:.0} messages/s, {:.1} µs CPU a message",
+                throughput.median, cpu.median
+            ));
+            row.observations[&subject] = json!(runs);
         }
     }
-    row.observations = json!(points);
     row.notes.push(String::from(
-        "replicas start together on a backlog: what they lose by rebalancing is within their numbers",
+        "replicas start together on a backlog: their numbers include the time of the rebalances",
     ));
-    plot::growth(&context.out.join("growth.svg"), &points)?;
     Ok(row)
 }
 
-fn measure(context: &Context, dimension: Dimension, value: u32) -> Result<Point> {
+fn measure(context: &Context, dimension: Dimension, value: u32) -> Result<Vec<Run>> {
     let few = context.scale(200_000, 20_000);
     let mut load = backlog::load(context);
     let mut target = few;
@@ -109,14 +110,14 @@ fn measure(context: &Context, dimension: Dimension, value: u32) -> Result<Point>
     match dimension {
         Dimension::Partitions => {
             load.partitions = value;
-            // The topic of the other rows has six of them, and enough in it.
+            // The other rows' topic has six partitions, and enough messages.
             if value != 6 {
                 load.count = few;
             }
         }
         Dimension::Replicas => {
             replicas = value;
-            // Long enough for a rebalance to be a small part of it.
+            // Long enough for the rebalances to be a small part of it.
             target = context.scale(600_000, 20_000);
         }
         Dimension::MessageBytes if value > 167 => {
@@ -127,24 +128,14 @@ fn measure(context: &Context, dimension: Dimension, value: u32) -> Result<Point>
         Dimension::Writers => writers = Some(value),
     }
     let topic = context.topic(load)?;
-    let runs = (1..=context.rounds.min(ROUNDS))
+    (1..=context.rounds.min(ROUNDS))
         .map(|round| {
             let name = dimension.name().replace(' ', "_");
             let mut job = Job::new(&topic, &format!("bench_{name}_{value}_{round}"), BATCH_SIZE);
             job.writers = writers;
             observe::run(context, &System::Worker, replicas, &job, target)
         })
-        .collect::<Result<Vec<Run>>>()?;
-    let summary = |value: fn(&Run) -> f64| {
-        Summary::of(&runs.iter().map(value).collect::<Vec<f64>>()).ok_or("nothing was measured")
-    };
-    Ok(Point {
-        dimension,
-        value,
-        throughput: summary(|run| run.messages_per_second)?,
-        cpu: summary(|run| run.cpu_microseconds_per_message)?,
-        runs,
-    })
+        .collect()
 }
 
 /// Some 500 MB at most.
@@ -158,5 +149,19 @@ fn of_size(context: &Context, bytes: u32) -> Load {
         partitions: 6,
         count: count / context.scale(1, 10),
         size: bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_in_the_name_of_its_figure() {
+        for dimension in Dimension::ALL {
+            let subject = dimension.subject(10_000);
+            assert_eq!(dimension.value_of(&subject).as_deref(), Some("10,000"));
+        }
+        assert_eq!(Dimension::Writers.value_of("4 replicas"), None);
     }
 }

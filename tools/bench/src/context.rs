@@ -15,12 +15,12 @@ use crate::Result;
 use crate::pause;
 use crate::systems::{COLLECTION, System};
 
-/// What the server does behind a run's back should not fall into the next one.
+/// Lets background work that a run caused in the server end before the next run.
 const SETTLING: Duration = Duration::from_secs(2);
 
 pub struct Context {
     pub project: PathBuf,
-    /// Where cargo puts release binaries.
+    /// The folder with the release binaries.
     pub binaries: PathBuf,
     pub out: PathBuf,
     pub brokers: String,
@@ -40,14 +40,14 @@ pub struct Context {
 pub struct Load {
     pub partitions: u32,
     pub count: u64,
-    /// Bytes of a message; 0 leaves the generator's own, of about 167.
+    /// Bytes of a message; 0 is the generator's default of about 167.
     pub size: u32,
 }
 
 impl Context {
-    pub fn new(arguments: &crate::Arguments) -> Result<Self> {
+    pub fn new(arguments: &crate::Measure) -> Result<Self> {
         let mut options = ClientOptions::parse(&arguments.mongodb).run()?;
-        // Another name than the worker's: faults are made for its connections alone.
+        // Not the worker's name: faults are made for the worker's connections alone.
         options.app_name = Some(String::from("bench"));
         let config = std::fs::read(arguments.project.join("config.json"))?;
         let config: serde_json::Value = serde_json::from_slice(&config)?;
@@ -69,12 +69,12 @@ impl Context {
         })
     }
 
-    /// `full`, or `quick` where only the machinery is tried.
+    /// `full`, or `quick` where the benchmark itself is tried.
     pub fn scale<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// Progress, for whoever waits.
+    /// Prints the progress.
     pub fn say(&self, what: &str) {
         let seconds = self.started.elapsed().as_secs();
         eprintln!("bench: {}:{:02} {what}", seconds / 60, seconds % 60);
@@ -88,7 +88,7 @@ impl Context {
         self.out.join("logs").join(format!("{name}.log"))
     }
 
-    /// The topic with this load; filled at its first use.
+    /// The topic with this load, which is filled when it is first asked for.
     pub fn topic(&self, load: Load) -> Result<String> {
         let Load {
             partitions,
@@ -121,7 +121,7 @@ impl Context {
     }
 
     pub fn load_generator(&self, topic: &str) -> Command {
-        let mut command = Command::new(self.binary("examples/load_generator"));
+        let mut command = Command::new(self.binary("load-generator"));
         command
             .args(["--brokers", &self.brokers])
             .args(["--topic", topic]);
@@ -132,7 +132,8 @@ impl Context {
         self.client.database(database).collection(COLLECTION)
     }
 
-    /// An empty collection with the index that the worker would make: each system writes to the same.
+    /// An empty collection with the index that the worker would create, so that every system writes to the same
+    /// kind of collection.
     pub fn prepare_database(&self, database: &str) -> Result<Collection<Document>> {
         let collection = self.collection(database);
         collection.drop().run()?;
@@ -146,7 +147,7 @@ impl Context {
         Ok(self.client.database(database).drop().run()?)
     }
 
-    /// Lets the server write to disk what it has gathered.
+    /// Makes the server write to disk what it has buffered.
     fn settle(&self) -> Result<()> {
         let admin = self.client.database("admin");
         admin.run_command(doc! { "fsync": 1 }).run()?;

@@ -23,7 +23,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Move a topic into MongoDB as fast as the libraries allow.
 #[derive(Debug, Parser)]
-#[command(name = "bare_loop")]
+#[command(name = "bare-loop")]
 struct Arguments {
     /// Kafka's bootstrap servers.
     #[arg(long)]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bare_loop: {error}");
+            eprintln!("bare-loop: {error}");
             ExitCode::FAILURE
         }
     }
