@@ -1,11 +1,12 @@
-//! JSON message → raw BSON, by the transcoder, and by the obvious way: through a `bson::Document`.
+//! From a JSON message to raw BSON: by the transcoder, and for comparison through a `bson::Document`.
 //! Throughput is in bytes of JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use bson::Document;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::BytesCount;
 use kafka_mongo_consumer::core::document::{Documents, MAX_LEVELS, ReceivedAt};
 
 /// As producers send it.
@@ -14,55 +15,80 @@ const EXAMPLE: &str = r#"{"message_id":"550e8400-e29b-41d4-a716-446655440000","n
 /// Levels of the deep message's `metadata`: with the document itself, as many as are allowed.
 const DEEP: u8 = MAX_LEVELS - 1;
 
-fn transcoder(criterion: &mut Criterion) {
-    let received_at = ReceivedAt::new(SystemTime::now());
-    let mut group = criterion.benchmark_group("transcoder");
-    for (name, message) in [
-        ("example", EXAMPLE.to_owned()),
-        ("nested_1kB", with_metadata(&objects(9))),
-        ("numbers_10kB", with_metadata(&numbers(1_150))),
-        ("mixed_100kB", with_metadata(&mixed(87))),
-        ("escapes_1kB", with_metadata(&escapes(19))),
-        ("deep_100_levels", with_metadata(&deep(DEEP))),
-    ] {
-        group.throughput(bytes(&message));
-        let mut documents = Documents::default();
-        group.bench_function(format!("{name}/ours"), |bencher| {
-            bencher.iter(|| {
-                documents.clear();
-                documents
-                    .push(0, Some(message.as_bytes()), &received_at)
-                    .expect("the message is valid");
-            });
-        });
-        group.bench_function(format!("{name}/through_document"), |bencher| {
-            bencher.iter(|| {
-                let document: Document =
-                    serde_json::from_slice(message.as_bytes()).expect("the message is valid");
-                bson::serialize_to_vec(&document).expect("a document is BSON")
-            });
-        });
-    }
-    for (name, message) in [
-        ("missing_field", EXAMPLE.replace("\"name\"", "\"nome\"")),
-        ("nested_name_twice", EXAMPLE.replace("version", "source")),
-        ("cut_off", EXAMPLE[..EXAMPLE.len() - 1].to_owned()),
-    ] {
-        group.throughput(bytes(&message));
-        let mut documents = Documents::default();
-        group.bench_function(format!("rejected/{name}"), |bencher| {
-            bencher.iter(|| {
-                documents
-                    .push(0, Some(message.as_bytes()), &received_at)
-                    .expect_err("the message is at fault")
-            });
-        });
-    }
-    group.finish();
+fn main() {
+    divan::main();
 }
 
-fn bytes(message: &str) -> Throughput {
-    Throughput::Bytes(message.len().try_into().expect("a message is small"))
+struct Case {
+    name: &'static str,
+    json: String,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn cases<const COUNT: usize>(cases: [(&'static str, String); COUNT]) -> [Case; COUNT] {
+    cases.map(|(name, json)| Case { name, json })
+}
+
+fn valid() -> impl IntoIterator<Item = Case> {
+    cases([
+        ("example", EXAMPLE.to_owned()),
+        ("nested, 1 kB", with_metadata(&objects(9))),
+        ("numbers, 10 kB", with_metadata(&numbers(1_150))),
+        ("mixed, 100 kB", with_metadata(&mixed(87))),
+        ("escapes, 1 kB", with_metadata(&escapes(19))),
+        ("deep, 100 levels", with_metadata(&deep(DEEP))),
+    ])
+}
+
+fn faulty() -> impl IntoIterator<Item = Case> {
+    cases([
+        ("missing field", EXAMPLE.replace("\"name\"", "\"nome\"")),
+        ("nested name twice", EXAMPLE.replace("version", "source")),
+        ("cut off", EXAMPLE[..EXAMPLE.len() - 1].to_owned()),
+    ])
+}
+
+#[divan::bench(args = valid())]
+fn transcoder(bencher: Bencher<'_, '_>, case: &Case) {
+    let received_at = ReceivedAt::new(SystemTime::now());
+    let mut documents = Documents::default();
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            documents.clear();
+            documents
+                .push(0, Some(case.json.as_bytes()), &received_at)
+                .expect("the message is valid");
+        });
+}
+
+#[divan::bench(args = valid())]
+fn through_document(bencher: Bencher<'_, '_>, case: &Case) {
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            let document: Document =
+                serde_json::from_slice(case.json.as_bytes()).expect("the message is valid");
+            bson::serialize_to_vec(&document).expect("a document is BSON")
+        });
+}
+
+#[divan::bench(args = faulty())]
+fn rejected(bencher: Bencher<'_, '_>, case: &Case) {
+    let received_at = ReceivedAt::new(SystemTime::now());
+    let mut documents = Documents::default();
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            documents
+                .push(0, Some(case.json.as_bytes()), &received_at)
+                .expect_err("the message is faulty")
+        });
 }
 
 /// The example with other `metadata`: the fields of an object.
@@ -130,6 +156,3 @@ fn fields(count: usize, field: impl Fn(usize) -> String) -> String {
         fields
     })
 }
-
-criterion_group!(benches, transcoder);
-criterion_main!(benches);

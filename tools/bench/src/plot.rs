@@ -134,14 +134,7 @@ fn growth(path: &Path, row: &Row) -> Result<()> {
             }],
         }
     };
-    let throughput = |dimension| {
-        panel(
-            dimension,
-            "Throughput",
-            "messages/s",
-            Quantity::Throughput,
-        )
-    };
+    let throughput = |dimension| panel(dimension, "Throughput", "messages/s", Quantity::Throughput);
     let cost = |dimension| panel(dimension, "Cost", "CPU µs a message", Quantity::Cpu);
     let panels: Vec<Panel<'_>> = Dimension::ALL
         .into_iter()

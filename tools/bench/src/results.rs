@@ -12,7 +12,7 @@ use crate::Result;
 use crate::report::Row;
 
 /// JSON that is no longer than this stands on one line.
-const LINE: usize = 240;
+const LINE: usize = 300;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
@@ -42,19 +42,16 @@ impl Results {
         Ok(fs::write(path, readable(&serde_json::to_value(self)?))?)
     }
 
-    /// The results as they are published.
-    pub fn published(&self) -> Self {
-        let mut published = self.clone();
-        for row in &mut published.rows {
+    /// The results as they are published. Published results stay as they are.
+    pub fn published(mut self) -> Self {
+        for row in &mut self.rows {
             row.observations = Value::Null;
         }
-        let mut rows: Vec<&mut Value> = published
-            .rows
-            .iter_mut()
-            .map(|row| &mut row.settings)
-            .collect();
-        published.settings = split_common(&mut rows);
-        published
+        if self.settings.is_null() {
+            let rows = self.rows.iter_mut().map(|row| &mut row.settings);
+            self.settings = split_common(&mut rows.collect::<Vec<_>>());
+        }
+        self
     }
 }
 
@@ -75,7 +72,8 @@ fn split_common(rows: &mut [&mut Value]) -> Value {
         .iter()
         .map(|(system, rows)| {
             let in_all = |path: &String, value: &Value| {
-                rows.iter().all(|settings| settings.get(path) == Some(value))
+                rows.iter()
+                    .all(|settings| settings.get(path) == Some(value))
             };
             let entries = rows[0].iter().filter(|(path, value)| in_all(path, value));
             let entries = entries.map(|(path, value)| (path.clone(), value.clone()));
