@@ -1,6 +1,6 @@
 //! A worker that is killed loses nothing and stores nothing twice.
 
-use crate::harness::{MINUTE, Message, Producer, World};
+use crate::harness::{MINUTE, Message, Producer, World, metric};
 
 #[test]
 fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
@@ -27,9 +27,7 @@ fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
     for kill in 1..=KILLS {
         let mut worker = setup.start();
         let what = format!("it is in mid-flow for kill {kill}");
-        worker.wait_until(&what, MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 2000
-        });
+        worker.wait_until(&what, MINUTE, |metrics| metrics.sum(metric::STORED) >= 2000);
         worker.kill();
         assert!(
             world.stored().count() < COUNT,
@@ -58,7 +56,7 @@ fn a_kill_between_storing_and_committing_makes_replays_only() {
         .set("consumer.offset_commit_interval_ms", 3_600_000);
     let mut worker = setup.start();
     worker.wait_until("all is stored", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_stored_total") == 5000
+        metrics.sum(metric::STORED) == 5000
     });
     worker.kill();
     let committed: i64 = world
@@ -71,10 +69,10 @@ fn a_kill_between_storing_and_committing_makes_replays_only() {
     producer.send_now(Message::refused("{", "invalid_json"));
     let mut worker = setup.start();
     let metrics = worker.wait_until("all is settled again", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == left + 1
+        metrics.sum(metric::PROCESSED) == left + 1
     });
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), left);
-    assert_eq!(metrics.sum("consumer_messages_stored_total"), 0);
+    assert_eq!(metrics.sum(metric::REPLAYED), left);
+    assert_eq!(metrics.sum(metric::STORED), 0);
     worker.stop();
     world.wait_committed_to_end(MINUTE);
     assert_eq!(world.check().stored, 5000);

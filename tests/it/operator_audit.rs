@@ -3,7 +3,7 @@
 use bson::doc;
 use serde_json::{Value, json};
 
-use crate::harness::{Fate, Finished, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Finished, Json, Message, Producer, SHORT, World, text};
 
 /// Runs an audit for its one JSON object.
 #[track_caller]
@@ -17,10 +17,10 @@ pub fn audit(world: &World, arguments: &[&str]) -> (Finished, Value) {
     (finished, report)
 }
 
-fn message(id: &str, name: &str) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"{name}","created_at":"2023-07-15T12:34:56Z","metadata":{{"n":[1,2.5]}}}}"#
-    )
+fn message(id: &str, name: &str) -> Json {
+    Json::message(id)
+        .set("name", text(name))
+        .set("metadata", r#"{"n":[1,2.5]}"#)
 }
 
 /// Produces messages of every fate, and lets a worker settle them.

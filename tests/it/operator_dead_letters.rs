@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use bson::doc;
 
 use crate::harness::{
-    Fate, Finished, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
-    WorkerSetup, World,
+    Fate, Finished, Json, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
+    WorkerSetup, World, text,
 };
 use crate::operator_audit::audit;
 
@@ -192,8 +192,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
         .validator(validator)
         .run()
         .unwrap();
-    let value =
-        r#"{"message_id":"a","name":"refused","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#;
+    let value = Json::message("a").set("name", text("refused"));
     let producer = Producer::new(&world);
     producer.fill(0..10, 2);
     producer.send_now(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, until};
+use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, until};
 
 fn wait_for_commits(world: &World, offsets: &[i64]) {
     let expected: BTreeMap<i32, Option<i64>> = (0..)
@@ -55,7 +55,7 @@ fn earliest_is_committed_at_once_as_well() {
     wait_for_commits(&world, &[10, 10, 10]);
     let metrics = worker.metrics();
     assert_eq!(
-        metrics.sum("consumer_offsets_skipped_total"),
+        metrics.sum(metric::OFFSETS_SKIPPED),
         0,
         "a first start skips nothing"
     );
@@ -92,7 +92,7 @@ fn a_standby_is_ready() {
     first.wait_ready();
     let mut standby = world.worker().start();
     standby.wait_ready();
-    assert_eq!(standby.metrics().sum("consumer_assigned_partitions"), 0);
+    assert_eq!(standby.metrics().sum(metric::ASSIGNED_PARTITIONS), 0);
     let (_, body) = standby.get("/ready");
     let ready: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(ready["assigned_partitions"], serde_json::json!([]));
@@ -138,7 +138,7 @@ fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
         .change_fate(|entry| (100..250).contains(&entry.offset), Fate::Absent);
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
-    assert_eq!(worker.metrics().sum("consumer_offsets_skipped_total"), 150);
+    assert_eq!(worker.metrics().sum(metric::OFFSETS_SKIPPED), 150);
     worker.stop();
     let errors = worker.errors();
     assert_eq!(errors.len(), 1, "{errors:#?}");
@@ -164,7 +164,7 @@ fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
         .change_fate(|entry| entry.offset >= 100, Fate::Absent);
     let mut worker = world.worker().start();
     worker.wait_until("the loss is counted", SHORT, |metrics| {
-        metrics.sum("consumer_offsets_skipped_total") == 200
+        metrics.sum(metric::OFFSETS_SKIPPED) == 200
     });
     wait_for_commits(&world, &[300]);
     worker.stop();
@@ -186,7 +186,7 @@ fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
     producer.fill(300..310, 1);
     worker.signal(Signal::Cont);
     world.wait_committed_to_end(SHORT);
-    let skipped = worker.metrics().sum("consumer_offsets_skipped_total");
+    let skipped = worker.metrics().sum(metric::OFFSETS_SKIPPED);
     worker.stop();
     // A fetch that was under way when it was frozen may have brought some of them.
     let stored = world.stored().read();
@@ -224,7 +224,7 @@ fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
     Producer::new(&world).fill(100..150, 1);
     let mut worker = world.worker().start();
     worker.wait_until("the new messages are stored", SHORT, |metrics| {
-        metrics.sum("consumer_messages_stored_total") == 50
+        metrics.sum(metric::STORED) == 50
     });
     wait_for_commits(&world, &[50]);
     worker.stop();

@@ -1,6 +1,6 @@
 //! Workers that come and go share the work without losing or repeating any of it.
 
-use crate::harness::{Background, MINUTE, Worker, WorkerSetup, World};
+use crate::harness::{Background, MINUTE, Worker, WorkerSetup, World, metric};
 
 const PARTITIONS: i32 = 6;
 
@@ -15,21 +15,21 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
         wait_for_partitions(&mut second, 3);
         wait_for_partitions(&mut first, 3);
         let metrics = second.wait_until("the second does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500
+            metrics.sum(metric::STORED) >= 500
         });
-        replayed += metrics.sum("consumer_messages_replayed_total");
+        replayed += metrics.sum(metric::REPLAYED);
         second.stop();
         second.assert_no_errors();
         wait_for_partitions(&mut first, 6);
-        let stored = first.metrics().sum("consumer_messages_stored_total");
+        let stored = first.metrics().sum(metric::STORED);
         let what = format!("the first goes on after round {round}");
         first.wait_until(&what, MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= stored + 500
+            metrics.sum(metric::STORED) >= stored + 500
         });
     }
     let sent = load.stop();
     world.wait_committed_to_end(MINUTE);
-    replayed += first.metrics().sum("consumer_messages_replayed_total");
+    replayed += first.metrics().sum(metric::REPLAYED);
     first.stop();
     first.assert_no_errors();
     let report = world.check();
@@ -40,7 +40,7 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
 fn wait_for_partitions(worker: &mut Worker, count: i64) {
     let what = format!("it has {count} partitions");
     worker.wait_until(&what, MINUTE, |metrics| {
-        metrics.sum("consumer_assigned_partitions") == count
+        metrics.sum(metric::ASSIGNED_PARTITIONS) == count
     });
 }
 
@@ -89,24 +89,24 @@ fn a_static_member_comes_back_to_its_partitions() {
     let mut worker = restarted.start();
     wait_for_partitions(&mut worker, 3);
     wait_for_partitions(&mut stays, 3);
-    let before = stays.metrics().sum("consumer_rebalances_total");
+    let before = stays.metrics().sum(metric::REBALANCES);
     for _ in 0..2 {
         worker.stop();
         worker.assert_no_errors();
         // Long enough for several heartbeats: a rebalance that the stop brought about would show.
-        let stored = stays.metrics().sum("consumer_messages_stored_total");
+        let stored = stays.metrics().sum(metric::STORED);
         stays.wait_until("the other goes on alone", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= stored + 1000
+            metrics.sum(metric::STORED) >= stored + 1000
         });
         worker = restarted.start();
         wait_for_partitions(&mut worker, 3);
         worker.wait_until("it does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500
+            metrics.sum(metric::STORED) >= 500
         });
     }
     let sent = load.stop();
     world.wait_committed_to_end(MINUTE);
-    let after = stays.metrics().sum("consumer_rebalances_total");
+    let after = stays.metrics().sum(metric::REBALANCES);
     assert_eq!(before, after, "the other member was not bothered");
     for worker in [&mut stays, &mut worker] {
         worker.stop();

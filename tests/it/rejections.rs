@@ -2,17 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Content, DeadLetter, Fate, MINUTE, Message, Producer, SHORT, World};
+use crate::harness::{
+    Content, DeadLetter, Fate, Json, MINUTE, Message, Producer, SHORT, World, metric, text,
+};
 
 /// Old timestamps are part of the tests, so retention must not count by them.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
-
-/// A valid message but for what `more` adds.
-fn with(id: &str, more: &str) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56.789Z","metadata":{{}}{more}}}"#
-    )
-}
 
 fn now_millis() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -21,43 +16,47 @@ fn now_millis() -> i64 {
 
 #[rustfmt::skip] // A table.
 fn refused() -> Vec<Message> {
-    let nested = |levels: usize| format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels));
-    let huge = format!(r#","x":"{}""#, "x".repeat(17 << 20));
+    let json = Json::message;
+    let with = |id: &str, field: &str, value: &str| Json::message(id).add(field, value);
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let huge = text(&"x".repeat(17 << 20));
+    // The three bytes of this character without the last one are no UTF-8.
+    let cut = with("utf8", "x", &text("\u{fffd}")).to_string().into_bytes().into_iter().filter(|byte| *byte != 0xbd).collect();
     let table: Vec<(Vec<u8>, &'static str)> = vec![
         (b"".to_vec(), "empty_payload"),
         (b"{".to_vec(), "invalid_json"),
         (b"   ".to_vec(), "invalid_json"),
         (b"\xef\xbb\xbf{}".to_vec(), "invalid_json"),
         (b"\0\xff\xfe".to_vec(), "invalid_json"),
-        (with("utf8", r#","x":"?""#).replace('?', "\u{fffd}").into_bytes().into_iter().filter(|byte| *byte != 0xbf).collect(), "invalid_json"),
-        ((with("trailing", "") + " x").into(), "invalid_json"),
-        ((with("two", "") + &with("two", "")).into(), "invalid_json"),
+        (cut, "invalid_json"),
+        (format!("{} x", json("trailing")).into(), "invalid_json"),
+        (format!("{0}{0}", json("two")).into(), "invalid_json"),
         (b"[]".to_vec(), "not_an_object"),
         (b"null".to_vec(), "not_an_object"),
         (b"\"text\"".to_vec(), "not_an_object"),
         (b"{}".to_vec(), "missing_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z"}"#.to_vec(), "missing_field"),
-        (br#"{"message_id":"a","name":"n","metadata":{}}"#.to_vec(), "missing_field"),
-        (br#"{"message_id":"a","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
-        (br#"{"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
-        (with("", "").into(), "invalid_field"),
-        (br#"{"message_id":7,"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":null,"created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"yesterday","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-02-30T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":[]}"#.to_vec(), "invalid_field"),
-        (with("twice", r#","x":1,"x":1"#).into(), "duplicate_field"),
-        (with("twice-below", r#","x":[{"y":{"z":1,"z":2}}]"#).into(), "duplicate_field"),
-        (with("id", r#","_id":"other""#).into(), "reserved_field"),
-        (with("received", r#","received_at":"2023-07-15T12:34:56Z""#).into(), "reserved_field"),
-        (with("nul", r#","x":{"a\u0000b":1}"#).into(), "invalid_field_name"),
-        (with("above", r#","x":9223372036854775808"#).into(), "unsupported_number"),
-        (with("far-above", r#","x":[18446744073709551616]"#).into(), "unsupported_number"),
-        (with("below", r#","x":-9223372036854775809"#).into(), "unsupported_number"),
-        (with("overflow", r#","x":1e999"#).into(), "unsupported_number"),
-        (with("deep", &nested(101)).into(), "nesting_too_deep"),
-        (with("very-deep", &nested(5000)).into(), "nesting_too_deep"),
-        (with("huge", &huge).into(), "document_too_large"),
+        (json("a").without("metadata").into(), "missing_field"),
+        (json("a").without("created_at").into(), "missing_field"),
+        (json("a").without("name").into(), "missing_field"),
+        (json("a").without("message_id").into(), "missing_field"),
+        (json("").into(), "invalid_field"),
+        (json("a").set("message_id", 7).into(), "invalid_field"),
+        (json("a").set("name", "null").into(), "invalid_field"),
+        (json("a").set("created_at", text("yesterday")).into(), "invalid_field"),
+        (json("a").set("created_at", text("2023-02-30T12:34:56Z")).into(), "invalid_field"),
+        (json("a").set("metadata", "[]").into(), "invalid_field"),
+        (json("twice").add("x", 1).add("x", 1).into(), "duplicate_field"),
+        (with("twice-below", "x", r#"[{"y":{"z":1,"z":2}}]"#).into(), "duplicate_field"),
+        (with("id", "_id", r#""other""#).into(), "reserved_field"),
+        (with("received", "received_at", r#""2023-07-15T12:34:56Z""#).into(), "reserved_field"),
+        (with("nul", "x", r#"{"a\u0000b":1}"#).into(), "invalid_field_name"),
+        (with("above", "x", "9223372036854775808").into(), "unsupported_number"),
+        (with("far-above", "x", "[18446744073709551616]").into(), "unsupported_number"),
+        (with("below", "x", "-9223372036854775809").into(), "unsupported_number"),
+        (with("overflow", "x", "1e999").into(), "unsupported_number"),
+        (with("deep", "x", &nested(101)).into(), "nesting_too_deep"),
+        (with("very-deep", "x", &nested(5000)).into(), "nesting_too_deep"),
+        (with("huge", "x", &huge).into(), "document_too_large"),
     ];
     let mut messages: Vec<Message> = table.into_iter().map(|(value, reason)| Message::refused(value, reason)).collect();
     messages.push(Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key("tombstone"));
@@ -77,13 +76,13 @@ fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
     producer.flush();
     let mut worker = world.worker().start();
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 2 * count
+        metrics.sum(metric::PROCESSED) == 2 * count
     });
     world.wait_committed_to_end(SHORT);
-    assert_eq!(metrics.sum("consumer_dead_letters_total"), count);
-    assert_eq!(metrics.sum("consumer_processing_errors_total"), count);
+    assert_eq!(metrics.sum(metric::DEAD_LETTERS), count);
+    assert_eq!(metrics.sum(metric::PROCESSING_ERRORS), count);
     let by_number = metrics.get(
-        "consumer_processing_errors_total",
+        metric::PROCESSING_ERRORS,
         &[("reason", "unsupported_number")],
     );
     assert_eq!(by_number, Some(4));
@@ -216,7 +215,9 @@ fn a_rejection_is_logged_without_the_payload() {
     let producer = Producer::new(&world);
     producer.send(
         Message::refused(
-            with("private-id", r#","x":1,"x":"private-value""#),
+            Json::message("private-id")
+                .add("x", 1)
+                .add("x", text("private-value")),
             "duplicate_field",
         )
         .key("private-key")

@@ -2,7 +2,7 @@
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Producer, SHORT, World};
+use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 #[test]
 fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
@@ -20,13 +20,13 @@ fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
         .start();
     let mut memory: i64 = 0;
     worker.wait_until("it pauses", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_paused") == 1
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.sum(metric::PAUSED) == 1
     });
     // Four rounds of eight writers take twice as long as the group waits for a poll.
     worker.wait_until("the writers have been slow for long", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_mongodb_write_time_seconds_count") >= 32
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.observations(metric::WRITE_TIME) >= 32
     });
     let (status, body) = worker.get("/health");
     assert_eq!(status, 200, "{body}");
@@ -34,22 +34,18 @@ fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
     assert!(worker.is_ready(), "slow is not unavailable");
     drop(fail_point);
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_messages_processed_total") == COUNT
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.sum(metric::PROCESSED) == COUNT
     });
     assert!(memory < MEMORY, "took {memory} bytes");
-    assert_eq!(metrics.sum("consumer_poll_interval_exceeded_total"), 0);
+    assert_eq!(metrics.sum(metric::POLL_INTERVAL_EXCEEDED), 0);
     assert_eq!(
-        metrics.get("consumer_rebalances_total", &[("event", "assign")]),
+        metrics.get(metric::REBALANCES, &[("event", "assign")]),
         Some(1)
     );
-    assert_eq!(
-        metrics.sum("consumer_rebalances_total"),
-        1,
-        "nobody was thrown out"
-    );
+    assert_eq!(metrics.sum(metric::REBALANCES), 1, "nobody was thrown out");
     worker.wait_until("nothing is paused any more", SHORT, |metrics| {
-        metrics.sum("consumer_paused") == 0 && metrics.sum("consumer_in_flight_messages") == 0
+        metrics.sum(metric::PAUSED) == 0 && metrics.sum(metric::IN_FLIGHT_MESSAGES) == 0
     });
     world.wait_committed_to_end(SHORT);
     worker.stop();
@@ -70,8 +66,8 @@ fn what_is_in_flight_stays_within_its_bounds() {
         .start();
     let mut most: i64 = 0;
     worker.wait_until("some rounds are through", MINUTE, |metrics| {
-        most = most.max(metrics.sum("consumer_in_flight_messages"));
-        metrics.sum("consumer_mongodb_write_time_seconds_count") >= 10
+        most = most.max(metrics.sum(metric::IN_FLIGHT_MESSAGES));
+        metrics.observations(metric::WRITE_TIME) >= 10
     });
     assert!((50..=120).contains(&most), "{most} in flight");
     drop(fail_point);

@@ -4,7 +4,7 @@ use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{MINUTE, Producer, SHORT, Worker, World};
+use crate::harness::{MINUTE, Producer, SHORT, Worker, World, metric};
 
 #[test]
 fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index() {
@@ -16,7 +16,7 @@ fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index()
     let mut workers: Vec<Worker> = (0..6).map(|_| setup.start()).collect();
     for worker in &mut workers {
         worker.wait_until("it has its partition", MINUTE, |metrics| {
-            metrics.sum("consumer_assigned_partitions") == 1
+            metrics.sum(metric::ASSIGNED_PARTITIONS) == 1
         });
         worker.wait_ready();
     }

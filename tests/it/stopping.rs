@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World};
+use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, metric};
 
 #[test]
 fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
@@ -25,7 +25,7 @@ fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
         .set("consumer.shutdown_timeout_ms", 15_000);
     let mut first = setup.start();
     first.wait_until("it is in mid-flow", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_stored_total") >= 3000
+        metrics.sum(metric::STORED) >= 3000
     });
     first.signal(Signal::Term);
     let status = first.wait_exit(Duration::from_secs(15));
@@ -64,11 +64,8 @@ fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
     let mut second = setup.start();
     world.wait_committed_to_end(MINUTE);
     let metrics = second.metrics();
-    assert_eq!(
-        metrics.sum("consumer_messages_consumed_total"),
-        40_800 - total
-    );
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 0);
+    assert_eq!(metrics.sum(metric::CONSUMED), 40_800 - total);
+    assert_eq!(metrics.sum(metric::REPLAYED), 0);
     second.stop();
     world.check();
 }
@@ -109,7 +106,7 @@ fn a_second_signal_ends_a_stop_that_takes_long() {
     let fail_point = world.fail_point("alwaysOn", block);
     producer.fill(0..10, 1);
     worker.wait_until("an insert hangs", SHORT, |metrics| {
-        metrics.sum("consumer_writers_busy") >= 1
+        metrics.sum(metric::WRITERS_BUSY) >= 1
     });
     worker.signal(Signal::Term);
     worker.wait_for_log("asked to stop", SHORT);
@@ -144,7 +141,7 @@ fn a_stop_that_can_not_finish_ends_in_time_and_commits_nothing_of_it() {
     let fail_point = world.fail_point("alwaysOn", block);
     producer.fill(10..20, 1);
     worker.wait_until("an insert hangs", SHORT, |metrics| {
-        metrics.sum("consumer_writers_busy") >= 1
+        metrics.sum(metric::WRITERS_BUSY) >= 1
     });
     worker.signal(Signal::Term);
     // Much less than the insert is blocked for.

@@ -1,6 +1,6 @@
 //! Kinds of topics: transactions, compaction, codecs, large messages.
 
-use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, until};
+use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, metric, until};
 
 #[test]
 fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
@@ -37,7 +37,7 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     let mut worker = world.worker().start();
     let no_lag = "no lag is left";
     worker.wait_until(no_lag, SHORT, |metrics| {
-        metrics.count("consumer_lag") == 3 && metrics.sum("consumer_lag") == 0
+        metrics.count(metric::LAG) == 3 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
     // While it runs: first only markers and what was aborted, then a transaction that stays open.
@@ -51,7 +51,7 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     }
     producer.flush();
     let metrics = worker.metrics();
-    assert_eq!(metrics.sum("consumer_messages_consumed_total"), 200);
+    assert_eq!(metrics.sum(metric::CONSUMED), 200);
     assert_eq!(
         world.committed(),
         before,
@@ -60,7 +60,7 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     producer.commit();
     wait_for_markers(6);
     world.wait_committed_to_end(SHORT);
-    worker.wait_until(no_lag, SHORT, |metrics| metrics.sum("consumer_lag") == 0);
+    worker.wait_until(no_lag, SHORT, |metrics| metrics.sum(metric::LAG) == 0);
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().stored, 300);
@@ -90,11 +90,11 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
     });
     let mut worker = world.worker().start();
     worker.wait_until("no lag is left", SHORT, |metrics| {
-        metrics.count("consumer_lag") == 1 && metrics.sum("consumer_lag") == 0
+        metrics.count(metric::LAG) == 1 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
     let metrics = worker.metrics();
-    assert_eq!(metrics.sum("consumer_offsets_skipped_total"), 0);
+    assert_eq!(metrics.sum(metric::OFFSETS_SKIPPED), 0);
     worker.stop();
     worker.assert_no_errors();
     let (remaining, stored) = (world.remaining(), world.stored().read());

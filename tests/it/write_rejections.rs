@@ -4,12 +4,12 @@ use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{Fate, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Json, Message, Producer, SHORT, World, metric, text};
 
-fn message(id: &str, name: &str, value: i64) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"{name}","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"value":{value}}}"#
-    )
+fn message(id: &str, name: &str, value: i64) -> Json {
+    Json::message(id)
+        .set("name", text(name))
+        .add("value", value)
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     for other in [
         message("b", "n", 2),
         message("b", "other", 1),
-        message("b", "n", 1).replace(r#""value":1"#, r#""value":1.0"#),
-        message("b", "n", 1).replace(r#""value":1"#, r#""value":1,"more":null"#),
-        r#"{"message_id":"b","created_at":"2023-07-15T12:34:56Z","name":"n","metadata":{},"value":1}"#.to_owned(),
+        message("b", "n", 1).set("value", "1.0"),
+        message("b", "n", 1).add("more", "null"),
+        message("b", "n", 1).without("name").add("name", text("n")),
     ] {
         producer.send(Message::stored(other).fate(conflict));
     }
@@ -108,9 +108,9 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     worker.assert_no_errors();
     world.check();
     assert_eq!(world.stored().count(), 2);
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 2);
+    assert_eq!(metrics.sum(metric::REPLAYED), 2);
     assert_eq!(
-        metrics.get("consumer_dead_letters_total", &[("reason", "id_conflict")]),
+        metrics.get(metric::DEAD_LETTERS, &[("reason", "id_conflict")]),
         Some(6)
     );
 }
@@ -128,10 +128,10 @@ fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_sa
     producer.flush();
     let mut worker = world.worker().start();
     let metrics = worker.wait_until("all are settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 3
+        metrics.sum(metric::PROCESSED) == 3
     });
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 1);
-    assert_eq!(metrics.sum("consumer_mongodb_retries_total"), 0);
+    assert_eq!(metrics.sum(metric::REPLAYED), 1);
+    assert_eq!(metrics.sum(metric::MONGODB_RETRIES), 0);
     world.wait_committed_to_end(SHORT);
     worker.stop();
     worker.assert_no_errors();
@@ -172,7 +172,7 @@ fn a_lone_record_that_an_index_cannot_take_stops_nobody() {
         .worker()
         .set("mongodb.on_unavailable", "pause")
         .start();
-    let poison = r#"{"message_id":"poison","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{"tags":[1]}}"#;
+    let poison = Json::message("poison").set("metadata", r#"{"tags":[1]}"#);
     producer.send(Message::stored(poison).fate(Fate::DeadLettered("write_rejected")));
     producer.flush();
     world.wait_committed_to_end(SHORT);

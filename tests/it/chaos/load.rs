@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Message, Producer, World};
+use crate::harness::{Json, Message, Producer, World};
 
 /// How often what is due is sent.
 const INTERVAL: Duration = Duration::from_millis(25);
@@ -67,7 +67,7 @@ fn send(producer: &Producer, number: u64, partitions: i32) {
         ),
         53 => producer.send(
             Message::refused(
-                format!(r#"{{"message_id":"bad-{number}"}}"#),
+                Json::message(&format!("bad-{number}")).without("name"),
                 "missing_field",
             )
             .key(format!("key {number}"))

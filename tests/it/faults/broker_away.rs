@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use super::{OUTAGE, assert_committed_is_settled, wait_for_more_stored};
-use crate::harness::{Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, World};
+use crate::harness::{
+    Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, World, metric,
+};
 
 const PARTITIONS: i32 = 2;
 
@@ -44,13 +46,13 @@ fn a_broker_that_comes_back_is_waited_for() {
     broker.signal(Signal::Kill);
     worker.wait_for_log("Kafka could not be reached, trying again", OUTAGE);
     worker.wait_until("it shows that Kafka is away", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(0)
+        metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(0)
     });
     assert_eq!(worker.get("/health").0, 200);
     broker.servers.restart();
     wait_for_more_stored(&mut worker, 1000);
     worker.wait_until("it shows that Kafka is back", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(1)
+        metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(1)
     });
     worker.wait_ready();
     load.stop();
@@ -109,7 +111,7 @@ fn a_stop_ends_in_time_although_the_broker_is_frozen() {
     broker.signal(Signal::Cont);
     let mut worker = setup.start();
     worker.wait_until("it has the partitions", MINUTE, |metrics| {
-        metrics.sum("consumer_assigned_partitions") == i64::from(PARTITIONS)
+        metrics.sum(metric::ASSIGNED_PARTITIONS) == i64::from(PARTITIONS)
     });
     worker.stop();
     world.wait_committed_to_end(MINUTE);

@@ -5,7 +5,7 @@ use bson::{Document, doc};
 use super::{
     assert_committed_is_settled, dead_lettered, is_available, quick_to_notice, settled, stored,
 };
-use crate::harness::{MINUTE, Producer, SHORT, World};
+use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 const COUNT: u64 = 50;
 
@@ -86,7 +86,7 @@ fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
     let point = world.fail_point(doc! { "times": 1 }, insert_fails(11600));
     producer.fill(0..COUNT, 1);
     worker.wait_until("it is to be tried again", SHORT, |metrics| {
-        metrics.sum("consumer_mongodb_retries_total") == 1
+        metrics.sum(metric::MONGODB_RETRIES) == 1
     });
     // … while another one is stored, and then nothing is any more.
     let before = stored(&worker.metrics());
@@ -179,7 +179,7 @@ fn a_failed_write_concern_settles_nothing() {
     world.wait_committed_to_end(SHORT);
     let metrics = worker.metrics();
     worker.stop();
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 50);
+    assert_eq!(metrics.sum(metric::REPLAYED), 50);
     assert_eq!(world.check().stored, 50);
 }
 

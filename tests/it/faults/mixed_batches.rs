@@ -4,7 +4,7 @@ use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{Fate, MINUTE, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, World, metric};
 
 #[test]
 fn replays_beside_violations_of_another_unique_index_are_no_violations() {
@@ -29,14 +29,10 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
     // A batch that holds replays, violations, conflicts and new ones, in turn.
     for number in 0..25 {
         producer.send(producer.numbered(number, 1, 0));
-        producer.send(Message::refused(
-            other("violator", number, number),
-            "write_rejected",
-        ));
-        producer.send(
-            Message::stored(other_id(&format!("msg-{number:08}"), number + 1000))
-                .fate(Fate::Conflict("id_conflict")),
-        );
+        let violator = other(&format!("violator-{number}"), number);
+        producer.send(Message::refused(violator, "write_rejected"));
+        let conflict = other(&format!("msg-{number:08}"), number + 1000);
+        producer.send(Message::stored(conflict).fate(Fate::Conflict("id_conflict")));
         producer.send(producer.numbered(number + 100, 1, 0));
     }
     producer.flush();
@@ -47,10 +43,7 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
     world.wait_committed_to_end(SHORT);
     worker.stop();
     worker.assert_no_errors();
-    for name in [
-        "consumer_messages_stored_total",
-        "consumer_messages_replayed_total",
-    ] {
+    for name in [metric::STORED, metric::REPLAYED] {
         assert_eq!(metrics.sum(name), 25, "{name}");
     }
     for reason in ["write_rejected", "id_conflict"] {
@@ -88,12 +81,6 @@ fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
 }
 
 /// A valid message whose unique number another one may have.
-fn other(prefix: &str, id: u64, number: u64) -> String {
-    other_id(&format!("{prefix}-{id}"), number)
-}
-
-fn other_id(id: &str, number: u64) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"number":{number}}}"#
-    )
+fn other(id: &str, number: u64) -> Json {
+    Json::message(id).add("number", number)
 }

@@ -17,7 +17,7 @@ mod sessions;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World};
+use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World, metric};
 
 /// The bound of an outage's beginning or end: it may take a server selection or two, and the start of a
 /// server on a busy machine.
@@ -38,20 +38,20 @@ fn quick_to_notice(world: &World) -> WorkerSetup {
 }
 
 fn is_available(metrics: &Metrics) -> bool {
-    metrics.sum("consumer_mongodb_available") == 1
+    metrics.sum(metric::MONGODB_AVAILABLE) == 1
 }
 
 fn settled(metrics: &Metrics) -> i64 {
-    metrics.sum("consumer_messages_processed_total")
+    metrics.sum(metric::PROCESSED)
 }
 
 fn stored(metrics: &Metrics) -> i64 {
-    metrics.sum("consumer_messages_stored_total")
+    metrics.sum(metric::STORED)
 }
 
 fn dead_lettered(metrics: &Metrics, reason: &str) -> i64 {
     metrics
-        .get("consumer_dead_letters_total", &[("reason", reason)])
+        .get(metric::DEAD_LETTERS, &[("reason", reason)])
         .unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@ use super::{
     OUTAGE, assert_one_outage, dead_lettered, is_available, quick_to_notice, settled, stored,
     wait_for_more_stored,
 };
-use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World};
+use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World, metric};
 
 const PARTITIONS: i32 = 2;
 const PER_SECOND: u64 = 200;
@@ -68,7 +68,7 @@ fn a_short_outage_is_ridden_out_by_the_attempts() {
     wait_for_more_stored(&mut worker, 200);
     mongod.signal("mongodb", Signal::Kill);
     worker.wait_until("an insert is tried again", OUTAGE, |metrics| {
-        metrics.sum("consumer_mongodb_retries_total") >= 1
+        metrics.sum(metric::MONGODB_RETRIES) >= 1
     });
     mongod.restart();
     wait_for_more_stored(&mut worker, 200);
@@ -115,7 +115,7 @@ fn redirects(instance: &str, away: Away) {
     let letters = i64::try_from(world.dead_letters().len()).unwrap();
     assert_eq!(letters, report.dead_lettered);
     assert!(report.both <= IN_HAND, "{report:?}");
-    let replayed = metrics.sum("consumer_messages_replayed_total");
+    let replayed = metrics.sum(metric::REPLAYED);
     let ends = stored(&metrics) + replayed + dead_lettered(&metrics, REASON);
     assert_eq!(ends, produced, "each settled once");
 }
@@ -136,16 +136,16 @@ fn waits(instance: &str, away: Away) {
     });
     assert_away(&mut worker);
     let metrics = worker.wait_until("consumption is paused", OUTAGE, |metrics| {
-        metrics.sum("consumer_paused") == 1
+        metrics.sum(metric::PAUSED) == 1
     });
-    let consumed = metrics.sum("consumer_messages_consumed_total");
+    let consumed = metrics.sum(metric::CONSUMED);
     let beyond = load.sent() + 1000;
     worker.wait_for("much more is produced", OUTAGE, |_| {
         (load.sent() >= beyond).then_some(())
     });
     let metrics = worker.metrics();
     assert_eq!(
-        metrics.sum("consumer_messages_consumed_total"),
+        metrics.sum(metric::CONSUMED),
         consumed,
         "nothing is taken while paused"
     );
@@ -173,5 +173,5 @@ fn assert_away(worker: &mut Worker) {
     let metrics = worker.metrics();
     assert!(!is_available(&metrics));
     let target = [("target", "mongodb")];
-    assert_eq!(metrics.get("consumer_active_connections", &target), Some(0));
+    assert_eq!(metrics.get(metric::ACTIVE_CONNECTIONS, &target), Some(0));
 }

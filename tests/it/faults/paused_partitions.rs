@@ -2,7 +2,7 @@
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Metrics, Producer, World};
+use crate::harness::{MINUTE, Metrics, Producer, World, metric};
 
 #[test]
 fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back() {
@@ -30,7 +30,7 @@ fn comes_back(assignor: &str) {
     );
     let mut first = setup.start();
     first.wait_until("pressure makes it pause", MINUTE, |metrics| {
-        has_partitions(metrics, 2) && metrics.sum("consumer_paused") == 1
+        has_partitions(metrics, 2) && metrics.sum(metric::PAUSED) == 1
     });
     let mut second = setup.start();
     second.wait_until("the other one has its share", MINUTE, |metrics| {
@@ -50,5 +50,5 @@ fn comes_back(assignor: &str) {
 }
 
 fn has_partitions(metrics: &Metrics, count: i64) -> bool {
-    metrics.sum("consumer_assigned_partitions") == count
+    metrics.sum(metric::ASSIGNED_PARTITIONS) == count
 }

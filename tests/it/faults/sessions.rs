@@ -6,7 +6,7 @@ use mongodb::sync::Client;
 
 use super::{OUTAGE, settled, wait_for_more_stored};
 use crate::harness::{
-    Background, MINUTE, MongoDbProxy, Only, OwnServers, Producer, SHORT, World, until,
+    Background, MINUTE, MongoDbProxy, Only, OwnServers, Producer, SHORT, World, metric, until,
 };
 
 #[test]
@@ -37,7 +37,7 @@ fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_one
             let kill = doc! { "killAllSessions": Bson::Array(Vec::new()) };
             admin.run_command(kill).run().unwrap();
         }
-        let retries = worker.metrics().sum("consumer_mongodb_retries_total");
+        let retries = worker.metrics().sum(metric::MONGODB_RETRIES);
         (retries > 0).then_some(())
     });
     wait_for_more_stored(&mut worker, 500);

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use bson::{Bson, Document, RawDocumentBuf};
 use serde_json::Value;
 
+use super::json::{Json, text};
+
 /// A record to be produced, and what must become of it.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -139,17 +141,23 @@ fn numbered_id(prefix: &str, number: u64) -> String {
 
 fn numbered_value(prefix: &str, number: u64, padding: usize) -> String {
     let (minute, second, milli) = (number / 60_000 % 60, number / 1000 % 60, number % 1000);
-    let (wide, ratio) = (number + (1 << 40), number % 1000);
-    let mut value = format!(
-        r#"{{"message_id":"{prefix}-{number:08}","name":"item_{number:08}","created_at":"2023-07-15T12:{minute:02}:{second:02}.{milli:03}Z","metadata":{{"source":"system-a","version":"1.0.0","tags":["ä",null,true]}},"number":{number},"wide":{wide},"ratio":{ratio}.1"#
-    );
+    let mut json = Json::message(&numbered_id(prefix, number))
+        .set("name", format_args!(r#""item_{number:08}""#))
+        .set(
+            "created_at",
+            format_args!(r#""2023-07-15T12:{minute:02}:{second:02}.{milli:03}Z""#),
+        )
+        .set(
+            "metadata",
+            r#"{"source":"system-a","version":"1.0.0","tags":["ä",null,true]}"#,
+        )
+        .add("number", number)
+        .add("wide", number + (1 << 40))
+        .add("ratio", format_args!("{}.1", number % 1000));
     if padding > 0 {
-        value.push_str(r#","padding":""#);
-        value.extend(std::iter::repeat_n('x', padding));
-        value.push('"');
+        json = json.add("padding", text(&"x".repeat(padding)));
     }
-    value.push('}');
-    value
+    json.to_string()
 }
 
 fn bson_of(value: Value) -> Bson {
