@@ -3,7 +3,7 @@
 use crate::harness::{MINUTE, Message, Producer, World, metric};
 
 #[test]
-fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
+fn repeated_kills_lose_nothing() {
     const KILLS: usize = 5;
     const COUNT: i64 = 60_000;
     let world = World::new(6);
@@ -43,7 +43,7 @@ fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
 }
 
 #[test]
-fn a_kill_between_storing_and_committing_makes_replays_only() {
+fn messages_stored_before_a_kill_count_as_already_stored() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..5000, 3);

@@ -21,7 +21,7 @@ const SPECIFIED: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn the_specified_metrics_are_there_and_tell_the_truth() {
+fn specified_metrics_have_the_right_values() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     producer.fill(0..100, 2);
@@ -94,7 +94,7 @@ fn the_specified_metrics_are_there_and_tell_the_truth() {
 }
 
 #[test]
-fn the_pages_answer_as_an_orchestrator_expects() {
+fn health_and_ready_answer_as_an_orchestrator_expects() {
     let world = World::new(2);
     let mut worker = world.worker().start();
     worker.wait_ready();
@@ -127,7 +127,7 @@ fn the_pages_answer_as_an_orchestrator_expects() {
 }
 
 #[test]
-fn hundreds_of_stalled_clients_hinder_neither_the_work_nor_the_answers() {
+fn stalled_clients_block_neither_the_work_nor_the_answers() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     let mut worker = world.worker().start();

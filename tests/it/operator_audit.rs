@@ -45,7 +45,7 @@ fn settled_world() -> World {
 }
 
 #[test]
-fn an_audit_finds_each_message_in_its_place() {
+fn audit_counts_each_message_by_its_place() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..30, 3);
@@ -78,7 +78,7 @@ fn an_audit_finds_each_message_in_its_place() {
 }
 
 #[test]
-fn what_is_gone_or_changed_is_named() {
+fn audit_names_missing_and_altered_messages() {
     let world = settled_world();
     let entries = world.ledger.entries();
     let of = |number: usize| {
@@ -131,7 +131,7 @@ fn what_is_gone_or_changed_is_named() {
 }
 
 #[test]
-fn a_dead_letter_that_is_gone_leaves_its_message_missing() {
+fn deleted_dead_letter_leaves_its_message_missing() {
     let world = settled_world();
     let end = i64::try_from(world.dead_letters().len()).unwrap();
     world.admin.delete_records(&world.dead_letter_topic, 0, end);
@@ -143,7 +143,7 @@ fn a_dead_letter_that_is_gone_leaves_its_message_missing() {
 }
 
 #[test]
-fn a_range_begins_where_it_is_told_to() {
+fn audit_starts_where_it_is_told_to() {
     let world = settled_world();
     let count = |arguments: &[&str]| audit(&world, arguments).1["checked"].as_i64().unwrap();
     assert_eq!(count(&["--from-beginning"]), 304);
@@ -154,7 +154,7 @@ fn a_range_begins_where_it_is_told_to() {
 }
 
 #[test]
-fn an_audit_beside_a_worker_is_no_member_and_commits_nothing() {
+fn audit_beside_a_worker_neither_joins_the_group_nor_commits() {
     for protocol in ["classic", "consumer"] {
         let world = World::new(3);
         let producer = Producer::new(&world);
@@ -177,7 +177,7 @@ fn an_audit_beside_a_worker_is_no_member_and_commits_nothing() {
 }
 
 #[test]
-fn what_a_transaction_left_behind_is_nobodys_to_store() {
+fn audit_ignores_aborted_transactions() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let transactional = Producer::with(&world, &[("transactional.id", &world.topic)]);
@@ -203,7 +203,7 @@ fn what_a_transaction_left_behind_is_nobodys_to_store() {
 }
 
 #[test]
-fn each_failure_has_its_exit_code() {
+fn each_audit_failure_has_its_exit_code() {
     let world = World::new(1);
     let audit = world.worker().argument("audit");
     let no_kafka = audit.clone().set("kafka.bootstrap_servers", "127.0.0.1:1");

@@ -55,7 +55,7 @@ fn after_an_outage(partitions: i32, messages: u64) -> World {
 }
 
 #[test]
-fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
+fn replay_after_an_outage_stores_everything_and_the_audit_confirms_it() {
     let own = OwnServers::start("operator-outage", Only::Mongodb);
     let world = World::on(own.servers(), 6);
     let producer = Producer::new(&world);
@@ -120,7 +120,7 @@ fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
 }
 
 #[test]
-fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
+fn killed_replay_resumes_at_its_committed_progress() {
     const COUNT: i64 = 20_000;
     let world = after_an_outage(3, 20_000);
     let slowly = command(&world, "replay --reason mongodb_unavailable")
@@ -154,7 +154,7 @@ fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
 }
 
 #[test]
-fn an_outage_stops_a_replay_and_sends_nothing_back() {
+fn outage_stops_a_replay_without_new_dead_letters() {
     let world = after_an_outage(1, 100);
     let fail_point = world.fail_point(
         "alwaysOn",
@@ -183,7 +183,7 @@ fn an_outage_stops_a_replay_and_sends_nothing_back() {
 }
 
 #[test]
-fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
+fn repeated_failure_keeps_its_origin_and_stops_at_max_replays() {
     let world = World::new(2);
     let validator = doc! { "name": { "$ne": "refused" } };
     let database = world.mongodb();
@@ -253,7 +253,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
 }
 
 #[test]
-fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
+fn replay_limit_is_kept_and_each_reason_has_its_own_progress() {
     let world = after_an_outage(1, 30);
     let producer = Producer::new(&world);
     producer.send_now(Message::refused("{", "invalid_json"));
@@ -274,7 +274,7 @@ fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
 }
 
 #[test]
-fn dead_letters_can_be_published_again() {
+fn replay_can_publish_to_a_topic() {
     let world = after_an_outage(1, 50);
     let missing = command(&world, "replay --reason mongodb_unavailable --to nowhere").run();
     assert_eq!(missing.code, Some(2), "{}", missing.errors);
@@ -303,7 +303,7 @@ fn dead_letters_can_be_published_again() {
 }
 
 #[test]
-fn a_dead_letter_without_its_value_is_left() {
+fn replay_skips_a_dead_letter_without_value() {
     let world = World::new(1);
     let small = [("max.message.bytes", "2000")];
     world
@@ -330,7 +330,7 @@ fn a_dead_letter_without_its_value_is_left() {
 }
 
 #[test]
-fn a_dead_letter_can_be_looked_at() {
+fn show_prints_a_dead_letter() {
     let world = World::new(1);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let value = b"\xff\x00 not JSON \x1b[2J";

@@ -16,7 +16,7 @@ fn wait_for_commits(world: &World, offsets: &[i64]) {
 }
 
 #[test]
-fn latest_is_committed_at_once_so_that_a_crash_skips_nothing() {
+fn latest_start_is_committed_at_once_so_that_a_crash_skips_nothing() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     producer.fill(0..100, 2);
@@ -38,7 +38,7 @@ fn latest_is_committed_at_once_so_that_a_crash_skips_nothing() {
 }
 
 #[test]
-fn earliest_is_committed_at_once_as_well() {
+fn earliest_start_is_committed_at_once() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..30, 3);
@@ -65,7 +65,7 @@ fn earliest_is_committed_at_once_as_well() {
 }
 
 #[test]
-fn a_missing_topic_is_waited_for() {
+fn worker_waits_for_a_missing_topic() {
     let world = World::bare(Servers::of_the_run());
     let mut worker = world.worker().start();
     let line = worker.wait_for_log("missing", SHORT);
@@ -86,7 +86,7 @@ fn a_missing_topic_is_waited_for() {
 }
 
 #[test]
-fn a_standby_is_ready() {
+fn standby_is_ready() {
     let world = World::new(1);
     let mut first = world.worker().start();
     first.wait_ready();
@@ -106,7 +106,7 @@ fn a_standby_is_ready() {
 }
 
 #[test]
-fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
+fn standby_is_ready_after_a_missing_topic_is_created() {
     let world = World::bare(Servers::of_the_run());
     let [mut first, mut standby] = [world.worker().start(), world.worker().start()];
     first.wait_for_log("missing", SHORT);
@@ -124,7 +124,7 @@ fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
 }
 
 #[test]
-fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
+fn offsets_deleted_by_retention_are_logged_and_skipped() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -150,7 +150,7 @@ fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
 }
 
 #[test]
-fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
+fn deletion_of_all_unread_records_is_counted() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -172,7 +172,7 @@ fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
 }
 
 #[test]
-fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
+fn running_worker_counts_records_deleted_by_retention() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -209,7 +209,7 @@ fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+fn recreated_topic_is_read_from_its_beginning() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);

@@ -45,7 +45,7 @@ fn wait_for_partitions(worker: &mut Worker, count: i64) {
 }
 
 #[test]
-fn workers_come_and_go_in_a_cooperative_group() {
+fn workers_join_and_leave_a_cooperative_group() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -54,7 +54,7 @@ fn workers_come_and_go_in_a_cooperative_group() {
 }
 
 #[test]
-fn workers_come_and_go_in_an_eager_group() {
+fn workers_join_and_leave_an_eager_group() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -64,7 +64,7 @@ fn workers_come_and_go_in_an_eager_group() {
 }
 
 #[test]
-fn workers_come_and_go_in_a_group_of_the_new_protocol() {
+fn workers_join_and_leave_a_group_of_the_new_protocol() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -73,7 +73,7 @@ fn workers_come_and_go_in_a_group_of_the_new_protocol() {
 }
 
 #[test]
-fn a_static_member_comes_back_to_its_partitions() {
+fn static_member_returns_to_its_partitions() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -116,7 +116,7 @@ fn a_static_member_comes_back_to_its_partitions() {
 }
 
 #[test]
-fn partitions_that_are_added_later_are_read_from_their_beginning() {
+fn added_partitions_are_read_from_their_beginning() {
     let world = World::new(1);
     let load = Background::start(&world, 0, 200, 1);
     let mut worker = world.worker().start();

@@ -7,7 +7,7 @@ use mongodb::options::{CreateCollectionOptions, TimeseriesOptions};
 use crate::harness::{Producer, Servers, World};
 
 #[test]
-fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
+fn unreachable_kafka_at_the_start_exits_with_3() {
     let world = World::bare(Servers::of_the_run());
     for attempts in [1, 2] {
         let finished = world
@@ -63,7 +63,8 @@ fn unfit_collections() -> [(&'static str, CreateCollectionOptions); 3] {
 fn unfit_collections_are_refused() {
     for (kind, options) in unfit_collections() {
         let world = World::new(1);
-        let create = world.mongodb().create_collection("messages");
+        let database = world.mongodb();
+        let create = database.create_collection("messages");
         create.with_options(options).run().unwrap();
         Producer::new(&world).fill(0..10, 1);
         let finished = world.worker().run();
@@ -82,7 +83,7 @@ fn unfit_collections_are_refused() {
 }
 
 #[test]
-fn a_wrong_password_exits_with_4_and_dead_letters_nothing() {
+fn wrong_password_exits_with_4_and_dead_letters_nothing() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let uri = world
@@ -95,7 +96,7 @@ fn a_wrong_password_exits_with_4_and_dead_letters_nothing() {
 }
 
 #[test]
-fn a_metrics_port_in_use_exits_with_1_and_names_the_key() {
+fn metrics_port_in_use_exits_with_1_and_names_the_key() {
     let world = World::new(1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -114,7 +115,7 @@ fn a_metrics_port_in_use_exits_with_1_and_names_the_key() {
 }
 
 #[test]
-fn a_write_concern_of_several_nodes_on_a_standalone_is_refused() {
+fn write_concern_of_several_nodes_on_a_standalone_is_refused() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let finished = world

@@ -64,7 +64,7 @@ fn refused() -> Vec<Message> {
 }
 
 #[test]
-fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
+fn every_reason_is_dead_lettered_and_the_neighbours_are_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let refused = refused();
@@ -95,7 +95,7 @@ fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
 }
 
 #[test]
-fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
+fn dead_letter_has_the_original_record_and_its_source() {
     let world = World::with_topic(1, &[KEEP]);
     let producer = Producer::new(&world);
     let timestamp = 1_600_000_000_123;
@@ -194,7 +194,7 @@ fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
 }
 
 #[test]
-fn a_timestamp_of_the_broker_is_said_to_be_one() {
+fn broker_timestamp_is_marked_as_log_append_time() {
     let world = World::with_topic(1, &[("message.timestamp.type", "LogAppendTime")]);
     let begin = now_millis();
     Producer::new(&world)
@@ -210,7 +210,7 @@ fn a_timestamp_of_the_broker_is_said_to_be_one() {
 }
 
 #[test]
-fn a_rejection_is_logged_without_the_payload() {
+fn rejection_is_logged_without_the_payload() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.send(
@@ -252,7 +252,7 @@ fn noise(number: u32) -> Vec<u8> {
 }
 
 #[test]
-fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
+fn many_dead_letters_fit_a_topic_of_small_batches() {
     let world = World::new(1);
     let small = [("max.message.bytes", "20000")];
     world
@@ -272,7 +272,7 @@ fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
 
 /// Partitions of a topic that is just being made refuse the first batches, and take later ones.
 #[test]
-fn dead_letters_into_a_topic_that_is_just_being_made_are_all_there() {
+fn no_dead_letter_is_lost_in_a_topic_that_is_being_created() {
     for _ in 0..4 {
         let world = World::new(6);
         let producer = Producer::new(&world);

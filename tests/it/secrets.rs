@@ -38,7 +38,7 @@ fn with_password(world: &World) -> WorkerSetup {
 }
 
 #[test]
-fn the_password_of_mongodb_is_not_shown_when_it_is_refused() {
+fn refused_mongodb_password_is_not_shown() {
     let world = World::new(1);
     let finished = loud(with_password(&world)).run();
     assert_eq!(finished.code, Some(4));
@@ -46,7 +46,7 @@ fn the_password_of_mongodb_is_not_shown_when_it_is_refused() {
 }
 
 #[test]
-fn the_password_of_mongodb_is_not_shown_by_check_nor_in_faults() {
+fn mongodb_password_is_shown_neither_by_check_nor_in_errors() {
     let world = World::new(1);
     let finished = with_password(&world).argument("check").run();
     assert_eq!(finished.code, Some(0), "{}", finished.errors);
@@ -73,7 +73,7 @@ fn the_password_of_mongodb_is_not_shown_by_check_nor_in_faults() {
 }
 
 #[test]
-fn the_password_of_kafka_is_not_shown() {
+fn kafka_password_is_not_shown() {
     let world = World::new(1);
     let sasl = |setup: WorkerSetup| {
         setup

@@ -5,7 +5,7 @@ use bson::doc;
 use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 #[test]
-fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
+fn slow_writes_keep_memory_bounded_and_the_group_membership() {
     const COUNT: i64 = 10_000;
     const PADDING: usize = 30_000;
     const MEMORY: i64 = 350_000_000;
@@ -54,7 +54,7 @@ fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
 }
 
 #[test]
-fn what_is_in_flight_stays_within_its_bounds() {
+fn messages_in_flight_stay_within_the_limit() {
     let world = World::new(3);
     Producer::new(&world).fill(0..5000, 3);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 200 };

@@ -8,7 +8,7 @@ use bson::doc;
 use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, metric};
 
 #[test]
-fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
+fn stop_under_load_settles_and_commits_everything_consumed() {
     let world = World::new(6);
     let producer = Producer::new(&world);
     for number in 0..40_000 {
@@ -71,7 +71,7 @@ fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
 }
 
 #[test]
-fn an_idle_worker_stops_at_once_on_either_signal() {
+fn idle_worker_stops_at_once_on_sigterm_and_sigint() {
     let world = World::new(2);
     for name in [Signal::Term, Signal::Int] {
         let mut worker = world.worker().start();
@@ -84,7 +84,7 @@ fn an_idle_worker_stops_at_once_on_either_signal() {
 }
 
 #[test]
-fn a_worker_that_still_connects_can_be_stopped() {
+fn worker_can_be_stopped_while_it_connects() {
     let world = World::new(1);
     let mut worker = world
         .worker()
@@ -97,7 +97,7 @@ fn a_worker_that_still_connects_can_be_stopped() {
 }
 
 #[test]
-fn a_second_signal_ends_a_stop_that_takes_long() {
+fn second_signal_ends_a_slow_stop() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let mut worker = world.worker().start();
@@ -128,7 +128,7 @@ fn a_second_signal_ends_a_stop_that_takes_long() {
 }
 
 #[test]
-fn a_stop_that_can_not_finish_ends_in_time_and_commits_nothing_of_it() {
+fn stop_with_a_hanging_insert_ends_in_time_and_commits_nothing_unsettled() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..10, 1);

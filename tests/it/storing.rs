@@ -3,7 +3,7 @@
 use crate::harness::{Json, MINUTE, Message, Producer, SHORT, World, metric, text};
 
 #[test]
-fn a_hundred_thousand_messages_are_stored_once_and_as_they_are() {
+fn hundred_thousand_messages_are_stored_once_and_unchanged() {
     const COUNT: u64 = 100_000;
     let world = World::new(6);
     Producer::new(&world).fill(0..COUNT, 6);
@@ -23,7 +23,7 @@ fn a_hundred_thousand_messages_are_stored_once_and_as_they_are() {
 }
 
 #[test]
-fn a_lone_message_is_stored_while_no_other_comes() {
+fn single_message_is_stored_without_waiting_for_more() {
     let world = World::new(6);
     let mut worker = world.worker().set("consumer.batch_size", 20_000).start();
     worker.wait_ready();
@@ -39,7 +39,7 @@ fn a_lone_message_is_stored_while_no_other_comes() {
 }
 
 #[test]
-fn a_replay_is_neither_stored_again_nor_dead_lettered() {
+fn repeated_message_is_neither_stored_again_nor_dead_lettered() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..50, 1);
@@ -64,7 +64,7 @@ fn a_replay_is_neither_stored_again_nor_dead_lettered() {
 }
 
 #[test]
-fn every_kind_of_value_comes_back_as_it_went() {
+fn every_kind_of_value_is_stored_unchanged() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     for (number, field) in [

@@ -3,7 +3,7 @@
 use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, metric, until};
 
 #[test]
-fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
+fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     const PARTITIONS: i32 = 3;
     let world = World::new(PARTITIONS);
     let id = world.group.clone();
@@ -67,7 +67,7 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
 }
 
 #[test]
-fn gaps_of_compaction_are_no_lag_and_no_loss() {
+fn compaction_gaps_are_neither_lag_nor_loss() {
     let world = World::with_topic(
         1,
         &[
@@ -129,7 +129,7 @@ fn every_codec_is_read() {
 }
 
 #[test]
-fn large_messages_pass_up_to_the_limit_of_a_document() {
+fn large_messages_are_stored_up_to_the_document_limit() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     // Together they are more than the bounds of a batch, each alone, and of what may be in flight.

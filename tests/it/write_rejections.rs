@@ -13,7 +13,7 @@ fn message(id: &str, name: &str, value: i64) -> Json {
 }
 
 #[test]
-fn what_a_validator_refuses_is_dead_lettered_alone() {
+fn records_refused_by_a_validator_are_dead_lettered_alone() {
     let world = World::new(1);
     world
         .mongodb()
@@ -49,7 +49,7 @@ fn what_a_validator_refuses_is_dead_lettered_alone() {
 }
 
 #[test]
-fn a_second_unique_index_rejects_what_violates_it() {
+fn violation_of_another_unique_index_is_rejected() {
     let world = World::new(1);
     let unique = IndexOptions::builder().unique(true).build();
     let index = IndexModel::builder()
@@ -77,7 +77,7 @@ fn a_second_unique_index_rejects_what_violates_it() {
 }
 
 #[test]
-fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
+fn same_id_with_other_content_is_an_id_conflict() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let conflict = Fate::Conflict("id_conflict");
@@ -116,7 +116,7 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
 }
 
 #[test]
-fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_same() {
+fn long_id_truncated_in_the_server_error_counts_as_already_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     // mongod shows the first 150 bytes of a long key: here that is half of an é.
@@ -140,7 +140,7 @@ fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_sa
 }
 
 #[test]
-fn a_document_that_was_there_before_is_left_alone() {
+fn existing_document_with_the_same_id_is_not_changed() {
     let world = World::new(1);
     let before = doc! { "_id": "taken", "of": "another program" };
     world
@@ -160,7 +160,7 @@ fn a_document_that_was_there_before_is_left_alone() {
 }
 
 #[test]
-fn a_lone_record_that_an_index_cannot_take_stops_nobody() {
+fn lone_record_refused_by_an_index_is_dead_lettered() {
     let world = World::new(1);
     let index = IndexModel::builder()
         .keys(doc! { "metadata.tags": "hashed" })

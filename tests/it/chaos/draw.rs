@@ -141,7 +141,7 @@ impl Random {
 }
 
 #[test]
-fn a_draw_depends_on_nothing_but_seed_and_tick() {
+fn draw_depends_only_on_seed_and_tick() {
     let forwards: Vec<Draw> = (0..1000).map(|tick| draw(7, tick, 6)).collect();
     let mut backwards: Vec<Draw> = (0..1000).rev().map(|tick| draw(7, tick, 6)).collect();
     backwards.reverse();

@@ -34,7 +34,7 @@ struct Run {
 }
 
 #[test]
-fn a_short_run_of_chaos_loses_nothing() {
+fn short_chaos_run_loses_nothing() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse().unwrap());
     let run = Run {
         seed: number("CHAOS_SEED").unwrap_or(SHORT_SEED),

@@ -37,7 +37,7 @@ impl Broker {
 }
 
 #[test]
-fn a_broker_that_comes_back_is_waited_for() {
+fn worker_continues_after_a_broker_outage() {
     let broker = Broker::start();
     let world = broker.world();
     let mut worker = world.worker().set("consumer.max_retries", 6).start();
@@ -63,7 +63,7 @@ fn a_broker_that_comes_back_is_waited_for() {
 }
 
 #[test]
-fn a_broker_that_stays_away_ends_the_process_with_3() {
+fn lasting_broker_outage_exits_with_3() {
     let broker = Broker::start();
     let world = broker.world();
     let setup = world
@@ -88,7 +88,7 @@ fn a_broker_that_stays_away_ends_the_process_with_3() {
 }
 
 #[test]
-fn a_stop_ends_in_time_although_the_broker_is_frozen() {
+fn stop_ends_in_time_while_the_broker_is_frozen() {
     let broker = Broker::start();
     let world = broker.world();
     let setup = world

@@ -71,7 +71,7 @@ fn goes_on_while(api: Api, errors: &[Code]) {
 }
 
 #[test]
-fn a_commit_that_may_be_tried_again_is() {
+fn retriable_commit_errors_are_retried() {
     goes_on_while(
         Api::OffsetCommit,
         &[
@@ -84,7 +84,7 @@ fn a_commit_that_may_be_tried_again_is() {
 }
 
 #[test]
-fn a_commit_in_a_rebalance_is_made_later() {
+fn commit_during_a_rebalance_is_retried() {
     goes_on_while(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3],
@@ -92,7 +92,7 @@ fn a_commit_in_a_rebalance_is_made_later() {
 }
 
 #[test]
-fn a_commit_of_an_old_generation_is_made_later() {
+fn commit_of_an_old_generation_is_retried() {
     goes_on_while(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION],
@@ -100,7 +100,7 @@ fn a_commit_of_an_old_generation_is_made_later() {
 }
 
 #[test]
-fn a_commit_of_a_member_that_is_unknown_is_made_later() {
+fn commit_as_an_unknown_member_is_retried() {
     goes_on_while(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
@@ -108,7 +108,7 @@ fn a_commit_of_a_member_that_is_unknown_is_made_later() {
 }
 
 #[test]
-fn a_heartbeat_that_is_refused_leads_to_a_new_assignment() {
+fn worker_rejoins_after_a_refused_heartbeat() {
     goes_on_while(
         Api::Heartbeat,
         &[
@@ -119,7 +119,7 @@ fn a_heartbeat_that_is_refused_leads_to_a_new_assignment() {
 }
 
 #[test]
-fn a_dead_letter_that_may_be_sent_again_is() {
+fn retriable_produce_errors_are_retried() {
     // The test's own producer has its share of these, and sends again too.
     goes_on_while(
         Api::Produce,
@@ -132,7 +132,7 @@ fn a_dead_letter_that_may_be_sent_again_is() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_tried_again() {
+fn failed_fetch_is_retried() {
     goes_on_while(
         Api::Fetch,
         &[
@@ -144,7 +144,7 @@ fn a_fetch_that_fails_is_tried_again() {
 }
 
 #[test]
-fn a_group_that_may_not_commit_stops_the_worker() {
+fn unauthorized_commit_stops_the_worker() {
     let (cluster, world) = world_on_a_mock();
     let mut worker = world.worker().start();
     let producer = Producer::new(&world);
@@ -160,7 +160,7 @@ fn a_group_that_may_not_commit_stops_the_worker() {
 }
 
 #[test]
-fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
+fn missing_dead_letter_topic_stops_the_worker() {
     let (cluster, world) = world_on_a_mock();
     cluster
         .topic_error(
@@ -189,7 +189,7 @@ fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
 /// A broker that takes a dead letter for a retry of one that it has says so, and the client reports it
 /// as delivered: without an offset, that proves nothing.
 #[test]
-fn a_dead_letter_that_is_taken_for_a_duplicate_is_sent_again() {
+fn dead_letter_reported_as_duplicate_is_sent_again() {
     let (cluster, world) = world_on_a_mock();
     let producer = Producer::new(&world);
     for _ in 0..5 {

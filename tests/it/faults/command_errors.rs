@@ -35,7 +35,7 @@ fn passing() -> Vec<(String, Document)> {
 }
 
 #[test]
-fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
+fn passing_errors_cause_neither_loss_nor_dead_letters() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     // Three attempts, as by default; the driver looks more often than by default whether a server is
@@ -64,17 +64,17 @@ fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
 }
 
 #[test]
-fn an_error_of_the_server_that_stays_redirects_until_it_is_over() {
+fn lasting_server_error_redirects_until_it_ends() {
     redirects_while(insert_fails(8000));
 }
 
 #[test]
-fn an_unknown_error_that_spares_nobody_is_the_servers() {
+fn unknown_error_for_every_record_is_an_outage() {
     redirects_while(insert_fails(77777));
 }
 
 #[test]
-fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
+fn unknown_error_that_begins_after_other_inserts_is_an_outage() {
     const REASON: &str = "mongodb_unavailable";
     let world = World::new(2);
     let producer = Producer::new(&world);
@@ -106,7 +106,7 @@ fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
 }
 
 #[test]
-fn connections_that_are_torn_all_the_time_are_an_outage() {
+fn permanently_torn_connections_are_an_outage() {
     redirects_while(doc! { "failCommands": ["insert"], "closeConnection": true });
 }
 
@@ -138,7 +138,7 @@ fn redirects_while(fault: Document) {
 }
 
 #[test]
-fn an_error_of_the_server_that_stays_is_waited_out_in_pause_mode() {
+fn lasting_server_error_is_waited_out_in_pause_mode() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let mut worker = quick_to_notice(&world)
@@ -157,7 +157,7 @@ fn an_error_of_the_server_that_stays_is_waited_out_in_pause_mode() {
 }
 
 #[test]
-fn a_failed_write_concern_settles_nothing() {
+fn failed_write_concern_settles_nothing() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let mut worker = quick_to_notice(&world)
@@ -184,7 +184,7 @@ fn a_failed_write_concern_settles_nothing() {
 }
 
 #[test]
-fn a_missing_privilege_ends_the_process_with_4_and_dead_letters_nothing() {
+fn missing_privilege_exits_with_4_and_dead_letters_nothing() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let setup = world.worker();
@@ -204,7 +204,7 @@ fn a_missing_privilege_ends_the_process_with_4_and_dead_letters_nothing() {
 }
 
 #[test]
-fn a_read_back_that_fails_is_tried_again() {
+fn failed_read_back_is_retried() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..COUNT, 1);
@@ -226,7 +226,7 @@ fn a_read_back_that_fails_is_tried_again() {
 }
 
 #[test]
-fn an_unknown_error_that_ends_while_its_culprit_is_sought_singles_nobody_out() {
+fn unknown_error_that_ends_during_the_search_rejects_no_record() {
     let world = World::new(1);
     Producer::new(&world).fill(0..COUNT, 1);
     // The batch twice, and then halves of 25, 12, 6, 3 and 1: that one is refused all alone.

@@ -40,7 +40,7 @@ fn world_with_a_large_one() -> World {
 }
 
 #[test]
-fn a_dead_letter_that_is_too_large_stops_the_worker_and_stays_uncommitted() {
+fn oversize_dead_letter_stops_the_worker_uncommitted() {
     let world = world_with_a_large_one();
     let setup = world.worker();
     let finished = setup.run();
@@ -76,7 +76,7 @@ fn a_dead_letter_that_is_too_large_stops_the_worker_and_stays_uncommitted() {
 }
 
 #[test]
-fn a_dead_letter_that_is_too_large_may_go_without_its_value() {
+fn oversize_dead_letter_can_omit_its_value() {
     let world = world_with_a_large_one();
     let mut worker = world
         .worker()
@@ -111,7 +111,7 @@ fn a_dead_letter_that_is_too_large_may_go_without_its_value() {
 }
 
 #[test]
-fn a_compacted_dead_letter_topic_refuses_what_has_no_key() {
+fn compacted_dead_letter_topic_refuses_a_letter_without_key() {
     let world = World::new(1);
     let settings = [("cleanup.policy", "compact")];
     world

@@ -9,7 +9,7 @@ use crate::harness::{Background, MINUTE, Only, OwnServers, SHORT, Servers, Signa
 const WARNING: &str = "a failover can roll back";
 
 #[test]
-fn a_primary_that_is_killed_costs_nothing_under_majority() {
+fn killed_primary_loses_nothing_under_majority() {
     let members = OwnServers::start("faults-failover", Only::ReplicaSet);
     let world = World::on(members.servers(), 2);
 

@@ -16,7 +16,7 @@ impl Drop for Unheard {
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_stops_nothing() {
+fn closed_log_output_does_not_stop_the_worker() {
     let world = World::new(2);
     let mut child = Unheard(world.worker().command().spawn().unwrap());
     // A write to either is an error from now on.

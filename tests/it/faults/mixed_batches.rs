@@ -7,7 +7,7 @@ use mongodb::options::IndexOptions;
 use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, World, metric};
 
 #[test]
-fn replays_beside_violations_of_another_unique_index_are_no_violations() {
+fn already_stored_records_and_index_violations_are_told_apart() {
     let world = World::new(1);
     let unique = IndexOptions::builder().unique(true).build();
     let index = IndexModel::builder()
@@ -53,7 +53,7 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
 }
 
 #[test]
-fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
+fn documents_around_the_size_limit_leave_their_neighbours_alone() {
     const LIMIT: usize = 16 * 1024 * 1024;
     let world = World::with_topic(1, &[("max.message.bytes", "33000000")]);
     let settings = [("max.message.bytes", "33000000")];

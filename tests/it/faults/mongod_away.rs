@@ -60,7 +60,7 @@ fn messages_wait_while_mongod_is_frozen() {
 }
 
 #[test]
-fn a_short_outage_is_ridden_out_by_the_attempts() {
+fn short_outage_is_covered_by_retries() {
     let mongod = OwnServers::start("faults-short-outage", Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
     let mut worker = world.worker().start();

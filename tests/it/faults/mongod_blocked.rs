@@ -7,7 +7,7 @@ use super::{OUTAGE, wait_for_more_stored};
 use crate::harness::{Background, MINUTE, Only, OwnServers, World, metric};
 
 #[test]
-fn writes_that_are_blocked_for_longer_than_the_poll_interval_cost_nothing() {
+fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
     const POLL_INTERVAL_MS: &str = "10000";
     const BEYOND_IT_SECONDS: i64 = 15;
     let mongod = OwnServers::start("faults-blocked", Only::Mongodb);

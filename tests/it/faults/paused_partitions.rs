@@ -5,12 +5,12 @@ use bson::doc;
 use crate::harness::{MINUTE, Metrics, Producer, World, metric};
 
 #[test]
-fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back() {
+fn partition_revoked_while_paused_is_read_after_its_return() {
     comes_back("cooperative-sticky");
 }
 
 #[test]
-fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back_in_an_eager_group() {
+fn partition_revoked_while_paused_is_read_after_its_return_in_an_eager_group() {
     comes_back("range");
 }
 

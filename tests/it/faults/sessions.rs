@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 #[test]
-fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_ones() {
+fn inserts_share_sessions_without_waiting_and_survive_killed_ones() {
     let members = OwnServers::start("faults-sessions", Only::ReplicaSet);
     let world = World::on(members.servers(), 2);
     let client = Client::with_uri_str(&world.servers.mongodb).unwrap();
@@ -49,7 +49,7 @@ fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_one
 }
 
 #[test]
-fn a_server_without_sessions_gets_its_inserts_without_one() {
+fn inserts_use_no_session_on_a_server_without_sessions() {
     const COUNT: u64 = 500;
     let world = World::new(2);
     let (_, rest) = world.servers.mongodb.split_once("://").unwrap();
