@@ -1,4 +1,4 @@
-//! A configuration that can't be used ends the process before it does anything, with exit code 2.
+//! A faulty configuration: the process ends with exit code 2 before it does anything.
 
 use crate::harness::{SHORT, Servers, WorkerSetup, World};
 
@@ -37,9 +37,9 @@ fn faults_name_their_key_and_exit_with_2() {
         (good().property("kafka.producer_properties", "acks", "1"), &["acks", "all"]),
         (good().property("kafka.properties", "group.id", "other"), &["group.id", "`kafka.group_id`"]),
         (good().set("kafka.properties", "no JSON"), &["CONSUMER__KAFKA__PROPERTIES", "no JSON"]),
-        // Together, not one after the other.
+        // Several faults are reported together.
         (good().set("consumer.max_retries", 0).set("metrics.port", -1), &["`consumer.max_retries`", "`metrics.port`"]),
-        // What librdkafka doesn't know, or refuses.
+        // Properties that librdkafka doesn't know or refuses.
         (good().property("kafka.properties", "no.such.property", "x"), &["no.such.property"]),
         (good().consumer_property("heartbeat.interval.ms", "soon"), &["heartbeat.interval.ms"]),
         (good().property("kafka.producer_properties", "compression.type", "rar"), &["compression.type"]),

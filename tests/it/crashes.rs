@@ -1,4 +1,4 @@
-//! A worker that is killed loses nothing and stores nothing twice.
+//! Killed workers lose nothing and store nothing twice.
 
 use crate::harness::{MINUTE, Message, Producer, World, metric};
 
@@ -18,7 +18,7 @@ fn repeated_kills_lose_nothing() {
     producer.flush();
     let setup = world
         .worker()
-        // A killed member is missed soon, and not much flows between two looks at the metrics.
+        // The group notices a killed member soon, and the worker is slow enough to be killed in the middle.
         .consumer_property("session.timeout.ms", "2000")
         .consumer_property("heartbeat.interval.ms", "300")
         .set("consumer.batch_size", 20)
@@ -47,7 +47,7 @@ fn messages_stored_before_a_kill_count_as_already_stored() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..5000, 3);
-    // After the beginning it commits nothing before it is killed.
+    // It commits nothing but the starting offsets before it is killed.
     let setup = world
         .worker()
         .consumer_property("session.timeout.ms", "2000")

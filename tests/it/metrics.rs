@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, health, readiness.
+//! The pages for operators: metrics, health, readiness.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Message, Metrics, Producer, SHORT, World, metric};
 
-/// The specification's names and types.
+/// The metrics of the specification, with their types.
 const SPECIFIED: [(&str, &str); 8] = [
     (metric::PROCESSED, "counter"),
     (metric::PROCESSING_ERRORS, "counter"),
@@ -138,7 +138,7 @@ fn stalled_clients_block_neither_the_work_nor_the_answers() {
         .collect();
     for (number, client) in clients.iter_mut().enumerate() {
         let begun = &b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Endless: "[..];
-        // A server that closes such a connection is right as well.
+        // The server may have closed such a connection already.
         let _ = client.write_all(&begun[..number % begun.len()]);
     }
     producer.fill(0..5000, 2);

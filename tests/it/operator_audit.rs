@@ -1,11 +1,11 @@
-//! `audit` against real servers: what it counts, what it names, and how it exits.
+//! `audit` against real servers: its counts, the problems that it names, and its exit codes.
 
 use bson::doc;
 use serde_json::{Value, json};
 
 use crate::harness::{Fate, Finished, Json, Message, Producer, SHORT, World, text};
 
-/// Runs an audit for its one JSON object.
+/// Runs an audit and parses the JSON that it prints.
 #[track_caller]
 pub fn audit(world: &World, arguments: &[&str]) -> (Finished, Value) {
     let setup = ["audit", "--json"].iter().chain(arguments);
@@ -23,7 +23,7 @@ fn message(id: &str, name: &str) -> Json {
         .set("metadata", r#"{"n":[1,2.5]}"#)
 }
 
-/// Produces messages of every fate, and lets a worker settle them.
+/// Produces messages of every fate and lets a worker settle them.
 fn settled_world() -> World {
     let world = World::new(3);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
@@ -137,7 +137,7 @@ fn deleted_dead_letter_leaves_its_message_missing() {
     world.admin.delete_records(&world.dead_letter_topic, 0, end);
     let (finished, report) = audit(&world, &[]);
     assert_eq!(finished.code, Some(1));
-    // The conflict's id holds another document.
+    // The message of the conflict counts as altered: MongoDB holds another document under its id.
     assert_eq!(report["missing"], 2);
     assert_eq!(report["altered"], 1);
 }

@@ -1,4 +1,4 @@
-//! `dead-letters` against real servers: bringing home what an outage or a fault has sent away.
+//! `dead-letters` against real servers: listing, showing and replaying dead letters.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ fn replay(world: &World, arguments: &str) -> Finished {
     finished
 }
 
-/// The count behind a name in the summary.
+/// The count after a name in the summary.
 #[track_caller]
 fn count(finished: &Finished, name: &str) -> i64 {
     let line = finished
@@ -35,10 +35,10 @@ fn count(finished: &Finished, name: &str) -> i64 {
     line.split_whitespace().last().unwrap().parse().unwrap()
 }
 
-/// A world whose first messages were redirected, and whose MongoDB is back.
+/// A world whose messages were redirected during an outage of MongoDB that has ended.
 fn after_an_outage(partitions: i32, messages: u64) -> World {
     let world = World::new(partitions);
-    // One partition: the order in which they are replayed is known.
+    // With one partition, the order of the replay is known.
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);
     producer.fill(0..messages, partitions);
@@ -93,7 +93,7 @@ fn replay_after_an_outage_stores_everything_and_the_audit_confirms_it() {
         count(&counted, "mongodb_unavailable: to be replayed"),
         20_000
     );
-    // Beside the running worker.
+    // The worker goes on during the replay.
     producer.fill(21_000..22_000, 6);
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), 20_000);
@@ -146,7 +146,7 @@ fn killed_replay_resumes_at_its_committed_progress() {
 
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);
-    // What the killed one had stored ahead of the interrupted one: two batches at most.
+    // The killed replay may have stored up to two batches beyond its committed progress.
     assert!(count(&finished, "already there") <= 10);
     assert_eq!(audit(&world, &[]).0.code, Some(0));
     let report = world.check_allowing(&[UNAVAILABLE]);
@@ -239,7 +239,7 @@ fn repeated_failure_keeps_its_origin_and_stops_at_max_replays() {
         1
     );
 
-    // The cause is removed: now it can come home.
+    // The validator is removed: now the message can be stored.
     let unlock = doc! { "collMod": "messages", "validator": {} };
     database.run_command(unlock).run().unwrap();
     let finished = replay(&world, "--reason write_rejected --from-beginning");
@@ -311,7 +311,7 @@ fn replay_skips_a_dead_letter_without_value() {
         .create_topic(&world.dead_letter_topic, 1, &small);
     let mut large = String::from("not JSON: ");
     for number in 0..2000 {
-        // No compression is to make it fit.
+        // Compression must not make it fit.
         let _ = write!(large, "{:x}", number * 7_919_777 % 1_000_003);
     }
     Producer::new(&world).send_now(Message::refused(large, "invalid_json"));

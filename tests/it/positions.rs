@@ -1,4 +1,4 @@
-//! Where a group begins to read, and what it does where that is no longer possible.
+//! Where a group starts to read, and what it does where those records no longer exist.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn earliest_start_is_committed_at_once() {
     world
         .ledger
         .change_fate(|entry| entry.partition == 0, Fate::Absent);
-    // The inserts of what is left in the other partitions are no part of this.
+    // Two partitions start later than offset 0.
     world.admin.delete_records(&world.topic, 1, 10);
     world
         .ledger
@@ -96,7 +96,7 @@ fn standby_is_ready() {
     let (_, body) = standby.get("/ready");
     let ready: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(ready["assigned_partitions"], serde_json::json!([]));
-    // It takes over when it is needed.
+    // It takes over when the first one stops.
     first.stop();
     Producer::new(&world).fill(0..10, 1);
     world.wait_committed_to_end(MINUTE);
@@ -111,7 +111,7 @@ fn standby_is_ready_after_a_missing_topic_is_created() {
     let [mut first, mut standby] = [world.worker().start(), world.worker().start()];
     first.wait_for_log("missing", SHORT);
     standby.wait_for_log("missing", SHORT);
-    // Frozen, so that the other one has the only partition before it can join.
+    // It is frozen, so that the first one gets the only partition.
     standby.signal(Signal::Stop);
     world.admin.create_topic(&world.topic, 1, &[]);
     first.wait_ready();
@@ -179,7 +179,7 @@ fn running_worker_counts_records_deleted_by_retention() {
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
     worker.signal(Signal::Stop);
-    // The first one answers the fetch that is under way; the rest is for the next fetch.
+    // The first message is the response to the open fetch request; the others are for the next one.
     producer.fill(100..101, 1);
     producer.fill(101..300, 1);
     world.admin.delete_records(&world.topic, 0, 250);
@@ -188,7 +188,7 @@ fn running_worker_counts_records_deleted_by_retention() {
     world.wait_committed_to_end(SHORT);
     let skipped = worker.metrics().sum(metric::OFFSETS_SKIPPED);
     worker.stop();
-    // A fetch that was under way when it was frozen may have brought some of them.
+    // The fetch that was open when the worker was frozen may have returned some of them.
     let stored = world.stored().read();
     world.ledger.change_fate(
         |entry| {

@@ -1,4 +1,4 @@
-//! Workers that come and go share the work without losing or repeating any of it.
+//! Rebalances: workers join and leave without losing or repeating messages.
 
 use crate::harness::{Background, MINUTE, Worker, WorkerSetup, World, metric};
 
@@ -93,7 +93,7 @@ fn static_member_returns_to_its_partitions() {
     for _ in 0..2 {
         worker.stop();
         worker.assert_no_errors();
-        // Long enough for several heartbeats: a rebalance that the stop brought about would show.
+        // This takes several heartbeats: a rebalance caused by the stop would show.
         let stored = stays.metrics().sum(metric::STORED);
         stays.wait_until("the other goes on alone", MINUTE, |metrics| {
             metrics.sum(metric::STORED) >= stored + 1000

@@ -1,4 +1,4 @@
-//! What can't be stored goes to the dead letter topic as it came, with the reason.
+//! Messages that can't be stored: the dead letter topic gets them unchanged, with the reason.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use crate::harness::{
     Content, DeadLetter, Fate, Json, MINUTE, Message, Producer, SHORT, World, metric, text,
 };
 
-/// Old timestamps are part of the tests, so retention must not count by them.
+/// Some messages have old timestamps; retention must not delete them.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
 
 fn now_millis() -> i64 {
@@ -20,7 +20,7 @@ fn refused() -> Vec<Message> {
     let with = |id: &str, field: &str, value: &str| Json::message(id).add(field, value);
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let huge = text(&"x".repeat(17 << 20));
-    // The three bytes of this character without the last one are no UTF-8.
+    // The three bytes of this character without the last one are not UTF-8.
     let cut = with("utf8", "x", &text("\u{fffd}")).to_string().into_bytes().into_iter().filter(|byte| *byte != 0xbd).collect();
     let table: Vec<(Vec<u8>, &'static str)> = vec![
         (b"".to_vec(), "empty_payload"),
@@ -103,7 +103,7 @@ fn dead_letter_has_the_original_record_and_its_source() {
         Message::refused("{", "invalid_json")
             .key("key")
             .timestamp(timestamp),
-        // Null and empty, key and value, are four different things.
+        // No value and an empty one are different, and so are no key and an empty one.
         Message::refused("", "empty_payload").key(""),
         Message::refused("", "empty_payload"),
         Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key(""),
@@ -120,7 +120,7 @@ fn dead_letter_has_the_original_record_and_its_source() {
             .header("", Some(b"no name"))
             .header("bytes", Some(b"\0\x80\xff\n"))
             .header("\u{e4}\u{1f600}", Some("ä".as_bytes())),
-        // As after a replay of a dead letter.
+        // The headers of an earlier dead letter, as after a replay with `--to`.
         Message::refused("{", "invalid_json")
             .header("before", Some(b"1"))
             .header("dlq.reason", Some(b"write_rejected"))
@@ -241,7 +241,7 @@ fn rejection_is_logged_without_the_payload() {
     }
 }
 
-/// 500 bytes that no codec shortens, others for each number.
+/// 500 bytes that no codec compresses, different for each number.
 fn noise(number: u32) -> Vec<u8> {
     let mut state = number;
     let noise = std::iter::repeat_with(move || {
@@ -270,7 +270,7 @@ fn many_dead_letters_fit_a_topic_of_small_batches() {
     assert_eq!(world.check().dead_lettered, 2000);
 }
 
-/// Partitions of a topic that is just being made refuse the first batches, and take later ones.
+/// The partitions of a topic that is just being created may refuse the first batches and accept later ones.
 #[test]
 fn no_dead_letter_is_lost_in_a_topic_that_is_being_created() {
     for _ in 0..4 {

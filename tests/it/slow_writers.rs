@@ -1,4 +1,4 @@
-//! MongoDB is slower than Kafka: the worker holds back, and stays a member of its group.
+//! MongoDB is slower than Kafka: the worker stops consuming, and stays a member of its group.
 
 use bson::doc;
 
@@ -23,7 +23,7 @@ fn slow_writes_keep_memory_bounded_and_the_group_membership() {
         memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
         metrics.sum(metric::PAUSED) == 1
     });
-    // Four rounds of eight writers take twice as long as the group waits for a poll.
+    // Four rounds of eight writers take twice `max.poll.interval.ms`.
     worker.wait_until("the writers have been slow for long", MINUTE, |metrics| {
         memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
         metrics.observations(metric::WRITE_TIME) >= 32

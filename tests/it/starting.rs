@@ -1,4 +1,4 @@
-//! The start: several workers at once, the index, the collection.
+//! The start: several workers at once, the index, no metrics.
 
 use bson::doc;
 use mongodb::IndexModel;

@@ -1,4 +1,4 @@
-//! A worker that is asked to stop finishes what it took, and leaves the rest.
+//! A stop: the worker settles what it has consumed and leaves the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -144,7 +144,7 @@ fn stop_with_a_hanging_insert_ends_in_time_and_commits_nothing_unsettled() {
         metrics.sum(metric::WRITERS_BUSY) >= 1
     });
     worker.signal(Signal::Term);
-    // Much less than the insert is blocked for.
+    // Much shorter than the time for which the insert is blocked.
     let status = worker.wait_exit(Duration::from_secs(10));
     assert!(status.code().is_some(), "{status}");
     assert_eq!(world.committed()[&0], Some(10));

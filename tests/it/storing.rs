@@ -1,4 +1,4 @@
-//! Messages that can be stored are stored, once, as they are.
+//! Valid messages are stored once and unchanged.
 
 use crate::harness::{Json, MINUTE, Message, Producer, SHORT, World, metric, text};
 
@@ -43,7 +43,7 @@ fn repeated_message_is_neither_stored_again_nor_dead_lettered() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..50, 1);
-    // Twice within a batch, and again after all was stored.
+    // The same messages again: here perhaps in one batch, and below after all are stored.
     producer.fill(0..50, 1);
     let mut worker = world.worker().start();
     worker.wait_until("both rounds are settled", SHORT, |metrics| {
@@ -90,7 +90,7 @@ fn every_kind_of_value_is_stored_unchanged() {
     .into_iter()
     .enumerate()
     {
-        // The fields come in another order than elsewhere.
+        // The fields have an unusual order.
         let json = Json::default()
             .add("z", field)
             .add("message_id", text(&format!("id-{number}")))

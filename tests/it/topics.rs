@@ -22,7 +22,8 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     round(100, Fate::Absent);
     round(200, Fate::Stored);
     round(300, Fate::Absent);
-    // 100 records and a marker in each partition, which may come after the acknowledgement.
+    // Each round has 100 records, and a marker in each partition. The markers may come after the
+    // acknowledgement.
     let wait_for_markers = |rounds: i64| {
         until("the markers are written", SHORT, || {
             let ends = world
@@ -40,7 +41,7 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
         metrics.count(metric::LAG) == 3 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
-    // While it runs: first only markers and what was aborted, then a transaction that stays open.
+    // While the worker runs: first an aborted transaction, then one that stays open.
     round(400, Fate::Absent);
     wait_for_markers(5);
     world.wait_committed_to_end(SHORT);
@@ -80,7 +81,7 @@ fn compaction_gaps_are_neither_lag_nor_loss() {
     let producer = Producer::new(&world);
     let mut number = 0;
     until("compaction leaves gaps", MINUTE, || {
-        // The same ten keys again and again, with other messages.
+        // The same ten keys each time, with other messages.
         for key in 0..10 {
             producer.send(producer.numbered(number, 1, 0).key(format!("key-{key}")));
             number += 1;
@@ -132,7 +133,7 @@ fn every_codec_is_read() {
 fn large_messages_are_stored_up_to_the_document_limit() {
     let world = World::new(1);
     let producer = Producer::new(&world);
-    // Together they are more than the bounds of a batch, each alone, and of what may be in flight.
+    // Some are larger than a batch may be, and together they are larger than what may be in flight.
     for (number, mebibytes) in [1, 3, 5, 9, 15, 15, 15].into_iter().enumerate() {
         let content = Content::Numbered {
             prefix: "large",

@@ -1,4 +1,4 @@
-//! What MongoDB refuses, record by record.
+//! Records that MongoDB refuses.
 
 use bson::doc;
 use mongodb::IndexModel;
@@ -81,7 +81,7 @@ fn same_id_with_other_content_is_an_id_conflict() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let conflict = Fate::Conflict("id_conflict");
-    // Within one batch …
+    // The conflict is within one batch.
     producer.send(Message::stored(message("a", "n", 1)));
     producer.send(Message::stored(message("a", "n", 2)).fate(conflict));
     producer.send(Message::stored(message("a", "n", 1)));
@@ -89,8 +89,8 @@ fn same_id_with_other_content_is_an_id_conflict() {
     producer.flush();
     let mut worker = world.worker().set("consumer.writer_threads", 1).start();
     world.wait_committed_to_end(SHORT);
-    // … and with what was stored before. The same fields in another order are another document, and
-    // so are the same numbers of another type.
+    // The conflicts are with documents that were stored before. The same fields in another order are another
+    // document, and so are the same numbers with another type.
     for other in [
         message("b", "n", 2),
         message("b", "other", 1),
@@ -119,7 +119,7 @@ fn same_id_with_other_content_is_an_id_conflict() {
 fn long_id_truncated_in_the_server_error_counts_as_already_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
-    // mongod shows the first 150 bytes of a long key: here that is half of an é.
+    // mongod's error has the first 150 bytes of a long key. Here the cut is within an é.
     let id = format!("a{}", "é".repeat(100));
     for _ in 0..2 {
         producer.send(Message::stored(message(&id, "n", 1)));

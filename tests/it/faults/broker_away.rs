@@ -1,4 +1,4 @@
-//! The broker killed, gone for good, or frozen.
+//! A broker that is killed or frozen.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::harness::{
 
 const PARTITIONS: i32 = 2;
 
-/// A broker that may be killed. One at a time, whatever runs beside: each costs hundreds of megabytes.
+/// A broker that a test may kill. Only one exists at a time, because each takes hundreds of megabytes.
 struct Broker {
     servers: OwnServers,
     _turn: File,
@@ -94,7 +94,7 @@ fn stop_ends_in_time_while_the_broker_is_frozen() {
     let setup = world
         .worker()
         .set("consumer.shutdown_timeout_ms", 6000)
-        // Something is left to be committed at the end.
+        // So the stop has something to commit.
         .set("consumer.offset_commit_frequency", 1_000_000)
         .set("consumer.offset_commit_interval_ms", 3_600_000);
     let mut worker = setup.start();

@@ -1,4 +1,4 @@
-//! Answers of a broker that a real one won't give on demand.
+//! Errors that a real broker doesn't return on demand; a mock broker does.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn world_on_a_mock() -> (Cluster, World) {
         ..Servers::of_the_run()
     };
     let mut world = World::bare(servers);
-    // The mock can't delete topics; it takes them with it.
+    // The mock can't delete topics, so the world deletes its topics on the shared server, where they don't exist.
     world.admin = Admin::new(&Servers::of_the_run().kafka);
     cluster.create_topic(&world.topic, PARTITIONS, 1).unwrap();
     cluster
@@ -32,9 +32,9 @@ fn world_on_a_mock() -> (Cluster, World) {
     (cluster, world)
 }
 
-/// The worker goes on while the broker answers requests of this kind with these errors, and whatever
-/// is committed only ever moves on.
-fn goes_on_while(api: Api, errors: &[Code]) {
+/// The worker continues while the broker answers requests of this kind with these errors, and the committed
+/// offsets never move backwards.
+fn continues_despite(api: Api, errors: &[Code]) {
     let (cluster, world) = world_on_a_mock();
     let mut worker = world
         .worker()
@@ -72,7 +72,7 @@ fn goes_on_while(api: Api, errors: &[Code]) {
 
 #[test]
 fn retriable_commit_errors_are_retried() {
-    goes_on_while(
+    continues_despite(
         Api::OffsetCommit,
         &[
             Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
@@ -85,7 +85,7 @@ fn retriable_commit_errors_are_retried() {
 
 #[test]
 fn commit_during_a_rebalance_is_retried() {
-    goes_on_while(
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3],
     );
@@ -93,7 +93,7 @@ fn commit_during_a_rebalance_is_retried() {
 
 #[test]
 fn commit_of_an_old_generation_is_retried() {
-    goes_on_while(
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION],
     );
@@ -101,7 +101,7 @@ fn commit_of_an_old_generation_is_retried() {
 
 #[test]
 fn commit_as_an_unknown_member_is_retried() {
-    goes_on_while(
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
     );
@@ -109,7 +109,7 @@ fn commit_as_an_unknown_member_is_retried() {
 
 #[test]
 fn worker_rejoins_after_a_refused_heartbeat() {
-    goes_on_while(
+    continues_despite(
         Api::Heartbeat,
         &[
             Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
@@ -120,8 +120,8 @@ fn worker_rejoins_after_a_refused_heartbeat() {
 
 #[test]
 fn retriable_produce_errors_are_retried() {
-    // The test's own producer has its share of these, and sends again too.
-    goes_on_while(
+    // The test's own producer gets some of these errors as well, and retries, too.
+    continues_despite(
         Api::Produce,
         &[
             Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -133,7 +133,7 @@ fn retriable_produce_errors_are_retried() {
 
 #[test]
 fn failed_fetch_is_retried() {
-    goes_on_while(
+    continues_despite(
         Api::Fetch,
         &[
             Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -186,8 +186,8 @@ fn missing_dead_letter_topic_stops_the_worker() {
     assert_eq!(world.committed()[&0], Some(50));
 }
 
-/// A broker that takes a dead letter for a retry of one that it has says so, and the client reports it
-/// as delivered: without an offset, that proves nothing.
+/// A broker that takes a dead letter for a retry answers "duplicate sequence number", and the client reports
+/// it as delivered, without an offset. That is no proof that the topic has it.
 #[test]
 fn dead_letter_reported_as_duplicate_is_sent_again() {
     let (cluster, world) = world_on_a_mock();

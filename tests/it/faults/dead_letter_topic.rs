@@ -1,11 +1,11 @@
-//! A dead letter topic that doesn't take what it is given.
+//! A dead letter topic that refuses records.
 
 use super::assert_committed_is_settled;
 use crate::harness::{Message, Producer, SHORT, World};
 
 const LARGE: usize = 20_000;
 
-/// Bytes that are no JSON and that no codec makes smaller.
+/// Bytes that are not JSON and that no codec compresses.
 fn incompressible(length: usize) -> Vec<u8> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     std::iter::repeat_with(|| {
@@ -18,7 +18,7 @@ fn incompressible(length: usize) -> Vec<u8> {
     .collect()
 }
 
-/// Records of which one, at this offset, is larger than the dead letter topic takes.
+/// The offset of the record that is too large for the dead letter topic.
 const LARGE_OFFSET: i64 = 25;
 
 fn world_with_a_large_one() -> World {
@@ -60,12 +60,12 @@ fn oversize_dead_letter_stops_the_worker_uncommitted() {
     }
     assert!(world.committed()[&0] <= Some(LARGE_OFFSET));
     assert_committed_is_settled(&world);
-    // Its neighbours don't share its fate.
+    // The records before it are dead-lettered.
     let small = |letter: &&crate::harness::DeadLetter| letter.source().1 < LARGE_OFFSET;
     let letters = world.dead_letters();
     assert_eq!(letters.iter().filter(small).count(), 25);
 
-    // The advice helps.
+    // The advice of the error message helps.
     let settings = [("max.message.bytes", "1000000")];
     world.admin.alter_topic(&world.dead_letter_topic, &settings);
     let mut worker = setup.start();

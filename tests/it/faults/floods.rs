@@ -1,4 +1,4 @@
-//! Nothing but rejections: a limit can stop the worker before it dead-letters the topic.
+//! Rejections in a row: a limit can stop the worker before it dead-letters the whole topic.
 
 use super::assert_committed_is_settled;
 use crate::harness::{Message, Producer, SHORT, World};

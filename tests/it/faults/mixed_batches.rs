@@ -1,4 +1,4 @@
-//! Records of every kind of end in one batch: each has its own, whatever its neighbours'.
+//! Batches whose records end in different ways: no record affects another one.
 
 use bson::doc;
 use mongodb::IndexModel;
@@ -26,7 +26,7 @@ fn already_stored_records_and_index_violations_are_told_apart() {
     let mut worker = setup.start();
     world.wait_committed_to_end(SHORT);
     worker.stop();
-    // A batch that holds replays, violations, conflicts and new ones, in turn.
+    // A batch of already stored records, index violations, conflicts and new records, in turn.
     for number in 0..25 {
         producer.send(producer.numbered(number, 1, 0));
         let violator = other(&format!("violator-{number}"), number);
@@ -61,7 +61,7 @@ fn documents_around_the_size_limit_leave_their_neighbours_alone() {
         .admin
         .create_topic(&world.dead_letter_topic, 1, &settings);
     let producer = Producer::new(&world);
-    // What the document holds beside the padding is far less than this.
+    // The rest of the document is much smaller than 1,000 bytes.
     let padding = [LIMIT - 1000, LIMIT + 1000];
     producer.fill(0..20, 1);
     producer.send(producer.numbered(20, 1, padding[0]));
@@ -80,7 +80,7 @@ fn documents_around_the_size_limit_leave_their_neighbours_alone() {
     assert_eq!((report.stored, report.dead_lettered), (59, 1));
 }
 
-/// A valid message whose unique number another one may have.
+/// A valid message with a number, which an index makes unique.
 fn other(id: &str, number: u64) -> Json {
     Json::message(id).add("number", number)
 }

@@ -1,16 +1,16 @@
-//! mongod killed, or frozen, under load: redirected or held back, as configured, and all is settled
-//! when it is back.
+//! mongod is killed or frozen under load. Messages are redirected or kept, as configured, and everything is
+//! settled after mongod is back.
 
 use super::{
-    OUTAGE, assert_one_outage, dead_lettered, is_available, quick_to_notice, settled, stored,
-    wait_for_more_stored,
+    OUTAGE, assert_one_outage, dead_lettered, is_available, settled, stored, wait_for_more_stored,
+    worker_with_short_timeouts,
 };
 use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World, metric};
 
 const PARTITIONS: i32 = 2;
 const PER_SECOND: u64 = 200;
-/// What the writers may have in hand when mongod goes: of these alone it may be unknown whether they
-/// were stored.
+/// The most messages that the writers are inserting when mongod fails. Only of these it may be unknown whether
+/// they were stored.
 const IN_HAND: i64 = 8 * 100;
 const REASON: &str = "mongodb_unavailable";
 
@@ -79,11 +79,11 @@ fn short_outage_is_covered_by_retries() {
     world.check();
 }
 
-/// `on_unavailable: dead_letter`, the default.
+/// With `on_unavailable: dead_letter`, the default.
 fn redirects(instance: &str, away: Away) {
     let mongod = OwnServers::start(instance, Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
-    let mut worker = quick_to_notice(&world).start();
+    let mut worker = worker_with_short_timeouts(&world).start();
     let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
     wait_for_more_stored(&mut worker, 200);
 
@@ -120,11 +120,11 @@ fn redirects(instance: &str, away: Away) {
     assert_eq!(ends, produced, "each settled once");
 }
 
-/// `on_unavailable: pause`.
+/// With `on_unavailable: pause`.
 fn waits(instance: &str, away: Away) {
     let mongod = OwnServers::start(instance, Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
         .start();
     let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
@@ -165,7 +165,7 @@ fn waits(instance: &str, away: Away) {
     assert_eq!(report.stored, world.ledger.len());
 }
 
-/// What the outside sees while MongoDB is away.
+/// Checks what the HTTP pages show while MongoDB is unavailable.
 #[track_caller]
 fn assert_away(worker: &mut Worker) {
     assert_eq!(worker.get("/ready").0, 503);

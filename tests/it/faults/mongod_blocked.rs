@@ -1,4 +1,4 @@
-//! mongod is healthy, but takes no writes for longer than the group allows between two polls.
+//! mongod answers, but blocks writes for longer than `max.poll.interval.ms`.
 
 use bson::doc;
 use mongodb::sync::Client;

@@ -1,4 +1,4 @@
-//! A partition that is revoked while consumption pauses, and comes back.
+//! A partition that is revoked while consumption is paused, and assigned again.
 
 use bson::doc;
 
@@ -6,15 +6,15 @@ use crate::harness::{MINUTE, Metrics, Producer, World, metric};
 
 #[test]
 fn partition_revoked_while_paused_is_read_after_its_return() {
-    comes_back("cooperative-sticky");
+    is_read_after_its_return("cooperative-sticky");
 }
 
 #[test]
 fn partition_revoked_while_paused_is_read_after_its_return_in_an_eager_group() {
-    comes_back("range");
+    is_read_after_its_return("range");
 }
 
-fn comes_back(assignor: &str) {
+fn is_read_after_its_return(assignor: &str) {
     let world = World::new(2);
     Producer::new(&world).fill(0..600, 2);
     let setup = world

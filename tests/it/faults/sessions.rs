@@ -1,5 +1,5 @@
-//! Each writer's inserts share a session of the server: what it may not change, one that is killed, and a
-//! server that has none.
+//! The inserts of each writer share a session of the server. The session must not make inserts wait, a killed
+//! session must do no harm, and a server without sessions must work.
 
 use bson::{Bson, doc};
 use mongodb::sync::Client;
@@ -24,7 +24,7 @@ fn inserts_share_sessions_without_waiting_and_survive_killed_ones() {
         .worker()
         .set("mongodb.uri", proxy.uri())
         .set("consumer.retry_backoff_ms", 50)
-        // However often one batch is hit.
+        // One batch may fail many times.
         .set("consumer.max_retries", 100)
         .start();
     let load = Background::start(&world, 0, 2000, 2);

@@ -1,4 +1,4 @@
-//! What an administrator does at Kafka.
+//! Kafka's administration: topics, partitions, settings, deletion.
 
 use std::time::Duration;
 
@@ -55,11 +55,11 @@ impl Admin {
 
     /// Deletes topics; those that don't exist are fine.
     pub fn delete_topics(&self, topics: &[&str]) {
-        // Cleaning up is best effort: what stays is in nobody's way.
+        // Errors don't matter: a topic that stays disturbs no other test.
         let _ = block_on(self.client.delete_topics(topics, &options()));
     }
 
-    /// Deletes what lies before `offset`, as retention does.
+    /// Deletes the records before `offset`, as retention does.
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset))

@@ -1,4 +1,4 @@
-//! The messages of the tests, and the documents they must become.
+//! The messages of the tests, and the documents that they must become.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::json::{Json, text};
 
-/// A record to be produced, and what must become of it.
+/// A record to produce, and where it must end.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub content: Content,
@@ -15,7 +15,7 @@ pub struct Message {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Milliseconds; `None` is the time of sending.
     pub timestamp: Option<i64>,
-    /// `None` leaves the choice to the partitioner.
+    /// `None`: the partitioner chooses.
     pub partition: Option<i32>,
     pub fate: Fate,
 }
@@ -25,7 +25,8 @@ pub enum Content {
     /// No value at all.
     Null,
     Bytes(Vec<u8>),
-    /// A valid message, made anew from its number each time it is needed: many of them cost little.
+    /// A valid message. Its text is made from the number whenever it is needed, so that many messages take
+    /// little memory.
     Numbered {
         prefix: &'static str,
         number: u64,
@@ -40,7 +41,7 @@ pub enum Fate {
     Stored,
     /// In the dead letter topic, for this reason, and not in MongoDB.
     DeadLettered(&'static str),
-    /// In the dead letter topic for this reason, while MongoDB holds another document of its id.
+    /// In the dead letter topic for this reason, while MongoDB holds another document with its id.
     Conflict(&'static str),
     /// Nowhere: its transaction was aborted, or it was deleted before it was read.
     Absent,
@@ -119,8 +120,8 @@ impl Content {
         Some(json.get("message_id")?.as_str()?.to_owned())
     }
 
-    /// The document without `received_at`, as the specification has it: by a plain detour over trees,
-    /// so that it shares nothing with the worker's transcoder.
+    /// The expected document, without `received_at`. It is built by a parser and a tree, so that it shares no
+    /// code with the worker's transcoder.
     pub fn document(&self) -> RawDocumentBuf {
         let value = self.value().expect("a valid message has a value");
         let json: serde_json::Map<String, Value> = serde_json::from_slice(&value).unwrap();

@@ -1,4 +1,4 @@
-//! Faults that mongod makes on demand.
+//! Commands that mongod fails on demand.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use bson::{Document, doc};
 use mongodb::sync::Client;
 
-/// A `failCommand` fail point, off again on drop. A server has only one: tests that use it take turns,
-/// by a lock on a file, since they may run in several processes.
+/// A `failCommand` fail point; the drop disables it. A server has only one, so the tests that use it take turns.
+/// The lock is on a file, because the tests may run in several processes.
 pub struct FailPoint {
     client: Client,
-    /// Held until the fail point is off.
+    /// The lock, which is held until the fail point is disabled.
     _turn: File,
 }
 
 impl FailPoint {
-    /// `mode` is the server's, such as `"alwaysOn"` or `doc! { "times": 2 }`; `data` says which
-    /// commands fail and how. Only connections of `app_name` are hit.
+    /// `mode` is a mode of the server's fail points, such as `"alwaysOn"` or `doc! { "times": 2 }`; `data` says
+    /// which commands fail and how. Only connections of `app_name` are affected.
     pub(super) fn enable(
         client: &Client,
         app_name: &str,
@@ -34,7 +34,7 @@ impl FailPoint {
         point
     }
 
-    /// Another fault instead.
+    /// Replaces the fault.
     pub fn set(&self, app_name: &str, mode: impl Into<bson::Bson>, mut data: Document) {
         data.insert("appName", app_name);
         self.configure(
@@ -54,7 +54,7 @@ impl FailPoint {
 impl Drop for FailPoint {
     fn drop(&mut self) {
         let off = doc! { "configureFailPoint": "failCommand", "mode": "off" };
-        // A panic in a drop would hide the test's own.
+        // A panic here would hide the panic of the test.
         if let Err(error) = self.client.database("admin").run_command(off).run() {
             eprintln!("the fail point could not be disabled: {error}");
         }

@@ -1,8 +1,8 @@
-//! The JSON text of the tests' messages: a valid one, and whatever a test changes about it.
+//! The one builder for the JSON of test messages: a valid message, and the changes that a test makes to it.
 
 use std::fmt::{self, Display, Write as _};
 
-/// A JSON object whose fields are JSON texts. Names may stand in it twice.
+/// A JSON object. Each value is JSON text; a name may occur twice.
 #[derive(Debug, Clone, Default)]
 pub struct Json {
     fields: Vec<(String, String)>,
@@ -18,13 +18,13 @@ impl Json {
             .add("metadata", "{}")
     }
 
-    /// Adds a field at the end. The value is JSON: a text has its quotes.
+    /// Adds a field at the end. The value is JSON, so a string needs its quotes; see [`text`].
     pub fn add(mut self, name: &str, value: impl Display) -> Self {
         self.fields.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// Replaces the value of a field, which stays where it is.
+    /// Replaces the value of a field. The field keeps its place.
     #[track_caller]
     pub fn set(mut self, name: &str, value: impl Display) -> Self {
         let mut fields = self.fields.iter_mut();
@@ -42,7 +42,7 @@ impl Json {
     }
 }
 
-/// A JSON text with its quotes.
+/// A JSON string, with quotes and escapes.
 pub fn text(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }

@@ -66,7 +66,7 @@ impl Metrics {
     }
 }
 
-/// Prometheus has floating-point numbers only.
+/// Prometheus knows only floating-point numbers.
 fn whole(value: f64) -> i64 {
     format!("{value:.0}").parse().unwrap()
 }

@@ -1,5 +1,5 @@
-//! What the tests share: a world of their own on real servers, the worker as a process, and the books
-//! by which its work is checked. No test is here, and nothing of the worker's own code is used.
+//! What the tests share: topics and databases on real servers, the worker as a process, and the ledger that
+//! checks its work. There are no tests here, and no code of the worker is used.
 
 mod admin;
 mod background;

@@ -1,4 +1,4 @@
-//! The workers of a run, and what is done to them.
+//! The workers of a run, and the faults that they suffer.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use super::draw::WorkerFault;
 use super::timeline::Timeline;
 use crate::harness::{LogLine, Signal, Worker, WorkerSetup};
 
-/// The longest that a stop may take: more than `shutdown_timeout_ms`, on a busy machine.
+/// The longest time that a stop may take: more than `shutdown_timeout_ms`, on a busy machine.
 const LONGEST_STOP: Duration = Duration::from_secs(30);
 
-pub struct Crew {
+pub struct Workers {
     setup: WorkerSetup,
     slots: Vec<Slot>,
 }
 
-/// A place for one worker, as an orchestrator's replica: what ends there is started again.
+/// A place for one worker, like a replica of an orchestrator: after a worker ends, another one is started.
 struct Slot {
     worker: Option<Worker>,
     state: State,
@@ -28,11 +28,11 @@ enum State {
     Running,
     FrozenUntil(u64),
     StoppingSince(Instant),
-    /// Since this tick.
+    /// No worker, since this tick.
     Vacant(u64),
 }
 
-impl Crew {
+impl Workers {
     pub fn start(setup: WorkerSetup, count: usize) -> Self {
         let slots = (0..count)
             .map(|_| Slot {
@@ -43,7 +43,13 @@ impl Crew {
         Self { setup, slots }
     }
 
-    pub fn hit(&mut self, index: usize, fault: WorkerFault, tick: u64, timeline: &mut Timeline) {
+    pub fn begin_fault(
+        &mut self,
+        index: usize,
+        fault: WorkerFault,
+        tick: u64,
+        timeline: &mut Timeline,
+    ) {
         let slot = &mut self.slots[index];
         let (State::Running, Some(worker)) = (slot.state, &mut slot.worker) else {
             return;
@@ -55,7 +61,7 @@ impl Crew {
         match fault {
             WorkerFault::Killed => {
                 worker.kill();
-                judge_log(worker, timeline);
+                check_log(worker, timeline);
                 slot.worker = None;
                 slot.state = State::Vacant(tick);
             }
@@ -70,11 +76,11 @@ impl Crew {
         }
     }
 
-    /// Looks after everyone: thaws whose time has come, judges who has ended, and fills places that
-    /// have been empty for a tick.
-    pub fn look_after(&mut self, tick: u64, timeline: &mut Timeline) {
+    /// Continues frozen workers whose time is over, checks those that have ended, and starts a worker in each
+    /// place that has been vacant for a tick.
+    pub fn update(&mut self, tick: u64, timeline: &mut Timeline) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            slot.look_after(index, tick, timeline);
+            slot.update(index, tick, timeline);
             if matches!(slot.state, State::Vacant(since) if since < tick) {
                 timeline.note(format!("worker {index} joins"));
                 slot.worker = Some(self.setup.start());
@@ -83,14 +89,14 @@ impl Crew {
         }
     }
 
-    /// After the last fault: everyone is there, and nobody is frozen.
+    /// After the last fault: makes every worker run, and none frozen.
     pub fn recover(&mut self, tick: u64, timeline: &mut Timeline) {
-        // Twice: who has ended is found the first time, and replaced the second.
-        self.look_after(tick + 10, timeline);
-        self.look_after(tick + 11, timeline);
+        // The first call finds the workers that have ended, the second one replaces them.
+        self.update(tick + 10, timeline);
+        self.update(tick + 11, timeline);
     }
 
-    /// Stops everyone; each must end with 0.
+    /// Stops all workers; each must exit with 0.
     pub fn stop(&mut self, tick: u64, timeline: &mut Timeline) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let (State::Running, Some(worker)) = (slot.state, &mut slot.worker)
@@ -99,19 +105,19 @@ impl Crew {
                 worker.signal(Signal::Term);
                 slot.state = State::StoppingSince(Instant::now());
             }
-            slot.look_after(index, tick, timeline);
+            slot.update(index, tick, timeline);
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(worker) = &mut slot.worker {
                 worker.wait_exit(LONGEST_STOP);
-                slot.look_after(index, tick, timeline);
+                slot.update(index, tick, timeline);
             }
         }
     }
 }
 
 impl Slot {
-    fn look_after(&mut self, index: usize, tick: u64, timeline: &mut Timeline) {
+    fn update(&mut self, index: usize, tick: u64, timeline: &mut Timeline) {
         let Some(worker) = &mut self.worker else {
             return;
         };
@@ -140,26 +146,26 @@ impl Slot {
             is_explained(status, was_asked, timeline),
             "worker {index} ended with {status}, asked to: {was_asked}"
         );
-        judge_log(worker, timeline);
+        check_log(worker, timeline);
         self.worker = None;
         self.state = State::Vacant(tick);
     }
 }
 
-/// Whether a worker may end so, now.
+/// Whether a fault of this time explains this exit status.
 fn is_explained(status: ExitStatus, was_asked: bool, timeline: &Timeline) -> bool {
     let now = Timestamp::now();
     match status.code() {
         Some(0) => was_asked,
-        // A dead letter that a broker didn't take in time, or a group that could not be left.
+        // The broker didn't take a dead letter in time, or the worker could not leave the group.
         Some(1 | 3) => timeline.explains_lost_broker(now),
         Some(4) => timeline.explains_refusal(now),
         _ => false,
     }
 }
 
-/// Every ERROR line must have its cause.
-fn judge_log(worker: &Worker, timeline: &Timeline) {
+/// A fault must explain every ERROR line.
+fn check_log(worker: &Worker, timeline: &Timeline) {
     for line in worker.errors() {
         let at = line
             .text("ts")
