@@ -1,9 +1,9 @@
-//! The ceiling: the least program that does the worker's main job, to measure the worker against.
+//! The ceiling: the smallest program that does the worker's main job. The benchmark compares the worker with it.
 //!
 //! It polls, transcodes with the worker's own transcoder, inserts raw documents unordered with the same
-//! librdkafka and driver settings, the same number of writers and the same write concern, and commits. It
-//! has no dead letters, no retries, no rebalances, no metrics, and loses messages where anything fails:
-//! it stops with a panic then. Prints one line of JSON with what it took.
+//! librdkafka and driver settings, the same number of writers and the same write concern, and commits. It has
+//! no dead letters, no retries, no rebalances and no metrics. Where anything fails it stops with a panic, and
+//! messages may be lost. It prints the time, CPU time and memory that it took as one line of JSON.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ struct Arguments {
     writers: usize,
 }
 
-/// Values of one batch, in one buffer.
+/// The values of one batch in one buffer.
 #[derive(Default)]
 struct Batch {
     buffer: Vec<u8>,
@@ -155,7 +155,7 @@ fn write(
     done: impl Fn(HashMap<i32, i64>) -> bool,
 ) {
     let collection: Collection<&RawDocument> = client.database(database).collection("messages");
-    // To take one out and put it back for each insert costs a tenth of the CPU time.
+    // A new session for each insert would cost a tenth of the CPU time.
     let session = client.start_session().causal_consistency(false).run();
     let mut session = session.expect("invariant: a session starts without asking a server");
     let mut documents = Documents::default();
@@ -198,7 +198,8 @@ fn commit(
 /// User and system time of this process so far.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in parentheses, user and system time are the 12th and 13th field, in ticks of 10 ms.
+    // Counted from after the name in parentheses, user and system time are the 12th and 13th field, in ticks of
+    // 10 ms.
     let fields: Vec<&str> = stat
         .rsplit(") ")
         .next()

@@ -1,4 +1,4 @@
-//! What every row needs: the servers, the binaries, topics full of messages, databases.
+//! What every row needs: the servers, the binaries, topics with messages, databases.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub struct Context {
     pub rounds: u32,
     pub quick: bool,
     pub peers: Vec<System>,
-    /// The worker's shipped `consumer.writer_threads`.
+    /// `consumer.writer_threads` of the shipped configuration.
     pub default_writers: u32,
     topics: RefCell<HashSet<String>>,
     started: Instant,
@@ -103,7 +103,7 @@ impl Context {
         Ok(name)
     }
 
-    /// Makes a topic and fills it.
+    /// Creates a topic and fills it.
     pub fn fill(&self, topic: &str, load: Load) -> Result<()> {
         let status = self
             .load_generator(topic)

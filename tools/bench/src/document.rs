@@ -13,7 +13,7 @@ use crate::results::Results;
 const BEGIN: &str = "<!-- measured: begin -->\n";
 const END: &str = "<!-- measured: end -->\n";
 
-/// Puts the results between the two marks in `path`.
+/// Replaces the text between the two marks in `path` by the results.
 pub fn update(path: &Path, results: &Results) -> Result<()> {
     let text = fs::read_to_string(path)?;
     let updated = replaced(&text, &markdown(results)?)

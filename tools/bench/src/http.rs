@@ -1,4 +1,4 @@
-//! The worker's HTTP port: its readiness and its metrics.
+//! The worker's HTTP port: readiness and metrics.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use crate::{Result, pause};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A port that nobody listens on now.
+/// A free port.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Waits until the worker has its partitions.
+/// Waits until the worker is ready: it has its partitions.
 pub fn await_ready(worker: &mut Process, port: u16) -> Result<()> {
     let started = Instant::now();
     loop {
@@ -30,7 +30,7 @@ pub fn await_ready(worker: &mut Process, port: u16) -> Result<()> {
     }
 }
 
-/// How many batches there were so far, and how many messages in them.
+/// How many batches there were so far, and how many messages they had.
 #[derive(Debug, Clone, Copy)]
 pub struct Batches {
     pub messages: f64,
@@ -59,7 +59,7 @@ fn status(answer: &str) -> Option<&str> {
     answer.split(' ').nth(1)
 }
 
-/// The whole answer, with its head.
+/// The whole response, with its head.
 fn get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_found_by_its_whole_name() {
+    fn metric_is_found_by_its_whole_name() {
         let text = "# HELP a_sum x\na_sum_of_b 1\na_sum 2.5\n";
         assert_eq!(metric(text, "a_sum"), Some(2.5));
         assert_eq!(metric(text, "a"), None);

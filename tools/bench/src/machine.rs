@@ -29,7 +29,7 @@ pub fn describe(context: &Context, kafka_version: &str) -> Result<Value> {
     }))
 }
 
-/// What stands behind `name:`, in files of such lines.
+/// The value of the first line `name: value` in a file.
 fn field(path: &str, name: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(name));

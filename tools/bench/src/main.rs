@@ -1,6 +1,5 @@
-//! The benchmark: the worker against what its libraries allow at most, against targets, and against other
-//! systems. Every system is watched from outside in the same way. scripts/bench starts the servers and calls
-//! this.
+//! The benchmark: the worker compared with the most that its libraries allow, with targets, and with other
+//! systems. Every system is watched from outside in the same way. scripts/bench starts the servers and this.
 
 mod context;
 mod document;
@@ -160,7 +159,7 @@ fn measure(arguments: &Measure) -> Result<bool> {
                 results.failed.push(failure);
             }
         }
-        // After each row: what is measured stays, whatever happens later.
+        // Written after each row, so that a later failure loses nothing.
         results.date = Timestamp::now().to_string();
         results.write(&context.out.join("results.json"))?;
     }
@@ -178,7 +177,7 @@ fn publish(arguments: &Publish) -> Result<bool> {
     Ok(true)
 }
 
-/// Waits by the clock: a measurement keeps time.
+/// Waits for a fixed time: measurements run by the clock.
 pub fn pause(duration: Duration) {
     let started = Instant::now();
     while let Some(left) = duration.checked_sub(started.elapsed()) {

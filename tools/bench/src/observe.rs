@@ -1,5 +1,5 @@
-//! A run of a system, watched from outside: how many documents there are when, and what the processes
-//! have used up by then. The same for every system.
+//! A run of a system, watched from outside: the number of documents over time, and the CPU time and memory of
+//! the processes. It is the same for every system.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::process::{Process, Stop};
 use crate::statistics::float;
 use crate::systems::{Job, System};
 
-/// The longest that the number of documents may stay the same.
+/// The longest time that the number of documents may stay the same.
 const STANDSTILL: Duration = Duration::from_secs(90);
 
-/// What one run of a system came to. Rates and costs are of what happened between the first look that
-/// saw a document and the first one that saw all: a start is measured on its own.
+/// The result of one run. Rates and costs count from the first look that saw a document to the first look that
+/// saw all documents: the start is measured separately.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
     pub system: String,
@@ -28,20 +28,20 @@ pub struct Run {
     pub seconds: f64,
     pub messages_per_second: f64,
     pub cpu_microseconds_per_message: f64,
-    /// Of all processes together.
+    /// The sum over all processes.
     pub peak_rss_mib: f64,
     pub stop_seconds: f64,
     pub stops: Vec<Stop>,
 }
 
-/// One look.
-struct Sight {
+/// What one look saw.
+struct Observation {
     at: Instant,
     documents: u64,
     cpu: Duration,
 }
 
-/// Lets so many processes of a system work on a job until there are `target` documents, and stops them.
+/// Runs so many processes of a system until there are `target` documents, then stops them.
 pub fn run(
     context: &Context,
     system: &System,
@@ -51,21 +51,21 @@ pub fn run(
 ) -> Result<Run> {
     let collection = context.prepare_database(&job.run)?;
     let started = Instant::now();
-    let mut crew = (1..=processes)
+    let mut running = (1..=processes)
         .map(|number| {
             let log = context.log(&format!("{}-{}-{number}", job.run, system.name()));
             Process::start(system.name(), system.command(context, job), &log)
         })
         .collect::<Result<Vec<Process>>>()?;
     let interval = Duration::from_millis(10);
-    let first = await_documents(&collection, &mut crew, 1, interval)?;
-    let last = await_documents(&collection, &mut crew, target, interval)?;
+    let first = await_documents(&collection, &mut running, 1, interval)?;
+    let last = await_documents(&collection, &mut running, target, interval)?;
     let mut peak_rss_mib = 0.0;
-    for process in &crew {
+    for process in &running {
         peak_rss_mib += process.peak_rss_mib()?;
     }
     let stopping = Instant::now();
-    let stops = stop(crew)?;
+    let stops = stop(running)?;
     let stop_seconds = stopping.elapsed().as_secs_f64();
     context.drop_database(&job.run)?;
 
@@ -93,24 +93,24 @@ pub fn start_seconds(context: &Context, system: &System, job: &Job) -> Result<f6
     let collection = context.prepare_database(&job.run)?;
     let started = Instant::now();
     let log = context.log(&job.run);
-    let mut crew = vec![Process::start(
+    let mut running = vec![Process::start(
         system.name(),
         system.command(context, job),
         &log,
     )?];
-    let first = await_documents(&collection, &mut crew, 1, Duration::from_millis(1))?;
-    stop(crew)?;
+    let first = await_documents(&collection, &mut running, 1, Duration::from_millis(1))?;
+    stop(running)?;
     context.drop_database(&job.run)?;
     Ok(first.at.duration_since(started).as_secs_f64())
 }
 
-/// Looks until there are so many documents.
+/// Waits until there are `target` documents.
 fn await_documents(
     collection: &Collection<Document>,
-    crew: &mut [Process],
+    processes: &mut [Process],
     target: u64,
     interval: Duration,
-) -> Result<Sight> {
+) -> Result<Observation> {
     let mut seen = 0;
     let mut changed = Instant::now();
     loop {
@@ -118,10 +118,10 @@ fn await_documents(
         let at = Instant::now();
         if documents >= target {
             let mut cpu = Duration::ZERO;
-            for process in crew.iter() {
+            for process in processes.iter() {
                 cpu += process.cpu()?;
             }
-            return Ok(Sight { at, documents, cpu });
+            return Ok(Observation { at, documents, cpu });
         }
         if documents > seen {
             seen = documents;
@@ -129,17 +129,17 @@ fn await_documents(
         } else if at.duration_since(changed) > STANDSTILL {
             return Err(format!("stands still at {documents} of {target} documents").into());
         }
-        for process in crew.iter_mut() {
+        for process in processes.iter_mut() {
             process.check()?;
         }
         pause(interval);
     }
 }
 
-/// All are told first: each leaves the group to the others.
-fn stop(crew: Vec<Process>) -> Result<Vec<Stop>> {
-    for process in &crew {
+/// Signals all processes first, so that they stop at the same time.
+fn stop(processes: Vec<Process>) -> Result<Vec<Stop>> {
+    for process in &processes {
         process.terminate()?;
     }
-    crew.into_iter().map(Process::await_end).collect()
+    processes.into_iter().map(Process::await_end).collect()
 }

@@ -1,4 +1,4 @@
-//! Latency as a reader of MongoDB sees it: single messages, each looked for until it can be read.
+//! Latency as a reader of MongoDB sees it: single messages, each of which is queried until it can be read.
 
 use std::collections::HashMap;
 use std::thread;
@@ -15,12 +15,12 @@ use crate::{Result, pause};
 
 /// The shortest pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_micros(100);
-/// A message that can't be read by then is given up, and the row with it.
+/// If a message can't be read by then, the row fails.
 const GIVE_UP: Duration = Duration::from_secs(300);
-/// More than are ever under way: the one who looks takes them at once.
+/// More probes than ever wait: the searching thread takes them at once.
 const UNDER_WAY: usize = 100_000;
 
-/// A message that is on its way.
+/// A message that was sent and not yet found.
 pub struct Probe {
     id: String,
     since: Instant,
@@ -53,8 +53,8 @@ impl Pace {
     }
 }
 
-/// Sends messages to the topic and says, in milliseconds, how long after Kafka's acknowledgement each one
-/// could be read from the collection.
+/// Sends messages to the topic. Returns in milliseconds how long after Kafka's acknowledgement each message could
+/// be read from the collection.
 pub fn through_kafka(
     brokers: &str,
     topic: &str,
@@ -80,8 +80,8 @@ pub fn through_kafka(
     })
 }
 
-/// Inserts documents one by one, with the worker's write concern, and says how long after the call each
-/// one could be read.
+/// Inserts documents one by one with the worker's write concern. Returns in milliseconds how long after the call
+/// each document could be read.
 pub fn direct(collection: &Collection<Document>, prefix: &str, pace: Pace) -> Result<Vec<f64>> {
     watch(collection, |probes| {
         pace.each(|index| {
@@ -99,7 +99,7 @@ pub fn direct(collection: &Collection<Document>, prefix: &str, pace: Pace) -> Re
 }
 
 const CREATED_AT: &str = "2023-07-15T12:34:56.789Z";
-/// Makes a probe about as long as the generator's messages.
+/// Makes a probe about as long as a message of the load generator.
 const NOTE: &str = "as long as the others, or about so";
 
 fn message(id: &str) -> String {
@@ -108,7 +108,7 @@ fn message(id: &str) -> String {
     )
 }
 
-/// Lets `issue` set probes going while a thread looks for them. The latencies are in milliseconds.
+/// Runs `issue`, which sends probes, while a thread searches for them. Returns the latencies in milliseconds.
 fn watch(
     collection: &Collection<Document>,
     issue: impl FnOnce(Sender<Probe>) -> Result<()>,
@@ -116,7 +116,7 @@ fn watch(
     let (probes, to_find) = bounded(UNDER_WAY);
     thread::scope(|scope| {
         let finder = scope.spawn(move || find(collection, &to_find).map_err(|e| e.to_string()));
-        // It gives its sender up with its return, which ends the search.
+        // It drops its sender when it returns, which ends the search.
         let issued = issue(probes);
         let found = finder
             .join()
@@ -126,7 +126,7 @@ fn watch(
     })
 }
 
-/// Looks for all that is on its way at once: none waits for another to be found.
+/// Searches for all probes at once, so that no probe waits for another.
 fn find(collection: &Collection<Document>, probes: &Receiver<Probe>) -> Result<Vec<f64>> {
     let mut under_way: HashMap<String, Instant> = HashMap::new();
     let mut latencies = Vec::new();
@@ -154,12 +154,12 @@ fn find(collection: &Collection<Document>, probes: &Receiver<Probe>) -> Result<V
         if oldest > GIVE_UP {
             return Err(format!("{} probes were not stored in time", under_way.len()).into());
         }
-        // Exact to 1 %: what waits for long must not be slowed down by being looked for.
+        // The latency is exact to 1 %. Fewer queries for old probes disturb the system less.
         pause(LOOK_INTERVAL.max(oldest / 100));
     }
 }
 
-/// Hands a probe over to be looked for once Kafka has acknowledged it.
+/// Passes a probe on to the search once Kafka has acknowledged it.
 struct Reports {
     probes: Sender<Probe>,
 }
@@ -173,7 +173,7 @@ impl ProducerContext for Reports {
         match result {
             Ok(_) => {
                 let since = Instant::now();
-                // Nobody looks any more after a failure, which is reported by itself.
+                // It fails only after the search has failed, and that is reported.
                 let _ = self.probes.send(Probe { id: *id, since });
             }
             Err((error, _)) => eprintln!("bench: a probe could not be sent: {error}"),

@@ -1,4 +1,4 @@
-//! A process that is measured from outside, by what the kernel counts for it.
+//! A process that is measured from outside, by the kernel's counters.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::Result;
 use crate::pause;
 use crate::statistics::float;
 
-/// How long a stop may take: longer than every system's own limit.
+/// The longest time that a stop may take. It is longer than every system's own limit.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A running system; killed when it is dropped without a stop.
+/// A running system. The drop kills it, unless it was stopped.
 pub struct Process {
     child: Child,
     name: String,
@@ -31,7 +31,7 @@ pub enum Stop {
 }
 
 impl Process {
-    /// Starts `command` with all that it says in `log`.
+    /// Starts `command` with its output in the file `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let output = File::create(log)?;
         let child = command
@@ -64,14 +64,14 @@ impl Process {
         parse_cpu(&stat).ok_or_else(|| format!("can't read the CPU time in `{stat}`").into())
     }
 
-    /// The most memory that was resident so far.
+    /// The highest resident memory so far.
     pub fn peak_rss_mib(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib = parse_peak_rss_kib(&status).ok_or("no VmHWM in /proc/PID/status")?;
         Ok(float(kib) / 1024.0)
     }
 
-    /// Asks it to end, without waiting for it.
+    /// Sends SIGTERM without waiting for the end.
     pub fn terminate(&self) -> Result<()> {
         let command = format!("kill -s TERM {}", self.child.id());
         let status = Command::new("sh").args(["-c", &command]).status()?;
@@ -82,7 +82,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end after `terminate`; kills it where that takes too long.
+    /// Waits for the end after `terminate`, and kills the process if that takes too long.
     pub fn await_end(mut self) -> Result<Stop> {
         let started = Instant::now();
         while started.elapsed() < STOP_TIMEOUT {
@@ -98,14 +98,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only for a process that has ended, which is what is wanted.
+        // Both fail only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Fields 14 and 15 are user and system time in ticks, which Linux shows as 10 ms everywhere. The second
-/// field is the name in parentheses and may contain anything.
+/// Fields 14 and 15 are user and system time in ticks of 10 ms. The second field is the name in parentheses,
+/// which may contain anything.
 fn parse_cpu(stat: &str) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(11);
@@ -125,13 +125,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_time_is_read_behind_a_name_with_parentheses() {
+    fn cpu_time_is_read_after_a_name_with_parentheses() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 900 0 0 0 120 34 0 0 20 0 9 0 100";
         assert_eq!(parse_cpu(stat), Some(Duration::from_millis(1540)));
     }
 
     #[test]
-    fn the_peak_is_in_kib() {
+    fn peak_memory_is_read_in_kib() {
         let status = "Name:\tx\nVmHWM:\t   20480 kB\nVmRSS:\t 100 kB\n";
         assert_eq!(parse_peak_rss_kib(status), Some(20480));
     }

@@ -162,7 +162,7 @@ impl Display for Row {
             let what = format!("{} {}", figure.subject, figure.quantity);
             let summary = figure.summary;
             write!(f, "  {what:<52}{:>4}", summary.count)?;
-            // Of a few values, the 99th percentile says nothing.
+            // The 99th percentile of a few values means nothing.
             let p99 = if summary.count < 100 {
                 String::new()
             } else {
@@ -199,7 +199,7 @@ impl Display for Row {
     }
 }
 
-/// A number as for [`number`], or that there is none.
+/// A number as by [`number`], or `none`.
 pub fn optional_number(value: Option<f64>) -> String {
     value.map_or_else(|| String::from("none"), number)
 }

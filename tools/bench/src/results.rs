@@ -1,5 +1,5 @@
-//! The results of a run as a file. A run writes all that it observed; what is published is without the
-//! observations, and says once what the rows' settings have in common.
+//! The results of a run as a file. A run writes every observation. Published results are without the
+//! observations, and have settings that are the same in all rows only once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,19 +11,19 @@ use serde_json::{Map, Value, json};
 use crate::Result;
 use crate::report::Row;
 
-/// JSON that is no longer than this stands on one line.
+/// A value whose JSON is not longer than this is on one line.
 const LINE: usize = 300;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
     /// When the last row was measured.
     pub date: String,
-    /// The numbers mean nothing: the counts were tiny.
+    /// Whether the counts were tiny, so that the numbers mean nothing.
     pub quick: bool,
     pub rounds: u32,
     /// What was measured on; see [`machine`](crate::machine).
     pub machine: Value,
-    /// By system, what its settings in all rows have in common, by path. A run leaves this to each row.
+    /// Only in published results: by system, the settings that are the same in all rows, by path.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub settings: Value,
     pub rows: Vec<Row>,
@@ -55,7 +55,7 @@ impl Results {
     }
 }
 
-/// By system, the settings that are the same in all rows. The rows keep those that differ.
+/// Removes the settings that are the same in all rows from the rows, and returns them by system.
 fn split_common(rows: &mut [&mut Value]) -> Value {
     let mut systems: BTreeMap<String, Vec<Map<String, Value>>> = BTreeMap::new();
     for row in rows.iter() {
@@ -66,7 +66,7 @@ fn split_common(rows: &mut [&mut Value]) -> Value {
             }
         }
     }
-    // What only one row tells of stays there.
+    // Settings that only one row has stay in that row.
     systems.retain(|_, rows| rows.len() > 1);
     let common: BTreeMap<&String, Map<String, Value>> = systems
         .iter()
@@ -92,7 +92,7 @@ fn split_common(rows: &mut [&mut Value]) -> Value {
     json!(common)
 }
 
-/// Nested objects as one, by path: `{"a": {"b": 1}}` as `{"a.b": 1}`.
+/// Nested objects as one object with paths: `{"a": {"b": 1}}` becomes `{"a.b": 1}`.
 fn flattened(value: &Value) -> Map<String, Value> {
     fn add(prefix: &str, value: &Value, flat: &mut Map<String, Value>) {
         match value {
@@ -112,7 +112,7 @@ fn flattened(value: &Value) -> Map<String, Value> {
     flat
 }
 
-/// JSON of which a person can see the differences between two versions: what is short stands on one line.
+/// JSON with line breaks, so that a difference between two versions can be read. Short values are on one line.
 fn readable(value: &Value) -> String {
     fn add(value: &Value, indent: usize, text: &mut String) {
         let compact = value.to_string();

@@ -1,4 +1,4 @@
-//! What is measured: the worker, its ceiling, and other systems that do the same job.
+//! The measured systems: the worker, its ceiling, and other systems that do the same job.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ pub enum System {
     Peer(String),
 }
 
-/// What a system is to do.
+/// The job of a system in one run.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub topic: String,

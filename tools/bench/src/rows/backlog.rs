@@ -1,4 +1,4 @@
-//! A backlog of small messages: the worker against its ceiling and, if asked for, against others.
+//! A backlog of small messages: the worker against its ceiling and, if asked to, against other systems.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::process::Stop;
 use crate::report::{Quantity, Row, Target};
 use crate::systems::{Job, System};
 
-/// The topic that this row and others read.
+/// The load of the topic that several rows read.
 pub fn load(context: &Context) -> Load {
     Load {
         partitions: 6,
@@ -18,7 +18,7 @@ pub fn load(context: &Context) -> Load {
     }
 }
 
-/// What the worker is measured against, and what was seen of both in each round where both ended well.
+/// A system that the worker is compared with, and the ratios of all rounds in which both succeeded.
 struct Rival<'a> {
     system: &'a System,
     throughput_ratio: Vec<f64>,
@@ -38,7 +38,7 @@ pub fn run(context: &Context, batch_size: u32) -> Outcome {
 
     let mut rounds: Vec<Vec<Run>> = Vec::new();
     for round in 1..=context.rounds {
-        // The order alternates, so that what one leaves behind favours none.
+        // The order alternates, so that effects of one run on the next favour no system.
         let mut order: Vec<&System> = systems.iter().collect();
         if round % 2 == 0 {
             order.reverse();
@@ -59,7 +59,7 @@ pub fn run(context: &Context, batch_size: u32) -> Outcome {
                     }
                     runs.push(run);
                 }
-                // One that fails must not take the others' hours along.
+                // A failure must not discard hours of measurements of the other systems.
                 Err(error) => row
                     .notes
                     .push(format!("round {round}, {}: {error}", system.name())),
@@ -100,7 +100,7 @@ fn find<'a>(runs: &'a [Run], system: &System) -> Option<&'a Run> {
     runs.iter().find(|run| run.system == system.name())
 }
 
-/// Ratios within each round: what a round has of noise, both sides have.
+/// Ratios within each round: the noise of a round affects both systems.
 fn rivals<'a>(systems: &'a [System], rounds: &[Vec<Run>]) -> Vec<Rival<'a>> {
     let others = systems.iter().filter(|system| **system != System::Worker);
     others
@@ -151,7 +151,7 @@ fn judge(row: &mut Row, batch_size: u32, rivals: &[Rival<'_>]) {
                 row.judge(&throughput_name, median, Target::AtLeast(bound));
                 row.judge(&cpu_name, cpu, Target::AtMost(0.25));
             }
-            // The other peers are there to be seen, not to be beaten by so much.
+            // The other systems are shown without a target.
             System::Peer(_) | System::Worker => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What the offsets of a record cost, with many partitions and many records in flight.
+//! What the bookkeeping of offsets costs for each record, with many partitions and many records in flight.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ const BATCH: usize = 100;
 /// The worker's default of `consumer.offset_commit_frequency`.
 const COMMIT_FREQUENCY: usize = 1000;
 
-/// How the records of a batch lie to each other.
+/// How the records of a batch are spread over partitions.
 #[derive(Debug, Clone, Copy)]
 enum Runs {
-    /// Consecutive ones of a partition together, as Kafka hands them out.
+    /// Ten consecutive records of a partition together, as Kafka delivers them.
     OfTen,
-    /// Each record of a batch from another partition.
+    /// Each record of a batch is from another partition.
     OfOne,
 }
 
@@ -37,7 +37,7 @@ impl Runs {
     }
 }
 
-/// In what order the batches in flight are settled.
+/// The order in which the batches in flight are settled.
 #[derive(Debug, Clone, Copy)]
 enum Order {
     Received,
@@ -71,8 +71,8 @@ pub fn run(context: &Context) -> Row {
     row
 }
 
-/// The cost of everything that the committer does with its tracker, over `cycles` times all that fits in
-/// flight. What is dispatched and settled in which order is made up outside the time that counts.
+/// The cost of everything that the committer does with its tracker. Each cycle fills it with all records in
+/// flight and settles them. The time to build the batches and their order doesn't count.
 fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
     let mut tracker = OffsetTracker::default();
     for partition in 0..PARTITIONS {
@@ -111,7 +111,7 @@ fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
     spent.as_secs_f64() * 1e9 / records
 }
 
-/// Batches of `BATCH` records, in the order in which they are received: runs of the partitions in turn.
+/// Batches of `BATCH` records in the order in which they are received: runs of all partitions in turn.
 fn batches(runs: Runs, cycle: i64) -> Vec<Vec<RecordRun>> {
     let length = runs.length();
     let per_partition = IN_FLIGHT / i64::from(PARTITIONS);
@@ -132,7 +132,7 @@ fn batches(runs: Runs, cycle: i64) -> Vec<Vec<RecordRun>> {
         .collect()
 }
 
-/// Shuffled, single records are settled without regard to their batches, as dead letters are.
+/// In shuffled order, single records are settled without regard to their batches, as dead letters are.
 fn reorder(batches: &[Vec<RecordRun>], order: Order, random: &mut Random) -> Vec<Vec<RecordRun>> {
     let runs_per_batch = batches[0].len();
     let mut runs: Vec<RecordRun> = batches.concat();
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cycle_has_all_records_once_in_any_order() {
+    fn every_order_has_all_records_of_a_cycle_once() {
         for runs in [Runs::OfTen, Runs::OfOne] {
             let dispatched = batches(runs, 3);
             for order in [Order::Received, Order::Reversed, Order::Shuffled] {

@@ -1,4 +1,4 @@
-//! A MongoDB that takes 50 ms for each insert: the writers must overlap their waits.
+//! A MongoDB that takes 50 ms more for each insert: the writers must wait in parallel.
 
 use bson::{Document, doc};
 use mongodb::sync::Client;
@@ -18,7 +18,7 @@ const WRITERS: [u32; 3] = [1, 4, 16];
 
 pub fn run(context: &Context) -> Outcome {
     let seconds = context.scale(8, 1);
-    // What so many writers do at most, if all they ever wait for is the delay.
+    // The highest rate of so many writers, if they wait for nothing but the delay.
     let rate = |writers: u32| writers * BATCH_SIZE * 1000 / DELAY_MS;
     let load = Load {
         partitions: 1,
@@ -54,7 +54,7 @@ pub fn run(context: &Context) -> Outcome {
     Ok(row)
 }
 
-/// A fail point of mongod that delays the worker's inserts, and nobody else's.
+/// A fail point of mongod that delays the worker's inserts and no others.
 struct Delay<'a> {
     client: &'a Client,
     is_on: bool,
@@ -81,7 +81,7 @@ impl<'a> Delay<'a> {
 
 impl Drop for Delay<'_> {
     fn drop(&mut self) {
-        // After a failure: other rows must not be delayed.
+        // After a failure of this row, other rows must not be delayed.
         if self.is_on
             && let Err(error) = configure(self.client, doc! { "mode": "off" })
         {

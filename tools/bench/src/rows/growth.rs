@@ -41,12 +41,12 @@ impl Dimension {
         }
     }
 
-    /// What a figure at this value is called.
+    /// The name of the figures at this value.
     fn subject(self, value: u32) -> String {
         format!("{value} {}", self.name())
     }
 
-    /// The value in a figure's name, as a plot shows it, if the figure is one of this dimension.
+    /// The value in the name of a figure, as a plot shows it, if the figure belongs to this dimension.
     pub fn value_of(self, subject: &str) -> Option<String> {
         let value: u32 = subject
             .strip_suffix(self.name())?
@@ -138,7 +138,7 @@ fn measure(context: &Context, dimension: Dimension, value: u32) -> Result<Vec<Ru
         .collect()
 }
 
-/// Some 500 MB at most.
+/// At most about 500 MB.
 fn of_size(context: &Context, bytes: u32) -> Load {
     let count = match bytes {
         ..5000 => 200_000,

@@ -1,4 +1,4 @@
-//! Lone messages: how long one takes through Kafka and the worker, beside an insert of one's own.
+//! Lone messages: the latency through Kafka and the worker, compared with a direct insert.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::report::{Quantity, Row, Target};
 use crate::systems::{Job, System};
 
 const RATE: u32 = 100;
-/// Of each kind, in turns.
+/// How many phases each of the two kinds has; they alternate.
 const PHASES: u32 = 3;
 
 pub fn run(context: &Context) -> Outcome {
@@ -40,7 +40,7 @@ pub fn run(context: &Context) -> Outcome {
     let warm_up = Pace::lasting(RATE, Duration::from_secs(1));
     let pace = Pace::lasting(RATE, Duration::from_secs(context.scale(10, 1)));
     for phase in 0..=PHASES {
-        // The first round only fills caches and makes connections.
+        // The first phase only warms up caches and connections.
         let pace = if phase == 0 { warm_up } else { pace };
         let prefix = format!("worker-{phase}");
         let worker_latencies =
@@ -82,7 +82,7 @@ pub fn run(context: &Context) -> Outcome {
     Ok(row)
 }
 
-/// With the worker's write concern.
+/// A collection with the worker's write concern.
 fn direct_collection(context: &Context, database: &str) -> Collection<Document> {
     let concern = WriteConcern::builder()
         .w(Acknowledgment::Nodes(1))

@@ -18,7 +18,7 @@ pub type Outcome = crate::Result<Row>;
 pub struct Entry {
     pub name: &'static str,
     pub about: &'static str,
-    /// Of a full run, on two cores.
+    /// The duration of a full run on two cores.
     pub estimate: &'static str,
     pub run: fn(&Context) -> Outcome,
 }

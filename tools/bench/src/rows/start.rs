@@ -1,4 +1,4 @@
-//! How long a start takes, where all is there: from the process to the first stored document.
+//! How long a start takes while all servers run: from the start of the process to the first document.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub fn run(context: &Context) -> Outcome {
         let job = Job::new(&topic, &format!("bench_start_{number}"), 100);
         observe::start_seconds(context, &System::Worker, &job)
     };
-    // A broker makes its topic of committed offsets when it first meets a group: that one doesn't count.
+    // The broker creates its topic of committed offsets for the first group, so the first start doesn't count.
     start(0)?;
     let seconds = (1..=tries)
         .map(start)
