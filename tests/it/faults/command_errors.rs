@@ -112,8 +112,11 @@ fn permanently_torn_connections_are_an_outage() {
 }
 
 /// The fault must count as an outage: messages are redirected for `mongodb_unavailable` and for no other reason.
-fn redirects_while(fault: Document) {
+fn redirects_while(mut fault: Document) {
     const REASON: &str = "mongodb_unavailable";
+    // An idle worker checks by a ping whether MongoDB is back: that must fail as well, or the outage could end
+    // between two messages.
+    fault.insert("failCommands", ["insert", "ping"].as_slice());
     let world = World::new(1);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world).start();
