@@ -37,7 +37,7 @@ fn count(finished: &Finished, name: &str) -> i64 {
 
 /// A world whose messages were redirected during an outage of MongoDB that has ended.
 fn after_an_outage(partitions: i32, messages: u64) -> World {
-    let world = World::new(partitions);
+    let world = World::with_own_mongodb(partitions);
     // With one partition, the order of the replay is known.
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);

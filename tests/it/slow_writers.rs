@@ -9,7 +9,7 @@ fn slow_writes_keep_memory_bounded_and_the_group_membership() {
     const COUNT: i64 = 10_000;
     const PADDING: usize = 30_000;
     const MEMORY: i64 = 350_000_000;
-    let world = World::new(3);
+    let world = World::with_own_mongodb(3);
     Producer::new(&world).fill_padded(0..10_000, 3, PADDING);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 5000 };
     let fail_point = world.fail_point("alwaysOn", block);
@@ -55,7 +55,7 @@ fn slow_writes_keep_memory_bounded_and_the_group_membership() {
 
 #[test]
 fn messages_in_flight_stay_within_the_limit() {
-    let world = World::new(3);
+    let world = World::with_own_mongodb(3);
     Producer::new(&world).fill(0..5000, 3);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 200 };
     let fail_point = world.fail_point("alwaysOn", block);

@@ -98,9 +98,13 @@ fn worker_can_be_stopped_while_it_connects() {
 
 #[test]
 fn second_signal_ends_a_slow_stop() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    let mut worker = world.worker().start();
+    // The group notices soon that the first worker has ended without leaving.
+    let setup = world
+        .worker()
+        .consumer_property("session.timeout.ms", "6000");
+    let mut worker = setup.start();
     worker.wait_ready();
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 15_000 };
     let fail_point = world.fail_point("alwaysOn", block);
@@ -118,10 +122,7 @@ fn second_signal_ends_a_slow_stop() {
         "what was not settled is not committed"
     );
     drop(fail_point);
-    let mut worker = world
-        .worker()
-        .consumer_property("session.timeout.ms", "6000")
-        .start();
+    let mut worker = setup.start();
     world.wait_committed_to_end(MINUTE);
     worker.stop();
     assert_eq!(world.check().stored, 10);
@@ -129,12 +130,14 @@ fn second_signal_ends_a_slow_stop() {
 
 #[test]
 fn stop_with_a_hanging_insert_ends_in_time_and_commits_nothing_unsettled() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     producer.fill(0..10, 1);
     let mut worker = world
         .worker()
         .set("consumer.shutdown_timeout_ms", 3000)
+        // The group notices soon that the worker has ended without leaving.
+        .consumer_property("session.timeout.ms", "6000")
         .start();
     world.wait_committed_to_end(SHORT);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 20_000 };

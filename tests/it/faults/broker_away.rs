@@ -1,29 +1,21 @@
 //! A broker that is killed or frozen.
 
-use std::fs::File;
-use std::path::Path;
-
 use super::{OUTAGE, assert_committed_is_settled, wait_for_more_stored};
 use crate::harness::{
-    Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, World, metric,
+    Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, WorkerSetup, World, metric,
 };
 
 const PARTITIONS: i32 = 2;
 
-/// A broker that a test may kill. Only one exists at a time, because each takes hundreds of megabytes.
+/// A broker that the test may kill.
 struct Broker {
     servers: OwnServers,
-    _turn: File,
 }
 
 impl Broker {
-    fn start() -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-broker.lock");
-        let turn = File::create(path).unwrap();
-        turn.lock().unwrap();
+    fn start(instance: &str) -> Self {
         Self {
-            servers: OwnServers::start("faults-broker", Only::Kafka),
-            _turn: turn,
+            servers: OwnServers::start(instance, Only::Kafka),
         }
     }
 
@@ -36,11 +28,18 @@ impl Broker {
     }
 }
 
+/// A worker whose group notices soon that it has ended without leaving.
+fn worker_of(world: &World) -> WorkerSetup {
+    world
+        .worker()
+        .consumer_property("session.timeout.ms", "6000")
+}
+
 #[test]
 fn worker_continues_after_a_broker_outage() {
-    let broker = Broker::start();
+    let broker = Broker::start("faults-broker-back");
     let world = broker.world();
-    let mut worker = world.worker().set("consumer.max_retries", 6).start();
+    let mut worker = worker_of(&world).set("consumer.max_retries", 6).start();
     let load = Background::start(&world, 0, 200, PARTITIONS);
     wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);
@@ -64,10 +63,9 @@ fn worker_continues_after_a_broker_outage() {
 
 #[test]
 fn lasting_broker_outage_exits_with_3() {
-    let broker = Broker::start();
+    let broker = Broker::start("faults-broker-lost");
     let world = broker.world();
-    let setup = world
-        .worker()
+    let setup = worker_of(&world)
         .set("consumer.max_retries", 2)
         .set("consumer.retry_backoff_ms", 100);
     let mut worker = setup.start();
@@ -89,10 +87,9 @@ fn lasting_broker_outage_exits_with_3() {
 
 #[test]
 fn stop_ends_in_time_while_the_broker_is_frozen() {
-    let broker = Broker::start();
+    let broker = Broker::start("faults-broker-frozen");
     let world = broker.world();
-    let setup = world
-        .worker()
+    let setup = worker_of(&world)
         .set("consumer.shutdown_timeout_ms", 6000)
         // So the stop has something to commit.
         .set("consumer.offset_commit_frequency", 1_000_000)

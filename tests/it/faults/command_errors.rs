@@ -37,7 +37,7 @@ fn passing() -> Vec<(String, Document)> {
 
 #[test]
 fn passing_errors_cause_neither_loss_nor_dead_letters() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     // Three attempts, as by default. The driver checks more often than by default whether a server is primary
     // again.
@@ -77,7 +77,7 @@ fn unknown_error_for_every_record_is_an_outage() {
 #[test]
 fn unknown_error_that_begins_after_other_inserts_is_an_outage() {
     const REASON: &str = "mongodb_unavailable";
-    let world = World::new(2);
+    let world = World::with_own_mongodb(2);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world)
         .set("consumer.retry_backoff_ms", 4000)
@@ -117,7 +117,7 @@ fn redirects_while(mut fault: Document) {
     // An idle worker checks by a ping whether MongoDB is back: that must fail as well, or the outage could end
     // between two messages.
     fault.insert("failCommands", ["insert", "ping"].as_slice());
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world).start();
     worker.wait_ready();
@@ -143,7 +143,7 @@ fn redirects_while(mut fault: Document) {
 
 #[test]
 fn lasting_server_error_is_waited_out_in_pause_mode() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
@@ -162,7 +162,7 @@ fn lasting_server_error_is_waited_out_in_pause_mode() {
 
 #[test]
 fn failed_write_concern_settles_nothing() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
@@ -189,7 +189,7 @@ fn failed_write_concern_settles_nothing() {
 
 #[test]
 fn missing_privilege_exits_with_4_and_dead_letters_nothing() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let setup = world.worker();
     let mut worker = setup.start();
@@ -209,7 +209,7 @@ fn missing_privilege_exits_with_4_and_dead_letters_nothing() {
 
 #[test]
 fn failed_read_back_is_retried() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     producer.fill(0..COUNT, 1);
     let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
@@ -231,7 +231,7 @@ fn failed_read_back_is_retried() {
 
 #[test]
 fn unknown_error_that_ends_during_the_search_rejects_no_record() {
-    let world = World::new(1);
+    let world = World::with_own_mongodb(1);
     Producer::new(&world).fill(0..COUNT, 1);
     // The batch fails twice, then parts of 25, 12, 6, 3 and 1: the last failure is that of a single record.
     let point = world.fail_point(doc! { "times": 7 }, insert_fails(77777));

@@ -15,7 +15,7 @@ fn partition_revoked_while_paused_is_read_after_its_return_in_an_eager_group() {
 }
 
 fn is_read_after_its_return(assignor: &str) {
-    let world = World::new(2);
+    let world = World::with_own_mongodb(2);
     Producer::new(&world).fill(0..600, 2);
     let setup = world
         .worker()

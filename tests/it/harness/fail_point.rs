@@ -1,17 +1,11 @@
 //! Commands that mongod fails on demand.
 
-use std::fs::File;
-use std::path::Path;
-
 use bson::{Document, doc};
 use mongodb::sync::Client;
 
-/// A `failCommand` fail point; the drop disables it. A server has only one, so the tests that use it take turns.
-/// The lock is on a file, because the tests may run in several processes.
+/// The `failCommand` fail point of a server, which has only one. The drop disables it.
 pub struct FailPoint {
     client: Client,
-    /// The lock, which is held until the fail point is disabled.
-    _turn: File,
 }
 
 impl FailPoint {
@@ -23,12 +17,8 @@ impl FailPoint {
         mode: impl Into<bson::Bson>,
         data: Document,
     ) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fail-point.lock");
-        let turn = File::create(path).unwrap();
-        turn.lock().unwrap();
         let point = Self {
             client: client.clone(),
-            _turn: turn,
         };
         point.set(app_name, mode, data);
         point

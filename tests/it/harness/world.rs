@@ -16,6 +16,7 @@ use super::dead_letters::{self, DeadLetter};
 use super::fail_point::FailPoint;
 use super::ledger::{Ledger, Report};
 use super::offsets::{Bounds, Observer};
+use super::own_servers::{Only, OwnServers};
 use super::servers::Servers;
 use super::stored::Stored;
 use super::waiting;
@@ -38,6 +39,8 @@ pub struct World {
     directory: PathBuf,
     client: Client,
     observer: Observer,
+    /// Dropped last: the world's own drop still uses MongoDB.
+    own_mongodb: Option<OwnServers>,
 }
 
 impl World {
@@ -60,13 +63,20 @@ impl World {
         world
     }
 
+    /// A world with a topic of so many partitions, and a MongoDB of its own: for fail points, of which a server has
+    /// only one.
+    pub fn with_own_mongodb(partitions: i32) -> Self {
+        let own = OwnServers::start(&test_name(), Only::Mongodb);
+        let mut world = Self::on(own.servers(), partitions);
+        world.own_mongodb = Some(own);
+        world
+    }
+
     /// A world without a topic.
     pub fn bare(servers: Servers) -> Self {
-        let thread = thread::current();
-        let test = thread.name().and_then(|name| name.split("::").last());
         let random = RandomState::new().build_hasher().finish();
         // The name of a database has at most 63 bytes.
-        let name: String = test.unwrap_or("test").chars().take(46).collect();
+        let name: String = test_name().chars().take(46).collect();
         let name = format!("{name}-{:08x}", random & 0xffff_ffff);
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&directory).unwrap();
@@ -84,6 +94,7 @@ impl World {
             ledger: Arc::default(),
             directory,
             client,
+            own_mongodb: None,
         }
     }
 
@@ -129,7 +140,12 @@ impl World {
     }
 
     /// Makes MongoDB fail commands of this world; see [`FailPoint`].
+    #[track_caller]
     pub fn fail_point(&self, mode: impl Into<Bson>, data: Document) -> FailPoint {
+        assert!(
+            self.own_mongodb.is_some(),
+            "a fail point needs `World::with_own_mongodb`: others use the shared MongoDB at the same time"
+        );
         FailPoint::enable(&self.client, &self.app_name, mode, data)
     }
 
@@ -188,6 +204,13 @@ impl World {
         self.ledger
             .check(&self.stored().read(), &self.dead_letters(), reasons)
     }
+}
+
+/// The name of the running test, without its module.
+fn test_name() -> String {
+    let thread = thread::current();
+    let name = thread.name().and_then(|name| name.split("::").last());
+    name.unwrap_or("test").to_owned()
 }
 
 impl Drop for World {
