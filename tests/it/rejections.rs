@@ -228,7 +228,7 @@ fn rejection_is_logged_without_the_payload() {
     world.wait_committed_to_end(SHORT);
     worker.stop();
     world.check();
-    let line = worker.logged("dead letter topic");
+    let line = worker.logged("a record goes to the dead letter topic");
     assert_eq!(line.level, "WARN");
     assert_eq!(line.text("topic"), Some(world.topic.as_str()));
     assert_eq!(

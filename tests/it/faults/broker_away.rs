@@ -107,8 +107,8 @@ fn stop_ends_in_time_while_the_broker_is_frozen() {
 
     broker.signal(Signal::Cont);
     let mut worker = setup.start();
-    worker.wait_until("it has the partitions", MINUTE, |metrics| {
-        metrics.sum(metric::ASSIGNED_PARTITIONS) == i64::from(PARTITIONS)
+    worker.wait_until("it has settled what the first one left", MINUTE, |metrics| {
+        metrics.count(metric::LAG) == 2 && metrics.sum(metric::LAG) == 0
     });
     worker.stop();
     world.wait_committed_to_end(MINUTE);
