@@ -107,9 +107,11 @@ fn stop_ends_in_time_while_the_broker_is_frozen() {
 
     broker.signal(Signal::Cont);
     let mut worker = setup.start();
-    worker.wait_until("it has settled what the first one left", MINUTE, |metrics| {
-        metrics.count(metric::LAG) == 2 && metrics.sum(metric::LAG) == 0
-    });
+    worker.wait_until(
+        "it has settled what the first one left",
+        MINUTE,
+        |metrics| metrics.count(metric::LAG) == 2 && metrics.sum(metric::LAG) == 0,
+    );
     worker.stop();
     world.wait_committed_to_end(MINUTE);
     assert_eq!(world.check().stored, 1000);
