@@ -26,12 +26,12 @@ fn repeated_kills_lose_nothing() {
         .set("consumer.offset_commit_frequency", 100);
     for kill in 1..=KILLS {
         let mut worker = setup.start();
-        let what = format!("it is in mid-flow for kill {kill}");
+        let what = format!("messages are being stored before kill {kill}");
         worker.wait_until(&what, MINUTE, |metrics| metrics.sum(metric::STORED) >= 2000);
         worker.kill();
         assert!(
             world.stored().count() < COUNT,
-            "there is something left for kill {kill}"
+            "everything was stored before kill {kill}"
         );
     }
     let mut worker = setup.start();

@@ -51,7 +51,7 @@ fn audit_counts_each_message_by_its_place() {
     producer.fill(0..30, 3);
     let (finished, report) = audit(&world, &[]);
     assert_eq!(finished.code, Some(0));
-    assert_eq!(report["pending"], 30, "the group has not begun");
+    assert_eq!(report["pending"], 30, "the group has committed nothing");
     drop(world);
 
     let world = settled_world();

@@ -113,7 +113,7 @@ fn replay_after_an_outage_stores_everything_and_the_audit_confirms_it() {
     assert_eq!(
         count(&again, "mongodb_unavailable: taken"),
         0,
-        "it goes on where it was"
+        "the replay resumes after the last one"
     );
     let again = replay(&world, "--reason mongodb_unavailable --from-beginning");
     assert_eq!(count(&again, "already there"), 20_000);
@@ -136,13 +136,13 @@ fn killed_replay_resumes_at_its_committed_progress() {
     wait_for_more(&mut killed, 2000);
     killed.kill();
     let after_kill = stored();
-    assert!(after_kill < COUNT, "there is something left");
+    assert!(after_kill < COUNT, "everything was stored before");
 
     let mut interrupted = slowly.start();
     wait_for_more(&mut interrupted, after_kill);
     interrupted.stop();
     let after_stop = stored();
-    assert!(after_stop < COUNT, "there is something left");
+    assert!(after_stop < COUNT, "everything was stored before");
 
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);

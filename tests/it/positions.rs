@@ -57,7 +57,7 @@ fn earliest_start_is_committed_at_once() {
     assert_eq!(
         metrics.sum(metric::OFFSETS_SKIPPED),
         0,
-        "a first start skips nothing"
+        "the first start skipped offsets"
     );
     worker.stop();
     worker.assert_no_errors();
@@ -199,7 +199,7 @@ fn running_worker_counts_records_deleted_by_retention() {
     );
     let report = world.check();
     assert_eq!(report.stored + skipped, 310);
-    assert!(report.stored < 310, "something was missed");
+    assert!(report.stored < 310, "no record was skipped");
     let counted: i64 = worker
         .errors()
         .iter()

@@ -14,7 +14,7 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
         let mut second = setup.start();
         wait_for_partitions(&mut second, 3);
         wait_for_partitions(&mut first, 3);
-        let metrics = second.wait_until("the second does its share", MINUTE, |metrics| {
+        let metrics = second.wait_until("the second worker stores messages", MINUTE, |metrics| {
             metrics.sum(metric::STORED) >= 500
         });
         replayed += metrics.sum(metric::REPLAYED);
@@ -22,7 +22,7 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
         second.assert_no_errors();
         wait_for_partitions(&mut first, 6);
         let stored = first.metrics().sum(metric::STORED);
-        let what = format!("the first goes on after round {round}");
+        let what = format!("the first worker continues after round {round}");
         first.wait_until(&what, MINUTE, |metrics| {
             metrics.sum(metric::STORED) >= stored + 500
         });
@@ -34,7 +34,7 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
     first.assert_no_errors();
     let report = world.check();
     assert_eq!(report.stored, sent);
-    assert_eq!(replayed, 0, "what is handed over is committed");
+    assert_eq!(replayed, 0, "a message was consumed twice");
 }
 
 fn wait_for_partitions(worker: &mut Worker, count: i64) {
@@ -95,19 +95,19 @@ fn static_member_returns_to_its_partitions() {
         worker.assert_no_errors();
         // This takes several heartbeats: a rebalance caused by the stop would show.
         let stored = stays.metrics().sum(metric::STORED);
-        stays.wait_until("the other goes on alone", MINUTE, |metrics| {
+        stays.wait_until("the other worker continues", MINUTE, |metrics| {
             metrics.sum(metric::STORED) >= stored + 1000
         });
         worker = restarted.start();
         wait_for_partitions(&mut worker, 3);
-        worker.wait_until("it does its share", MINUTE, |metrics| {
+        worker.wait_until("it stores messages", MINUTE, |metrics| {
             metrics.sum(metric::STORED) >= 500
         });
     }
     let sent = load.stop();
     world.wait_committed_to_end(MINUTE);
     let after = stays.metrics().sum(metric::REBALANCES);
-    assert_eq!(before, after, "the other member was not bothered");
+    assert_eq!(before, after, "the other member saw no rebalance");
     for worker in [&mut stays, &mut worker] {
         worker.stop();
         worker.assert_no_errors();

@@ -180,7 +180,7 @@ fn dead_letter_has_the_original_record_and_its_source() {
         );
         assert!(
             (begin..=now_millis()).contains(&letter.timestamp),
-            "its own time is now: {case}"
+            "its own timestamp is the time of the failure: {case}"
         );
         assert_eq!(
             letter.header("dlq.attempts"),

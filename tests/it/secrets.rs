@@ -27,7 +27,7 @@ fn assert_hidden(finished: &Finished) {
     }
     assert!(
         !finished.errors.is_empty() || !finished.output.is_empty(),
-        "there was something to look at"
+        "there was no output"
     );
 }
 

@@ -24,14 +24,14 @@ fn slow_writes_keep_memory_bounded_and_the_group_membership() {
         metrics.sum(metric::PAUSED) == 1
     });
     // Four rounds of eight writers take twice `max.poll.interval.ms`.
-    worker.wait_until("the writers have been slow for long", MINUTE, |metrics| {
+    worker.wait_until("32 inserts are done", MINUTE, |metrics| {
         memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
         metrics.observations(metric::WRITE_TIME) >= 32
     });
     let (status, body) = worker.get("/health");
     assert_eq!(status, 200, "{body}");
     assert!(memory < MEMORY, "took {memory} bytes");
-    assert!(worker.is_ready(), "slow is not unavailable");
+    assert!(worker.is_ready(), "a slow MongoDB counts as available");
     drop(fail_point);
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
         memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
@@ -43,8 +43,12 @@ fn slow_writes_keep_memory_bounded_and_the_group_membership() {
         metrics.get(metric::REBALANCES, &[("event", "assign")]),
         Some(1)
     );
-    assert_eq!(metrics.sum(metric::REBALANCES), 1, "nobody was thrown out");
-    worker.wait_until("nothing is paused any more", SHORT, |metrics| {
+    assert_eq!(
+        metrics.sum(metric::REBALANCES),
+        1,
+        "a worker was removed from the group"
+    );
+    worker.wait_until("consumption is no longer paused", SHORT, |metrics| {
         metrics.sum(metric::PAUSED) == 0 && metrics.sum(metric::IN_FLIGHT_MESSAGES) == 0
     });
     world.wait_committed_to_end(SHORT);
@@ -65,7 +69,7 @@ fn messages_in_flight_stay_within_the_limit() {
         .set("consumer.max_in_flight_messages", 120)
         .start();
     let mut most: i64 = 0;
-    worker.wait_until("some rounds are through", MINUTE, |metrics| {
+    worker.wait_until("ten inserts are done", MINUTE, |metrics| {
         most = most.max(metrics.sum(metric::IN_FLIGHT_MESSAGES));
         metrics.observations(metric::WRITE_TIME) >= 10
     });

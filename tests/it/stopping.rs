@@ -24,7 +24,7 @@ fn stop_under_load_settles_and_commits_everything_consumed() {
         .set("consumer.writer_threads", 4)
         .set("consumer.shutdown_timeout_ms", 15_000);
     let mut first = setup.start();
-    first.wait_until("it is in mid-flow", MINUTE, |metrics| {
+    first.wait_until("messages are being stored", MINUTE, |metrics| {
         metrics.sum(metric::STORED) >= 3000
     });
     first.signal(Signal::Term);
@@ -59,7 +59,7 @@ fn stop_under_load_settles_and_commits_everything_consumed() {
             "partition {partition} is settled to {committed}"
         );
     }
-    assert!(total < 40_800, "the stop came in mid-flow");
+    assert!(total < 40_800, "everything was consumed before the stop");
 
     let mut second = setup.start();
     world.wait_committed_to_end(MINUTE);
@@ -79,7 +79,7 @@ fn idle_worker_stops_at_once_on_sigterm_and_sigint() {
         worker.signal(name);
         assert_eq!(worker.wait_exit(SHORT).code(), Some(0), "{name:?}");
         worker.assert_no_errors();
-        assert_eq!(world.members(), 0, "it has left the group");
+        assert_eq!(world.members(), 0, "it is still in the group");
     }
 }
 
@@ -119,7 +119,7 @@ fn second_signal_ends_a_slow_stop() {
     assert_eq!(
         world.committed()[&0].unwrap_or(0),
         0,
-        "what was not settled is not committed"
+        "an unsettled message was committed"
     );
     drop(fail_point);
     let mut worker = setup.start();

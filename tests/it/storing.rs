@@ -8,7 +8,7 @@ fn hundred_thousand_messages_are_stored_once_and_unchanged() {
     let world = World::new(6);
     Producer::new(&world).fill(0..COUNT, 6);
     let mut worker = world.worker().set("consumer.batch_size", 500).start();
-    let metrics = worker.wait_until("all is settled and no lag is left", MINUTE, |metrics| {
+    let metrics = worker.wait_until("all is settled and there is no lag", MINUTE, |metrics| {
         metrics.sum(metric::PROCESSED) >= 100_000
             && metrics.count(metric::LAG) == 6
             && metrics.sum(metric::LAG) == 0

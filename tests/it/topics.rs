@@ -36,7 +36,7 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     };
     wait_for_markers(4);
     let mut worker = world.worker().start();
-    let no_lag = "no lag is left";
+    let no_lag = "there is no lag";
     worker.wait_until(no_lag, SHORT, |metrics| {
         metrics.count(metric::LAG) == 3 && metrics.sum(metric::LAG) == 0
     });
@@ -56,7 +56,7 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     assert_eq!(
         world.committed(),
         before,
-        "an open transaction is not passed over"
+        "the commit passed an open transaction"
     );
     producer.commit();
     wait_for_markers(6);
@@ -90,7 +90,7 @@ fn compaction_gaps_are_neither_lag_nor_loss() {
         (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.len()).then_some(())
     });
     let mut worker = world.worker().start();
-    worker.wait_until("no lag is left", SHORT, |metrics| {
+    worker.wait_until("there is no lag", SHORT, |metrics| {
         metrics.count(metric::LAG) == 1 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
@@ -109,7 +109,7 @@ fn compaction_gaps_are_neither_lag_nor_loss() {
     let report = world.check();
     assert!(
         report.stored < world.ledger.len(),
-        "compaction has taken some"
+        "compaction removed nothing"
     );
 }
 

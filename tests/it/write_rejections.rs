@@ -43,7 +43,7 @@ fn records_refused_by_a_validator_are_dead_lettered_alone() {
         let error = letter.header("dlq.error");
         assert!(
             error.contains("failed validation"),
-            "the server's words: {error}"
+            "the server's message: {error}"
         );
     }
 }

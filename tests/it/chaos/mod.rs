@@ -161,7 +161,7 @@ impl Stage {
             for (partition, offset) in before {
                 assert!(
                     now[partition] >= *offset,
-                    "committed backwards: {before:?}, then {now:?}"
+                    "the committed offset moved backwards: {before:?}, then {now:?}"
                 );
             }
         }
@@ -188,7 +188,7 @@ impl Stage {
             assert!(
                 letters.contains(&(entry.partition, entry.offset))
                     || id.is_some_and(|id| stored.contains(&id)),
-                "partition {} is committed up to {end}, but offset {} is nowhere",
+                "partition {} is committed up to {end}, but offset {} is neither stored nor dead-lettered",
                 entry.partition,
                 entry.offset
             );

@@ -57,7 +57,7 @@ impl Workers {
         if worker.poll_exit().is_some() {
             return;
         }
-        timeline.note(format!("worker {index} is to be {fault:?}"));
+        timeline.note(format!("worker {index}: {fault:?}"));
         match fault {
             WorkerFault::Killed => {
                 worker.kill();
@@ -82,7 +82,7 @@ impl Workers {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             slot.update(index, tick, timeline);
             if matches!(slot.state, State::Vacant(since) if since < tick) {
-                timeline.note(format!("worker {index} joins"));
+                timeline.note(format!("worker {index} starts"));
                 slot.worker = Some(self.setup.start());
                 slot.state = State::Running;
             }
@@ -125,7 +125,7 @@ impl Slot {
             if tick < until {
                 return;
             }
-            timeline.note(format!("worker {index} thaws"));
+            timeline.note(format!("worker {index} continues"));
             worker.signal(Signal::Cont);
             self.state = State::Running;
         }
@@ -133,7 +133,7 @@ impl Slot {
             if let State::StoppingSince(since) = self.state {
                 assert!(
                     since.elapsed() < LONGEST_STOP,
-                    "worker {index} does not end although it was asked to"
+                    "worker {index} doesn't end after SIGTERM"
                 );
             }
             return;
@@ -144,7 +144,7 @@ impl Slot {
         let was_asked = matches!(self.state, State::StoppingSince(_));
         assert!(
             is_explained(status, was_asked, timeline),
-            "worker {index} ended with {status}, asked to: {was_asked}"
+            "worker {index} ended with {status}; SIGTERM was sent: {was_asked}"
         );
         check_log(worker, timeline);
         self.worker = None;

@@ -44,13 +44,13 @@ fn worker_continues_after_a_broker_outage() {
     wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);
     worker.wait_for_log("Kafka could not be reached, trying again", OUTAGE);
-    worker.wait_until("it shows that Kafka is away", SHORT, |metrics| {
+    worker.wait_until("it shows that Kafka is unreachable", SHORT, |metrics| {
         metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(0)
     });
     assert_eq!(worker.get("/health").0, 200);
     broker.servers.restart();
     wait_for_more_stored(&mut worker, 1000);
-    worker.wait_until("it shows that Kafka is back", SHORT, |metrics| {
+    worker.wait_until("it shows that Kafka is reachable", SHORT, |metrics| {
         metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(1)
     });
     worker.wait_ready();

@@ -86,7 +86,7 @@ fn unknown_error_that_begins_after_other_inserts_is_an_outage() {
     // One batch waits for its second attempt.
     let point = world.fail_point(doc! { "times": 1 }, insert_fails(11600));
     producer.fill(0..COUNT, 1);
-    worker.wait_until("it is to be tried again", SHORT, |metrics| {
+    worker.wait_until("the insert is retried", SHORT, |metrics| {
         metrics.sum(metric::MONGODB_RETRIES) == 1
     });
     // Meanwhile another one is stored. After that every insert fails.
@@ -176,8 +176,12 @@ fn failed_write_concern_settles_nothing() {
     worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
         !is_available(metrics)
     });
-    assert_eq!(world.stored().count(), 50, "they are there …");
-    assert_eq!(settled(&worker.metrics()), 0, "… but not safely");
+    assert_eq!(world.stored().count(), 50, "the documents are in MongoDB");
+    assert_eq!(
+        settled(&worker.metrics()),
+        0,
+        "but no message counts as settled"
+    );
     assert_eq!(world.committed()[&0], Some(0));
     drop(point);
     world.wait_committed_to_end(SHORT);

@@ -144,6 +144,6 @@ fn compacted_dead_letter_topic_refuses_a_letter_without_key() {
     assert!(letters.iter().all(|letter| letter.key.is_some()));
     for offset in 0..5 {
         let is_there = letters.iter().any(|letter| letter.source().1 == offset);
-        assert!(is_there, "offset {offset} is no neighbour's fault");
+        assert!(is_there, "offset {offset} is not dead-lettered");
     }
 }

@@ -104,7 +104,7 @@ fn assert_committed_is_settled(world: &World) {
             !is_committed
                 || id.is_some_and(|id| stored.contains(&id))
                 || letters.contains(&(entry.partition, entry.offset)),
-            "partition {} is committed up to {committed:?}, but offset {} is nowhere",
+            "partition {} is committed up to {committed:?}, but offset {} is neither stored nor dead-lettered",
             entry.partition,
             entry.offset
         );

@@ -88,7 +88,7 @@ fn redirects(instance: &str, away: Away) {
     wait_for_more_stored(&mut worker, 200);
 
     away.begin(&mongod);
-    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+    worker.wait_until("MongoDB counts as unavailable", OUTAGE, |metrics| {
         !is_available(metrics)
     });
     assert_away(&mut worker);
@@ -99,7 +99,7 @@ fn redirects(instance: &str, away: Away) {
     assert_eq!(worker.get("/health").0, 200);
 
     away.end(&mongod);
-    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
     worker.wait_ready();
     wait_for_more_stored(&mut worker, 500);
     let produced = load.stop();
@@ -131,7 +131,7 @@ fn waits(instance: &str, away: Away) {
     wait_for_more_stored(&mut worker, 200);
 
     away.begin(&mongod);
-    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+    worker.wait_until("MongoDB counts as unavailable", OUTAGE, |metrics| {
         !is_available(metrics)
     });
     assert_away(&mut worker);
@@ -147,13 +147,13 @@ fn waits(instance: &str, away: Away) {
     assert_eq!(
         metrics.sum(metric::CONSUMED),
         consumed,
-        "nothing is taken while paused"
+        "nothing is consumed while paused"
     );
     assert_eq!(worker.get("/health").0, 200);
     assert_eq!(world.members(), 1);
 
     away.end(&mongod);
-    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
     worker.wait_ready();
     wait_for_more_stored(&mut worker, 500);
     load.stop();

@@ -26,9 +26,11 @@ fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
         .run_command(doc! { "fsync": 1, "lock": true })
         .run()
         .unwrap();
-    worker.wait_until("writes hang for longer than that", OUTAGE, |metrics| {
-        metrics.sum(metric::OLDEST_IN_FLIGHT) > BEYOND_IT_SECONDS
-    });
+    worker.wait_until(
+        "writes hang for longer than the poll interval",
+        OUTAGE,
+        |metrics| metrics.sum(metric::OLDEST_IN_FLIGHT) > BEYOND_IT_SECONDS,
+    );
     assert_eq!(worker.get("/health").0, 200);
     assert_eq!(world.members(), 1);
     admin.run_command(doc! { "fsyncUnlock": 1 }).run().unwrap();

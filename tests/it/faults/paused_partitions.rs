@@ -29,18 +29,20 @@ fn is_read_after_its_return(assignor: &str) {
         doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 2000 },
     );
     let mut first = setup.start();
-    first.wait_until("pressure makes it pause", MINUTE, |metrics| {
+    first.wait_until("consumption is paused", MINUTE, |metrics| {
         has_partitions(metrics, 2) && metrics.sum(metric::PAUSED) == 1
     });
     let mut second = setup.start();
-    second.wait_until("the other one has its share", MINUTE, |metrics| {
+    second.wait_until("the second worker has a partition", MINUTE, |metrics| {
         has_partitions(metrics, 1)
     });
-    first.wait_until("one partition has left", MINUTE, |metrics| {
+    first.wait_until("one partition is revoked", MINUTE, |metrics| {
         has_partitions(metrics, 1)
     });
     second.stop();
-    first.wait_until("it is back", MINUTE, |metrics| has_partitions(metrics, 2));
+    first.wait_until("the partition is assigned again", MINUTE, |metrics| {
+        has_partitions(metrics, 2)
+    });
     drop(slow);
     world.wait_committed_to_end(MINUTE);
     first.stop();

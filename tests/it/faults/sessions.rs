@@ -30,9 +30,9 @@ fn inserts_share_sessions_without_waiting_and_survive_killed_ones() {
     let load = Background::start(&world, 0, 2000, 2);
     wait_for_more_stored(&mut worker, 2000);
     assert!(proxy.sessions() > 0, "no session was named");
-    assert_eq!(proxy.waits(), 0, "commands were to wait for others");
+    assert_eq!(proxy.waits(), 0, "commands waited for a cluster time");
 
-    until("an insert is hit", MINUTE, || {
+    until("an insert fails", MINUTE, || {
         for _ in 0..20 {
             let kill = doc! { "killAllSessions": Bson::Array(Vec::new()) };
             admin.run_command(kill).run().unwrap();

@@ -96,11 +96,11 @@ impl Ledger {
         }
         for source in by_source.keys() {
             faults.push(format!(
-                "a dead letter of {source:?}, which nobody produced"
+                "a dead letter of {source:?}, which was not produced"
             ));
         }
         for id in stored.keys().filter(|id| !expected_ids.contains(*id)) {
-            faults.push(format!("the document {id}, which nobody produced"));
+            faults.push(format!("the document {id}, which was not produced"));
         }
         assert!(
             faults.is_empty(),

@@ -67,7 +67,7 @@ impl Producer {
     /// Queues one record; [`flush`](Self::flush) waits for all of them.
     #[allow(
         clippy::needless_pass_by_value,
-        reason = "most messages are made for their sending"
+        reason = "most messages are created for the call"
     )]
     pub fn send(&self, message: Message) {
         let value = message.content.value();

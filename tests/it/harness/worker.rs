@@ -54,7 +54,7 @@ impl WorkerSetup {
     /// Sets any environment variable.
     #[allow(
         clippy::needless_pass_by_value,
-        reason = "a value is a number as often as a text"
+        reason = "a value is a number or a text"
     )]
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
