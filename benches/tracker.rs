@@ -1,75 +1,110 @@
-//! Benchmarks the bookkeeping of offsets, used as the committer uses it: 1,000 partitions and 100,000
-//! records in flight. Throughput is in records, each from its dispatch to the commit beyond it.
+//! The bookkeeping of offsets, used as the committer uses it: 1,000 partitions, 100,000 records in
+//! flight. Throughput is in records: what each costs from its dispatch to the commit behind it.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::hint::black_box;
 use std::time::Instant;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::ItemsCount;
 use kafka_mongo_consumer::per_record::OffsetTracker;
 use kafka_mongo_consumer::per_record::RecordRun;
 use kafka_mongo_consumer::per_record::{Epoch, Offset, TopicPartition};
 
 const PARTITIONS: i32 = 1000;
 const RECORDS_PER_PARTITION: i64 = 100;
-const RECORDS: u64 = 100_000;
+const RECORDS: u32 = 100_000;
 
-/// Settlements between two commits: the default of `consumer.offset_commit_frequency`.
+/// Settlements between two commits: the default of `commit_frequency`.
 const COMMIT_FREQUENCY: usize = 1000;
 
 const EPOCH: Epoch = Epoch(1);
 
-/// The work for each record, from dispatch to commit.
-fn records(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("tracker");
-    group.throughput(Throughput::Elements(RECORDS));
-    for (length, runs) in [(10, runs_of(10)), (1, runs_of(1))] {
-        let reversed: Vec<_> = runs.iter().rev().copied().collect();
-        for (order, settled) in [
-            ("in_order", &runs),
-            ("reversed", &reversed),
-            ("shuffled", &shuffled(&runs)),
-        ] {
-            let mut tracker = assigned();
-            let mut round = 0;
-            group.bench_function(format!("runs_of_{length}/{order}"), |bencher| {
-                bencher.iter(|| {
-                    dispatch(&mut tracker, &runs, round);
-                    settle(&mut tracker, settled, round);
-                    round += 1;
-                });
-            });
-            assert_eq!(tracker.tracked(), 0, "every record is settled");
-        }
-    }
-    group.finish();
+fn main() {
+    divan::main();
 }
 
-/// The queries over all partitions, which don't depend on the number of records.
-fn partitions(criterion: &mut Criterion) {
+/// How many records of a partition come in a row, and in what order the records are settled.
+struct Case {
+    run_length: i64,
+    order: Order,
+}
+
+#[derive(Debug)]
+enum Order {
+    Received,
+    Reversed,
+    Shuffled,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "runs of {}, {:?}", self.run_length, self.order)
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    [10, 1].into_iter().flat_map(|run_length| {
+        [Order::Received, Order::Reversed, Order::Shuffled].map(|order| Case { run_length, order })
+    })
+}
+
+/// From dispatch to commit.
+#[divan::bench(args = cases())]
+fn records(bencher: Bencher<'_, '_>, case: &Case) {
+    let runs = runs_of(case.run_length);
+    let settled = match case.order {
+        Order::Received => runs.clone(),
+        Order::Reversed => runs.iter().rev().copied().collect(),
+        Order::Shuffled => shuffled(&runs),
+    };
     let mut tracker = assigned();
-    dispatch(&mut tracker, &runs_of(1), 0);
-    let mut group = criterion.benchmark_group("tracker");
-    group.throughput(Throughput::Elements(u64::from(PARTITIONS.unsigned_abs())));
-    group.bench_function("tick", |bencher| {
-        bencher.iter(|| {
-            black_box(tracker.has_never_committed());
-            black_box(tracker.oldest_in_flight());
-            for partition in 0..PARTITIONS {
-                black_box(tracker.committable(TopicPartition::consumed(partition)));
-            }
-        });
+    let mut round = 0;
+    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| {
+        dispatch(&mut tracker, &runs, round);
+        settle(&mut tracker, &settled, round);
+        round += 1;
     });
-    group.bench_function("has_never_committed", |bencher| {
-        bencher.iter(|| tracker.has_never_committed());
+    assert_eq!(tracker.tracked(), 0, "all is settled");
+}
+
+/// What the committer asks at each tick, for all partitions.
+#[divan::bench]
+fn tick(bencher: Bencher<'_, '_>) {
+    let tracker = in_flight();
+    per_partition(bencher).bench_local(|| {
+        black_box(tracker.has_never_committed());
+        black_box(tracker.oldest_in_flight());
+        for partition in 0..PARTITIONS {
+            black_box(tracker.committable(TopicPartition::consumed(partition)));
+        }
     });
+}
+
+#[divan::bench]
+fn has_never_committed(bencher: Bencher<'_, '_>) {
+    let tracker = in_flight();
+    per_partition(bencher).bench_local(|| tracker.has_never_committed());
+}
+
+#[divan::bench]
+fn uncommitted(bencher: Bencher<'_, '_>) {
+    let mut tracker = in_flight();
     for run in runs_of(10) {
         tracker.settled(run);
     }
-    group.bench_function("uncommitted", |bencher| {
-        bencher.iter(|| tracker.uncommitted());
-    });
-    group.finish();
+    per_partition(bencher).bench_local(|| tracker.uncommitted());
+}
+
+fn per_partition<'a, 'b>(bencher: Bencher<'a, 'b>) -> Bencher<'a, 'b> {
+    bencher.counter(ItemsCount::new(PARTITIONS.unsigned_abs()))
+}
+
+fn in_flight() -> OffsetTracker {
+    let mut tracker = assigned();
+    dispatch(&mut tracker, &runs_of(1), 0);
+    tracker
 }
 
 fn assigned() -> OffsetTracker {
@@ -85,7 +120,7 @@ fn assigned() -> OffsetTracker {
     tracker
 }
 
-/// Runs of `length` records; the partitions take turns.
+/// Records of all partitions in turn, `length` of one at a time.
 fn runs_of(length: i64) -> Vec<RecordRun> {
     let turns = 0..RECORDS_PER_PARTITION / length;
     turns
@@ -100,7 +135,7 @@ fn runs_of(length: i64) -> Vec<RecordRun> {
         .collect()
 }
 
-/// The runs in an order that looks random and is always the same.
+/// Shuffled, in the same way each time.
 fn shuffled(runs: &[RecordRun]) -> Vec<RecordRun> {
     let mut runs = runs.to_vec();
     runs.sort_by_cached_key(|run| {
@@ -136,7 +171,7 @@ fn commit(tracker: &mut OffsetTracker) {
     }
 }
 
-/// The same run, moved beyond the offsets of the earlier rounds.
+/// The same run with the offsets of a later round.
 fn in_round(run: RecordRun, round: i64) -> RecordRun {
     let begin = round * RECORDS_PER_PARTITION;
     RecordRun {
@@ -145,6 +180,3 @@ fn in_round(run: RecordRun, round: i64) -> RecordRun {
         ..run
     }
 }
-
-criterion_group!(benches, records, partitions);
-criterion_main!(benches);

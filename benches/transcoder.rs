@@ -1,72 +1,97 @@
-//! Benchmarks turning a JSON message into raw BSON: by the transcoder, and by the obvious way through a
-//! `bson::Document`. Throughput is in bytes of JSON.
+//! From a JSON message to raw BSON: by the transcoder, and for comparison through a `bson::Document`.
+//! Throughput is in bytes of JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use bson::Document;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::BytesCount;
 use kafka_mongo_consumer::per_record::{Documents, MAX_LEVELS, ReceivedAt};
 
-/// A message as producers send it.
+/// As producers send it.
 const EXAMPLE: &str = r#"{"message_id":"550e8400-e29b-41d4-a716-446655440000","name":"Test Message","created_at":"2023-07-15T12:34:56.789Z","metadata":{"source":"api","version":"1.0","priority":1}}"#;
 
-/// Levels of the deep message's `metadata`: the most that are allowed, because the document itself is one
-/// level more.
+/// Levels of the deep message's `metadata`: with the document itself, as many as are allowed.
 const DEEP: u8 = MAX_LEVELS - 1;
 
-fn transcoder(criterion: &mut Criterion) {
-    let received_at = ReceivedAt::new(SystemTime::now());
-    let mut group = criterion.benchmark_group("transcoder");
-    for (name, message) in [
+fn main() {
+    divan::main();
+}
+
+struct Case {
+    name: &'static str,
+    json: String,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn cases<const COUNT: usize>(cases: [(&'static str, String); COUNT]) -> [Case; COUNT] {
+    cases.map(|(name, json)| Case { name, json })
+}
+
+fn valid() -> impl IntoIterator<Item = Case> {
+    cases([
         ("example", EXAMPLE.to_owned()),
-        ("nested_1kB", with_metadata(&objects(9))),
-        ("numbers_10kB", with_metadata(&numbers(1_150))),
-        ("mixed_100kB", with_metadata(&mixed(87))),
-        ("escapes_1kB", with_metadata(&escapes(19))),
-        ("deep_100_levels", with_metadata(&deep(DEEP))),
-    ] {
-        group.throughput(bytes(&message));
-        let mut documents = Documents::default();
-        group.bench_function(format!("{name}/ours"), |bencher| {
-            bencher.iter(|| {
-                documents.clear();
-                documents
-                    .push(0, Some(message.as_bytes()), &received_at)
-                    .expect("the message is valid");
-            });
-        });
-        group.bench_function(format!("{name}/through_document"), |bencher| {
-            bencher.iter(|| {
-                let document: Document =
-                    serde_json::from_slice(message.as_bytes()).expect("the message is valid");
-                bson::serialize_to_vec(&document).expect("a document is BSON")
-            });
-        });
-    }
-    for (name, message) in [
-        ("missing_field", EXAMPLE.replace("\"name\"", "\"nome\"")),
-        ("nested_name_twice", EXAMPLE.replace("version", "source")),
-        ("cut_off", EXAMPLE[..EXAMPLE.len() - 1].to_owned()),
-    ] {
-        group.throughput(bytes(&message));
-        let mut documents = Documents::default();
-        group.bench_function(format!("rejected/{name}"), |bencher| {
-            bencher.iter(|| {
-                documents
-                    .push(0, Some(message.as_bytes()), &received_at)
-                    .expect_err("the message is at fault")
-            });
-        });
-    }
-    group.finish();
+        ("nested, 1 kB", with_metadata(&objects(9))),
+        ("numbers, 10 kB", with_metadata(&numbers(1_150))),
+        ("mixed, 100 kB", with_metadata(&mixed(87))),
+        ("escapes, 1 kB", with_metadata(&escapes(19))),
+        ("deep, 100 levels", with_metadata(&deep(DEEP))),
+    ])
 }
 
-fn bytes(message: &str) -> Throughput {
-    Throughput::Bytes(message.len().try_into().expect("a message is small"))
+fn faulty() -> impl IntoIterator<Item = Case> {
+    cases([
+        ("missing field", EXAMPLE.replace("\"name\"", "\"nome\"")),
+        ("nested name twice", EXAMPLE.replace("version", "source")),
+        ("cut off", EXAMPLE[..EXAMPLE.len() - 1].to_owned()),
+    ])
 }
 
-/// The example with other fields in `metadata`.
+#[divan::bench(args = valid())]
+fn transcoder(bencher: Bencher<'_, '_>, case: &Case) {
+    let received_at = ReceivedAt::new(SystemTime::now());
+    let mut documents = Documents::default();
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            documents.clear();
+            documents
+                .push(0, Some(case.json.as_bytes()), &received_at)
+                .expect("the message is valid");
+        });
+}
+
+#[divan::bench(args = valid())]
+fn through_document(bencher: Bencher<'_, '_>, case: &Case) {
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            let document: Document =
+                serde_json::from_slice(case.json.as_bytes()).expect("the message is valid");
+            bson::serialize_to_vec(&document).expect("a document is BSON")
+        });
+}
+
+#[divan::bench(args = faulty())]
+fn rejected(bencher: Bencher<'_, '_>, case: &Case) {
+    let received_at = ReceivedAt::new(SystemTime::now());
+    let mut documents = Documents::default();
+    bencher
+        .counter(BytesCount::of_str(&case.json))
+        .bench_local(|| {
+            documents
+                .push(0, Some(case.json.as_bytes()), &received_at)
+                .expect_err("the message is faulty")
+        });
+}
+
+/// The example with other `metadata`: the fields of an object.
 fn with_metadata(fields: &str) -> String {
     let (head, _) = EXAMPLE
         .split_once("\"source\"")
@@ -74,7 +99,7 @@ fn with_metadata(fields: &str) -> String {
     format!("{head}{fields}}}}}")
 }
 
-/// Fields with small objects, about 100 bytes each.
+/// Each about 100 bytes.
 fn objects(count: usize) -> String {
     fields(count, |index| {
         format!(
@@ -83,7 +108,7 @@ fn objects(count: usize) -> String {
     })
 }
 
-/// A field with an array of alternating integers and doubles, about 9 bytes each.
+/// Integers and doubles in turn, each about 9 bytes.
 fn numbers(count: usize) -> String {
     let items = fields(count, |index| {
         if index % 2 == 0 {
@@ -95,7 +120,7 @@ fn numbers(count: usize) -> String {
     format!(r#""samples":[{items}]"#)
 }
 
-/// Fields with long texts, objects and arrays of numbers, about 1.2 kB each.
+/// Objects, arrays of numbers and long texts, each about 1.2 kB.
 fn mixed(count: usize) -> String {
     fields(count, |index| {
         let text = "Lorem ipsum dolor sit amet. ".repeat(15);
@@ -107,14 +132,13 @@ fn mixed(count: usize) -> String {
     })
 }
 
-/// Fields with texts full of escapes, about 40 bytes each.
+/// Each about 40 bytes.
 fn escapes(count: usize) -> String {
     fields(count, |index| {
         format!(r#""line{index}":"\"\u00e4\u20ac\"\t\\n\ud83d\ude00\r\n""#)
     })
 }
 
-/// Objects nested in each other, `levels` deep.
 fn deep(levels: u8) -> String {
     let nested = usize::from(levels) - 1;
     format!(
@@ -124,7 +148,7 @@ fn deep(levels: u8) -> String {
     )
 }
 
-/// The fields of an object, or the items of an array, separated by commas.
+/// Fields of an object, or items of an array.
 fn fields(count: usize, field: impl Fn(usize) -> String) -> String {
     (0..count).fold(String::new(), |mut fields, index| {
         let separator = if index == 0 { "" } else { "," };
@@ -132,6 +156,3 @@ fn fields(count: usize, field: impl Fn(usize) -> String) -> String {
         fields
     })
 }
-
-criterion_group!(benches, transcoder);
-criterion_main!(benches);

@@ -4,7 +4,7 @@
 project_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache_dir=${XDG_CACHE_HOME:-$HOME/.cache}/kafka-mongo-consumer
 
-# Progress goes to standard error: standard output is for what another program reads.
+# Progress goes to standard error; standard output is for other programs.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
 die() {
@@ -14,15 +14,15 @@ die() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# show_tail FILE: the end of a log, indented, after the error that it explains.
+# show_tail FILE: prints the end of a log, indented.
 show_tail() {
     [[ -s $1 ]] || return 0
     printf -- '--- the end of %s:\n' "$1" >&2
     tail -n "${2:-20}" "$1" | sed 's/^/    /' >&2
 }
 
-# run_logged WHAT LOG COMMAND...: runs a command that may take minutes, its output in LOG, and says
-# every ten seconds that it is still at it.
+# run_logged WHAT LOG COMMAND...: runs a command that may take minutes, with its output in LOG. It reports every
+# ten seconds that the command still runs.
 run_logged() {
     local what=$1 log=$2 pid seconds=0
     shift 2
@@ -45,7 +45,7 @@ run_logged() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port: below the range that outgoing connections take theirs from.
+# free_port: a free port below the range of outgoing connections.
 free_port() {
     local port
     while :; do
@@ -57,8 +57,8 @@ free_port() {
 
 apt_is_current=
 
-# install_packages PACKAGE...: with apt-get where that is possible, else one clear line. `a|b` is a, or
-# where the distribution has no a, b.
+# install_packages PACKAGE...: installs with apt-get if that is possible, else ends with an error that names the
+# packages. `a|b` means b where the distribution has no a.
 install_packages() {
     local package packages=()
     if [[ $(id -u) != 0 ]] || ! has apt-get; then
@@ -82,8 +82,7 @@ install_packages() {
         apt-get -q -y install --no-install-recommends "${packages[@]}"
 }
 
-# install_once FOLDER FUNCTION: fills a folder of the cache, whole or not at all, once for all
-# checkouts.
+# install_once FOLDER FUNCTION: fills a folder of the cache completely or not at all, once for all checkouts.
 install_once() {
     local folder=$1 fill=$2 temporary=$1.part
     [[ -d $folder ]] && return
@@ -112,7 +111,7 @@ java_is_recent() {
     [[ -n $version ]] && ((version >= 17))
 }
 
-# need_rust: cargo on the PATH, and what the C libraries among the crates need to be compiled.
+# need_rust: puts cargo on the PATH, and installs what is needed to compile the C libraries of crates.
 need_rust() {
     if ! has cargo && [[ -x $HOME/.cargo/bin/cargo ]]; then
         PATH=$HOME/.cargo/bin:$PATH
@@ -129,5 +128,5 @@ need_rust() {
     fi
 }
 
-# One target folder for all scripts, so that the C libraries are compiled once.
+# All scripts use one target folder, so that the C libraries are compiled once.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache_dir/target}

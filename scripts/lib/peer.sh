@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034
-# What the launch scripts in scripts/peers/ share: the command line. Sourced after common.sh, never run.
+# The command line of the scripts in scripts/peers/. Sourced after common.sh, never run.
 
 peers_dir=$cache_dir/peers
 
-# peer COMMAND [OPTIONS]: the functions `prepare`, `run_peer` and `settings` are the script's own; they
-# find the options in the variables of their names.
+# peer COMMAND [OPTIONS]: each script defines the functions `prepare`, `run_peer` and `settings`. Options are in
+# variables of the same names.
 peer() {
     local command=${1:-} option
     (($#)) && shift
@@ -45,7 +45,7 @@ need() {
     [[ $batch =~ ^[1-9][0-9]*$ ]] || die "--batch takes a number, not \`$batch\`"
 }
 
-# as_json: lines of `key=value` as one JSON object of texts.
+# as_json: turns lines of `key=value` into one JSON object of strings.
 as_json() {
     printf '{'
     sed -E 's/[\\"]/\\&/g; s/^([^=]*)=(.*)$/"\1": "\2"/; $!s/$/,/' | tr '\n' ' ' | sed 's/ $//'

@@ -1,4 +1,4 @@
-//! A configuration that can't be used ends the process before it does anything, with exit code 2.
+//! A faulty configuration: the process ends with exit code 2 before it does anything.
 
 use crate::harness::{SHORT, Servers, WorkerSetup, World};
 
@@ -7,7 +7,7 @@ fn world() -> World {
 }
 
 #[test]
-fn faults_are_reported_by_their_key_and_exit_with_2() {
+fn faults_name_their_key_and_exit_with_2() {
     let world = world();
     let good = || world.worker();
     type Case = (WorkerSetup, &'static [&'static str]);
@@ -37,9 +37,9 @@ fn faults_are_reported_by_their_key_and_exit_with_2() {
         (good().property("kafka.producer_properties", "acks", "1"), &["acks", "all"]),
         (good().property("kafka.properties", "group.id", "other"), &["group.id", "`kafka.group_id`"]),
         (good().set("kafka.properties", "no JSON"), &["CONSUMER__KAFKA__PROPERTIES", "no JSON"]),
-        // Together, not one after the other.
+        // Several faults are reported together.
         (good().set("consumer.max_retries", 0).set("metrics.port", -1), &["`consumer.max_retries`", "`metrics.port`"]),
-        // What librdkafka doesn't know, or refuses.
+        // Properties that librdkafka doesn't know or refuses.
         (good().property("kafka.properties", "no.such.property", "x"), &["no.such.property"]),
         (good().consumer_property("heartbeat.interval.ms", "soon"), &["heartbeat.interval.ms"]),
         (good().property("kafka.producer_properties", "compression.type", "rar"), &["compression.type"]),
@@ -60,7 +60,7 @@ fn faults_are_reported_by_their_key_and_exit_with_2() {
 }
 
 #[test]
-fn faults_of_the_file_are_reported_by_their_key_and_exit_with_2() {
+fn faults_of_the_file_name_their_key_and_exit_with_2() {
     let world = world();
     for (text, texts) in [
         ("{", &["JSON", "line 1"] as &[&str]),
@@ -113,7 +113,7 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
-fn help_and_version_are_printed_and_nothing_is_done() {
+fn help_and_version_are_printed() {
     for (argument, text) in [
         ("--help", "Usage"),
         ("--version", env!("CARGO_PKG_VERSION")),
@@ -125,7 +125,7 @@ fn help_and_version_are_printed_and_nothing_is_done() {
 }
 
 #[test]
-fn check_says_what_takes_effect() {
+fn check_prints_the_effective_configuration() {
     let world = world();
     let finished = world
         .worker()
@@ -145,7 +145,7 @@ fn check_says_what_takes_effect() {
 }
 
 #[test]
-fn a_value_can_come_from_a_file() {
+fn configuration_value_can_come_from_a_file() {
     let world = World::new(1);
     let path = world.path("uri");
     std::fs::write(&path, format!("{}\n", world.servers.mongodb)).unwrap();

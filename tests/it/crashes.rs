@@ -1,9 +1,9 @@
-//! A worker that is killed loses nothing and stores nothing twice.
+//! Killed workers lose nothing and store nothing twice.
 
-use crate::harness::{MINUTE, Message, Producer, World};
+use crate::harness::{MINUTE, Message, Producer, World, metric};
 
 #[test]
-fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
+fn repeated_kills_lose_nothing() {
     const KILLS: usize = 5;
     const COUNT: i64 = 60_000;
     let world = World::new(6);
@@ -18,7 +18,7 @@ fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
     producer.flush();
     let setup = world
         .worker()
-        // A killed member is missed soon, and not much flows between two looks at the metrics.
+        // The group notices a killed member soon, and the worker is slow enough to be killed in the middle.
         .consumer_property("session.timeout.ms", "2000")
         .consumer_property("heartbeat.interval.ms", "300")
         .set("consumer.batch_size", 20)
@@ -26,14 +26,12 @@ fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
         .set("consumer.offset_commit_frequency", 100);
     for kill in 1..=KILLS {
         let mut worker = setup.start();
-        let what = format!("it is in mid-flow for kill {kill}");
-        worker.wait_until(&what, MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 2000
-        });
+        let what = format!("messages are being stored before kill {kill}");
+        worker.wait_until(&what, MINUTE, |metrics| metrics.sum(metric::STORED) >= 2000);
         worker.kill();
         assert!(
             world.stored().count() < COUNT,
-            "there is something left for kill {kill}"
+            "everything was stored before kill {kill}"
         );
     }
     let mut worker = setup.start();
@@ -45,11 +43,11 @@ fn killed_in_mid_flow_again_and_again_nothing_is_lost() {
 }
 
 #[test]
-fn a_kill_between_storing_and_committing_makes_replays_only() {
+fn messages_stored_before_a_kill_count_as_already_stored() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..5000, 3);
-    // After the beginning it commits nothing before it is killed.
+    // It commits nothing but the starting offsets before it is killed.
     let setup = world
         .worker()
         .consumer_property("session.timeout.ms", "2000")
@@ -58,7 +56,7 @@ fn a_kill_between_storing_and_committing_makes_replays_only() {
         .set("consumer.offset_commit_interval_ms", 3_600_000);
     let mut worker = setup.start();
     worker.wait_until("all is stored", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_stored_total") == 5000
+        metrics.sum(metric::STORED) == 5000
     });
     worker.kill();
     let committed: i64 = world
@@ -71,10 +69,10 @@ fn a_kill_between_storing_and_committing_makes_replays_only() {
     producer.send_now(Message::refused("{", "invalid_json"));
     let mut worker = setup.start();
     let metrics = worker.wait_until("all is settled again", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == left + 1
+        metrics.sum(metric::PROCESSED) == left + 1
     });
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), left);
-    assert_eq!(metrics.sum("consumer_messages_stored_total"), 0);
+    assert_eq!(metrics.sum(metric::REPLAYED), left);
+    assert_eq!(metrics.sum(metric::STORED), 0);
     worker.stop();
     world.wait_committed_to_end(MINUTE);
     assert_eq!(world.check().stored, 5000);

@@ -1,4 +1,4 @@
-//! The worker against a real Kafka and a real MongoDB. Run by scripts/test, which starts both.
+//! The worker against a real Kafka and a real MongoDB. scripts/test starts both and runs these tests.
 
 mod chaos;
 mod configuration;

@@ -1,4 +1,4 @@
-//! What an operator sees: metrics, health, readiness.
+//! The pages for operators: metrics, health, readiness.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -6,31 +6,31 @@ use std::net::TcpStream;
 use prometheus_parse::Value as Sample;
 use serde_json::Value;
 
-use crate::harness::{Message, Metrics, Producer, SHORT, World};
+use crate::harness::{Message, Metrics, Producer, SHORT, World, metric};
 
-/// The specification's names and types.
+/// The metrics of the specification, with their types.
 const SPECIFIED: [(&str, &str); 8] = [
-    ("consumer_messages_processed_total", "counter"),
-    ("consumer_processing_errors_total", "counter"),
-    ("consumer_active_connections", "gauge"),
-    ("consumer_batch_size", "histogram"),
-    ("consumer_processing_time_seconds", "histogram"),
-    ("consumer_lag", "gauge"),
-    ("consumer_mongodb_write_time_seconds", "histogram"),
-    ("consumer_offset_commit_time_seconds", "histogram"),
+    (metric::PROCESSED, "counter"),
+    (metric::PROCESSING_ERRORS, "counter"),
+    (metric::ACTIVE_CONNECTIONS, "gauge"),
+    (metric::BATCH_SIZE, "histogram"),
+    (metric::PROCESSING_TIME, "histogram"),
+    (metric::LAG, "gauge"),
+    (metric::WRITE_TIME, "histogram"),
+    (metric::COMMIT_TIME, "histogram"),
 ];
 
 #[test]
-fn the_specified_metrics_are_there_and_tell_the_truth() {
+fn specified_metrics_have_the_right_values() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     producer.fill(0..100, 2);
     producer.send_now(Message::refused("{", "invalid_json"));
     let mut worker = world.worker().start();
     worker.wait_until("all is settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 101
-            && metrics.count("consumer_lag") == 2
-            && metrics.sum("consumer_offset_commit_time_seconds_count") >= 1
+        metrics.sum(metric::PROCESSED) == 101
+            && metrics.count(metric::LAG) == 2
+            && metrics.observations(metric::COMMIT_TIME) >= 1
     });
     world.wait_committed_to_end(SHORT);
     let answer = worker.request("GET", "/metrics");
@@ -63,41 +63,38 @@ fn the_specified_metrics_are_there_and_tell_the_truth() {
         );
     }
     for target in ["kafka", "mongodb"] {
-        let connected = metrics.get("consumer_active_connections", &[("target", target)]);
+        let connected = metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", target)]);
         assert_eq!(connected, Some(1), "{target}");
     }
     assert_eq!(
-        metrics.sum("consumer_processing_time_seconds_count"),
+        metrics.observations(metric::PROCESSING_TIME),
         101,
         "each message once"
     );
-    assert_eq!(metrics.sum("consumer_batch_size_sum"), 101);
+    assert_eq!(metrics.total(metric::BATCH_SIZE), 101);
     let invalid = [("reason", "invalid_json")];
-    assert_eq!(
-        metrics.get("consumer_processing_errors_total", &invalid),
-        Some(1)
-    );
-    assert_eq!(metrics.sum("consumer_processing_errors_total"), 1);
+    assert_eq!(metrics.get(metric::PROCESSING_ERRORS, &invalid), Some(1));
+    assert_eq!(metrics.sum(metric::PROCESSING_ERRORS), 1);
     for partition in ["0", "1"] {
         let labels = [("topic", world.topic.as_str()), ("partition", partition)];
-        assert_eq!(metrics.get("consumer_lag", &labels), Some(0));
+        assert_eq!(metrics.get(metric::LAG, &labels), Some(0));
         let committed = world.committed()[&partition.parse().unwrap()].unwrap();
         assert_eq!(
-            metrics.get("consumer_committed_offset", &labels),
+            metrics.get(metric::COMMITTED_OFFSET, &labels),
             Some(committed)
         );
     }
-    assert_eq!(metrics.sum("consumer_in_flight_messages"), 0);
-    assert_eq!(metrics.sum("consumer_in_flight_bytes"), 0);
-    let oldest = metrics.float("consumer_oldest_in_flight_seconds").unwrap();
+    assert_eq!(metrics.sum(metric::IN_FLIGHT_MESSAGES), 0);
+    assert_eq!(metrics.sum(metric::IN_FLIGHT_BYTES), 0);
+    let oldest = metrics.float(metric::OLDEST_IN_FLIGHT).unwrap();
     assert!(oldest.abs() < f64::EPSILON, "nothing is {oldest} s old");
-    assert!(metrics.sum("process_resident_memory_bytes") > 0);
+    assert!(metrics.sum(metric::RESIDENT_MEMORY) > 0);
     worker.stop();
     world.check();
 }
 
 #[test]
-fn the_pages_answer_as_an_orchestrator_expects() {
+fn health_and_ready_answer_as_an_orchestrator_expects() {
     let world = World::new(2);
     let mut worker = world.worker().start();
     worker.wait_ready();
@@ -130,7 +127,7 @@ fn the_pages_answer_as_an_orchestrator_expects() {
 }
 
 #[test]
-fn hundreds_of_stalled_clients_hinder_neither_the_work_nor_the_answers() {
+fn stalled_clients_block_neither_the_work_nor_the_answers() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     let mut worker = world.worker().start();
@@ -141,13 +138,13 @@ fn hundreds_of_stalled_clients_hinder_neither_the_work_nor_the_answers() {
         .collect();
     for (number, client) in clients.iter_mut().enumerate() {
         let begun = &b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Endless: "[..];
-        // A server that closes such a connection is right as well.
+        // The server may have closed such a connection already.
         let _ = client.write_all(&begun[..number % begun.len()]);
     }
     producer.fill(0..5000, 2);
     world.wait_committed_to_end(SHORT);
     assert_eq!(worker.get("/health").0, 200);
-    assert_eq!(worker.metrics().sum("consumer_messages_stored_total"), 5000);
+    assert_eq!(worker.metrics().sum(metric::STORED), 5000);
     drop(clients);
     assert!(worker.is_ready());
     worker.stop();

@@ -1,11 +1,11 @@
-//! `audit` against real servers: what it counts, what it names, and how it exits.
+//! `audit` against real servers: its counts, the problems that it names, and its exit codes.
 
 use bson::doc;
 use serde_json::{Value, json};
 
-use crate::harness::{Fate, Finished, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Finished, Json, Message, Producer, SHORT, World, text};
 
-/// Runs an audit for its one JSON object.
+/// Runs an audit and parses the JSON that it prints.
 #[track_caller]
 pub fn audit(world: &World, arguments: &[&str]) -> (Finished, Value) {
     let setup = ["audit", "--json"].iter().chain(arguments);
@@ -17,13 +17,13 @@ pub fn audit(world: &World, arguments: &[&str]) -> (Finished, Value) {
     (finished, report)
 }
 
-fn message(id: &str, name: &str) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"{name}","created_at":"2023-07-15T12:34:56Z","metadata":{{"n":[1,2.5]}}}}"#
-    )
+fn message(id: &str, name: &str) -> Json {
+    Json::message(id)
+        .set("name", text(name))
+        .set("metadata", r#"{"n":[1,2.5]}"#)
 }
 
-/// Produces messages of every fate, and lets a worker settle them.
+/// Produces messages of every fate and lets a worker settle them.
 fn settled_world() -> World {
     let world = World::new(3);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
@@ -45,13 +45,13 @@ fn settled_world() -> World {
 }
 
 #[test]
-fn an_audit_finds_each_message_in_its_place() {
+fn audit_counts_each_message_by_its_place() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..30, 3);
     let (finished, report) = audit(&world, &[]);
     assert_eq!(finished.code, Some(0));
-    assert_eq!(report["pending"], 30, "the group has not begun");
+    assert_eq!(report["pending"], 30, "the group has committed nothing");
     drop(world);
 
     let world = settled_world();
@@ -78,7 +78,7 @@ fn an_audit_finds_each_message_in_its_place() {
 }
 
 #[test]
-fn what_is_gone_or_changed_is_named() {
+fn audit_names_missing_and_altered_messages() {
     let world = settled_world();
     let entries = world.ledger.entries();
     let of = |number: usize| {
@@ -131,19 +131,19 @@ fn what_is_gone_or_changed_is_named() {
 }
 
 #[test]
-fn a_dead_letter_that_is_gone_leaves_its_message_missing() {
+fn deleted_dead_letter_leaves_its_message_missing() {
     let world = settled_world();
     let end = i64::try_from(world.dead_letters().len()).unwrap();
     world.admin.delete_records(&world.dead_letter_topic, 0, end);
     let (finished, report) = audit(&world, &[]);
     assert_eq!(finished.code, Some(6));
-    // The conflict's id holds another document.
+    // The message of the conflict counts as altered: MongoDB holds another document under its id.
     assert_eq!(report["missing"], 2);
     assert_eq!(report["altered"], 1);
 }
 
 #[test]
-fn a_range_begins_where_it_is_told_to() {
+fn audit_starts_where_it_is_told_to() {
     let world = settled_world();
     let count = |arguments: &[&str]| audit(&world, arguments).1["checked"].as_i64().unwrap();
     assert_eq!(count(&["--from-beginning"]), 304);
@@ -154,7 +154,7 @@ fn a_range_begins_where_it_is_told_to() {
 }
 
 #[test]
-fn an_audit_beside_a_worker_is_no_member_and_commits_nothing() {
+fn audit_beside_a_worker_neither_joins_the_group_nor_commits() {
     for protocol in ["classic", "consumer"] {
         let world = World::new(3);
         let producer = Producer::new(&world);
@@ -177,7 +177,7 @@ fn an_audit_beside_a_worker_is_no_member_and_commits_nothing() {
 }
 
 #[test]
-fn what_a_transaction_left_behind_is_nobodys_to_store() {
+fn audit_ignores_aborted_transactions() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let transactional = Producer::with(&world, &[("transactional.id", &world.topic)]);
@@ -203,7 +203,7 @@ fn what_a_transaction_left_behind_is_nobodys_to_store() {
 }
 
 #[test]
-fn each_failure_has_its_exit_code() {
+fn each_audit_failure_has_its_exit_code() {
     let world = World::new(1);
     let audit = world.worker().argument("audit");
     let no_kafka = audit.clone().set("kafka.bootstrap_servers", "127.0.0.1:1");

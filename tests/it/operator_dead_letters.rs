@@ -1,12 +1,12 @@
-//! `dead-letters` against real servers: bringing home what an outage or a fault has sent away.
+//! `dead-letters` against real servers: listing, showing and replaying dead letters.
 
 use std::fmt::Write as _;
 
 use bson::doc;
 
 use crate::harness::{
-    Fate, Finished, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
-    WorkerSetup, World,
+    Fate, Finished, Json, MINUTE, Message, Only, OwnServers, Producer, SHORT, Signal, Worker,
+    WorkerSetup, World, text,
 };
 use crate::operator_audit::audit;
 
@@ -24,7 +24,7 @@ fn replay(world: &World, arguments: &str) -> Finished {
     finished
 }
 
-/// The count behind a name in the summary.
+/// The count after a name in the summary.
 #[track_caller]
 fn count(finished: &Finished, name: &str) -> i64 {
     let line = finished
@@ -35,10 +35,10 @@ fn count(finished: &Finished, name: &str) -> i64 {
     line.split_whitespace().last().unwrap().parse().unwrap()
 }
 
-/// A world whose first messages were redirected, and whose MongoDB is back.
+/// A world whose messages were redirected during an outage of MongoDB that has ended.
 fn after_an_outage(partitions: i32, messages: u64) -> World {
-    let world = World::new(partitions);
-    // One partition: the order in which they are replayed is known.
+    let world = World::with_own_mongodb(partitions);
+    // With one partition, the order of the replay is known.
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);
     producer.fill(0..messages, partitions);
@@ -55,7 +55,7 @@ fn after_an_outage(partitions: i32, messages: u64) -> World {
 }
 
 #[test]
-fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
+fn replay_after_an_outage_stores_everything_and_the_audit_confirms_it() {
     let own = OwnServers::start("operator-outage", Only::Mongodb);
     let world = World::on(own.servers(), 6);
     let producer = Producer::new(&world);
@@ -93,7 +93,7 @@ fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
         count(&counted, "mongodb_unavailable: to be replayed"),
         20_000
     );
-    // Beside the running worker.
+    // The worker goes on during the replay.
     producer.fill(21_000..22_000, 6);
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), 20_000);
@@ -113,14 +113,14 @@ fn an_outage_is_brought_home_by_a_replay_and_the_audit_says_so() {
     assert_eq!(
         count(&again, "mongodb_unavailable: taken"),
         0,
-        "it goes on where it was"
+        "the replay resumes after the last one"
     );
     let again = replay(&world, "--reason mongodb_unavailable --from-beginning");
     assert_eq!(count(&again, "already stored"), 20_000);
 }
 
 #[test]
-fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
+fn killed_replay_resumes_at_its_committed_progress() {
     const COUNT: i64 = 20_000;
     let world = after_an_outage(3, 20_000);
     let slowly = command(&world, "replay --reason mongodb_unavailable")
@@ -136,17 +136,17 @@ fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
     wait_for_more(&mut killed, 2000);
     killed.kill();
     let after_kill = stored();
-    assert!(after_kill < COUNT, "there is something left");
+    assert!(after_kill < COUNT, "everything was stored before");
 
     let mut interrupted = slowly.start();
     wait_for_more(&mut interrupted, after_kill);
     interrupted.stop();
     let after_stop = stored();
-    assert!(after_stop < COUNT, "there is something left");
+    assert!(after_stop < COUNT, "everything was stored before");
 
     let finished = replay(&world, "--reason mongodb_unavailable");
     assert_eq!(count(&finished, "stored in MongoDB"), COUNT - after_stop);
-    // What the killed one had stored ahead of the interrupted one: two batches at most.
+    // The killed replay may have stored up to two batches beyond its committed progress.
     assert!(count(&finished, "already stored") <= 10);
     assert_eq!(audit(&world, &[]).0.code, Some(0));
     let report = world.check_allowing(&[UNAVAILABLE]);
@@ -154,7 +154,7 @@ fn a_replay_that_is_killed_goes_on_where_all_is_settled() {
 }
 
 #[test]
-fn an_outage_stops_a_replay_and_sends_nothing_back() {
+fn outage_stops_a_replay_without_new_dead_letters() {
     let world = after_an_outage(1, 100);
     let fail_point = world.fail_point(
         "alwaysOn",
@@ -185,7 +185,7 @@ fn an_outage_stops_a_replay_and_sends_nothing_back() {
 }
 
 #[test]
-fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
+fn repeated_failure_keeps_its_origin_and_stops_at_max_replays() {
     let world = World::new(2);
     let validator = doc! { "name": { "$ne": "refused" } };
     let database = world.mongodb();
@@ -194,8 +194,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
         .validator(validator)
         .run()
         .unwrap();
-    let value =
-        r#"{"message_id":"a","name":"refused","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#;
+    let value = Json::message("a").set("name", text("refused"));
     let producer = Producer::new(&world);
     producer.fill(0..10, 2);
     producer.send_now(
@@ -242,7 +241,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
         1
     );
 
-    // The cause is removed: now it can come home.
+    // The validator is removed: now the message can be stored.
     let unlock = doc! { "collMod": "messages", "validator": {} };
     database.run_command(unlock).run().unwrap();
     let finished = replay(&world, "--reason write_rejected --from-beginning");
@@ -256,7 +255,7 @@ fn what_fails_again_keeps_its_origin_and_is_not_replayed_for_ever() {
 }
 
 #[test]
-fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
+fn replay_limit_is_kept_and_each_reason_has_its_own_progress() {
     let world = after_an_outage(1, 30);
     let producer = Producer::new(&world);
     producer.send_now(Message::refused("{", "invalid_json"));
@@ -277,7 +276,7 @@ fn a_limit_is_kept_and_the_reasons_have_each_their_own_progress() {
 }
 
 #[test]
-fn dead_letters_can_be_published_again() {
+fn replay_can_publish_to_a_topic() {
     let world = after_an_outage(1, 50);
     let missing = command(&world, "replay --reason mongodb_unavailable --to nowhere").run();
     assert_eq!(missing.code, Some(2), "{}", missing.errors);
@@ -306,7 +305,7 @@ fn dead_letters_can_be_published_again() {
 }
 
 #[test]
-fn a_dead_letter_without_its_value_is_left() {
+fn replay_skips_a_dead_letter_without_value() {
     let world = World::new(1);
     let small = [("max.message.bytes", "2000")];
     world
@@ -314,7 +313,7 @@ fn a_dead_letter_without_its_value_is_left() {
         .create_topic(&world.dead_letter_topic, 1, &small);
     let mut large = String::from("not JSON: ");
     for number in 0..2000 {
-        // No compression is to make it fit.
+        // Compression must not make it fit.
         let _ = write!(large, "{:x}", number * 7_919_777 % 1_000_003);
     }
     Producer::new(&world).send_now(Message::refused(large, "invalid_json"));
@@ -333,7 +332,7 @@ fn a_dead_letter_without_its_value_is_left() {
 }
 
 #[test]
-fn a_dead_letter_can_be_looked_at() {
+fn show_prints_a_dead_letter() {
     let world = World::new(1);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let value = b"\xff\x00 not JSON \x1b[2J";

@@ -1,10 +1,10 @@
-//! Where a group begins to read, and what it does where that is no longer possible.
+//! Where a group starts to read, and what it does where those records no longer exist.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, until};
+use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, until};
 
 fn wait_for_commits(world: &World, offsets: &[i64]) {
     let expected: BTreeMap<i32, Option<i64>> = (0..)
@@ -16,7 +16,7 @@ fn wait_for_commits(world: &World, offsets: &[i64]) {
 }
 
 #[test]
-fn latest_is_committed_at_once_so_that_a_crash_skips_nothing() {
+fn latest_start_is_committed_at_once_so_that_a_crash_skips_nothing() {
     let world = World::new(2);
     let producer = Producer::new(&world);
     producer.fill(0..100, 2);
@@ -38,7 +38,7 @@ fn latest_is_committed_at_once_so_that_a_crash_skips_nothing() {
 }
 
 #[test]
-fn earliest_is_committed_at_once_as_well() {
+fn earliest_start_is_committed_at_once() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..30, 3);
@@ -46,7 +46,7 @@ fn earliest_is_committed_at_once_as_well() {
     world
         .ledger
         .change_fate(|entry| entry.partition == 0, Fate::Absent);
-    // The inserts of what is left in the other partitions are no part of this.
+    // Two partitions start later than offset 0.
     world.admin.delete_records(&world.topic, 1, 10);
     world
         .ledger
@@ -55,9 +55,9 @@ fn earliest_is_committed_at_once_as_well() {
     wait_for_commits(&world, &[10, 10, 10]);
     let metrics = worker.metrics();
     assert_eq!(
-        metrics.sum("consumer_offsets_skipped_total"),
+        metrics.sum(metric::OFFSETS_SKIPPED),
         0,
-        "a first start skips nothing"
+        "the first start skipped offsets"
     );
     worker.stop();
     worker.assert_no_errors();
@@ -65,7 +65,7 @@ fn earliest_is_committed_at_once_as_well() {
 }
 
 #[test]
-fn a_missing_topic_is_waited_for() {
+fn worker_waits_for_a_missing_topic() {
     let world = World::bare(Servers::of_the_run());
     let mut worker = world.worker().start();
     let line = worker.wait_for_log("missing", SHORT);
@@ -86,17 +86,17 @@ fn a_missing_topic_is_waited_for() {
 }
 
 #[test]
-fn a_standby_is_ready() {
+fn standby_is_ready() {
     let world = World::new(1);
     let mut first = world.worker().start();
     first.wait_ready();
     let mut standby = world.worker().start();
     standby.wait_ready();
-    assert_eq!(standby.metrics().sum("consumer_assigned_partitions"), 0);
+    assert_eq!(standby.metrics().sum(metric::ASSIGNED_PARTITIONS), 0);
     let (_, body) = standby.get("/ready");
     let ready: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(ready["assigned_partitions"], serde_json::json!([]));
-    // It takes over when it is needed.
+    // It takes over when the first one stops.
     first.stop();
     Producer::new(&world).fill(0..10, 1);
     world.wait_committed_to_end(MINUTE);
@@ -106,12 +106,12 @@ fn a_standby_is_ready() {
 }
 
 #[test]
-fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
+fn standby_is_ready_after_a_missing_topic_is_created() {
     let world = World::bare(Servers::of_the_run());
     let [mut first, mut standby] = [world.worker().start(), world.worker().start()];
     first.wait_for_log("missing", SHORT);
     standby.wait_for_log("missing", SHORT);
-    // Frozen, so that the other one has the only partition before it can join.
+    // It is frozen, so that the first one gets the only partition.
     standby.signal(Signal::Stop);
     world.admin.create_topic(&world.topic, 1, &[]);
     first.wait_ready();
@@ -124,7 +124,7 @@ fn a_standby_is_ready_too_once_a_missing_topic_is_there() {
 }
 
 #[test]
-fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
+fn offsets_deleted_by_retention_are_logged_and_skipped() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -138,7 +138,7 @@ fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
         .change_fate(|entry| (100..250).contains(&entry.offset), Fate::Absent);
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
-    assert_eq!(worker.metrics().sum("consumer_offsets_skipped_total"), 150);
+    assert_eq!(worker.metrics().sum(metric::OFFSETS_SKIPPED), 150);
     worker.stop();
     let errors = worker.errors();
     assert_eq!(errors.len(), 1, "{errors:#?}");
@@ -150,7 +150,7 @@ fn a_group_that_retention_has_overtaken_says_what_is_lost_and_goes_on() {
 }
 
 #[test]
-fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
+fn deletion_of_all_unread_records_is_counted() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -164,7 +164,7 @@ fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
         .change_fate(|entry| entry.offset >= 100, Fate::Absent);
     let mut worker = world.worker().start();
     worker.wait_until("the loss is counted", SHORT, |metrics| {
-        metrics.sum("consumer_offsets_skipped_total") == 200
+        metrics.sum(metric::OFFSETS_SKIPPED) == 200
     });
     wait_for_commits(&world, &[300]);
     worker.stop();
@@ -172,23 +172,23 @@ fn a_group_that_was_overtaken_to_the_very_end_says_so_too() {
 }
 
 #[test]
-fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
+fn running_worker_counts_records_deleted_by_retention() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
     worker.signal(Signal::Stop);
-    // The first one answers the fetch that is under way; the rest is for the next fetch.
+    // The first message is the response to the open fetch request; the others are for the next one.
     producer.fill(100..101, 1);
     producer.fill(101..300, 1);
     world.admin.delete_records(&world.topic, 0, 250);
     producer.fill(300..310, 1);
     worker.signal(Signal::Cont);
     world.wait_committed_to_end(SHORT);
-    let skipped = worker.metrics().sum("consumer_offsets_skipped_total");
+    let skipped = worker.metrics().sum(metric::OFFSETS_SKIPPED);
     worker.stop();
-    // A fetch that was under way when it was frozen may have brought some of them.
+    // The fetch that was open when the worker was frozen may have returned some of them.
     let stored = world.stored().read();
     world.ledger.change_fate(
         |entry| {
@@ -199,7 +199,7 @@ fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
     );
     let report = world.check();
     assert_eq!(report.stored + skipped, 310);
-    assert!(report.stored < 310, "something was missed");
+    assert!(report.stored < 310, "no record was skipped");
     let counted: i64 = worker
         .errors()
         .iter()
@@ -209,7 +209,7 @@ fn a_running_worker_that_retention_overtakes_counts_what_it_missed() {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+fn recreated_topic_is_read_from_its_beginning() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..100, 1);
@@ -224,7 +224,7 @@ fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
     Producer::new(&world).fill(100..150, 1);
     let mut worker = world.worker().start();
     worker.wait_until("the new messages are stored", SHORT, |metrics| {
-        metrics.sum("consumer_messages_stored_total") == 50
+        metrics.sum(metric::STORED) == 50
     });
     wait_for_commits(&world, &[50]);
     worker.stop();

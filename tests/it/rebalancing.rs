@@ -1,6 +1,6 @@
-//! Workers that come and go share the work without losing or repeating any of it.
+//! Rebalances: workers join and leave without losing or repeating messages.
 
-use crate::harness::{Background, MINUTE, Worker, WorkerSetup, World};
+use crate::harness::{Background, MINUTE, Worker, WorkerSetup, World, metric};
 
 const PARTITIONS: i32 = 6;
 
@@ -14,38 +14,38 @@ fn join_and_leave(world: &World, setup: &WorkerSetup) {
         let mut second = setup.start();
         wait_for_partitions(&mut second, 3);
         wait_for_partitions(&mut first, 3);
-        let metrics = second.wait_until("the second does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500
+        let metrics = second.wait_until("the second worker stores messages", MINUTE, |metrics| {
+            metrics.sum(metric::STORED) >= 500
         });
-        replayed += metrics.sum("consumer_messages_replayed_total");
+        replayed += metrics.sum(metric::REPLAYED);
         second.stop();
         second.assert_no_errors();
         wait_for_partitions(&mut first, 6);
-        let stored = first.metrics().sum("consumer_messages_stored_total");
-        let what = format!("the first goes on after round {round}");
+        let stored = first.metrics().sum(metric::STORED);
+        let what = format!("the first worker continues after round {round}");
         first.wait_until(&what, MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= stored + 500
+            metrics.sum(metric::STORED) >= stored + 500
         });
     }
     let sent = load.stop();
     world.wait_committed_to_end(MINUTE);
-    replayed += first.metrics().sum("consumer_messages_replayed_total");
+    replayed += first.metrics().sum(metric::REPLAYED);
     first.stop();
     first.assert_no_errors();
     let report = world.check();
     assert_eq!(report.stored, sent);
-    assert_eq!(replayed, 0, "what is handed over is committed");
+    assert_eq!(replayed, 0, "a message was consumed twice");
 }
 
 fn wait_for_partitions(worker: &mut Worker, count: i64) {
     let what = format!("it has {count} partitions");
     worker.wait_until(&what, MINUTE, |metrics| {
-        metrics.sum("consumer_assigned_partitions") == count
+        metrics.sum(metric::ASSIGNED_PARTITIONS) == count
     });
 }
 
 #[test]
-fn workers_come_and_go_in_a_cooperative_group() {
+fn workers_join_and_leave_a_cooperative_group() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -54,7 +54,7 @@ fn workers_come_and_go_in_a_cooperative_group() {
 }
 
 #[test]
-fn workers_come_and_go_in_an_eager_group() {
+fn workers_join_and_leave_an_eager_group() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -64,7 +64,7 @@ fn workers_come_and_go_in_an_eager_group() {
 }
 
 #[test]
-fn workers_come_and_go_in_a_group_of_the_new_protocol() {
+fn workers_join_and_leave_a_group_of_the_new_protocol() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -73,7 +73,7 @@ fn workers_come_and_go_in_a_group_of_the_new_protocol() {
 }
 
 #[test]
-fn a_static_member_comes_back_to_its_partitions() {
+fn static_member_returns_to_its_partitions() {
     let world = World::new(PARTITIONS);
     let setup = world
         .worker()
@@ -89,25 +89,25 @@ fn a_static_member_comes_back_to_its_partitions() {
     let mut worker = restarted.start();
     wait_for_partitions(&mut worker, 3);
     wait_for_partitions(&mut stays, 3);
-    let before = stays.metrics().sum("consumer_rebalances_total");
+    let before = stays.metrics().sum(metric::REBALANCES);
     for _ in 0..2 {
         worker.stop();
         worker.assert_no_errors();
-        // Long enough for several heartbeats: a rebalance that the stop brought about would show.
-        let stored = stays.metrics().sum("consumer_messages_stored_total");
-        stays.wait_until("the other goes on alone", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= stored + 1000
+        // This takes several heartbeats: a rebalance caused by the stop would show.
+        let stored = stays.metrics().sum(metric::STORED);
+        stays.wait_until("the other worker continues", MINUTE, |metrics| {
+            metrics.sum(metric::STORED) >= stored + 1000
         });
         worker = restarted.start();
         wait_for_partitions(&mut worker, 3);
-        worker.wait_until("it does its share", MINUTE, |metrics| {
-            metrics.sum("consumer_messages_stored_total") >= 500
+        worker.wait_until("it stores messages", MINUTE, |metrics| {
+            metrics.sum(metric::STORED) >= 500
         });
     }
     let sent = load.stop();
     world.wait_committed_to_end(MINUTE);
-    let after = stays.metrics().sum("consumer_rebalances_total");
-    assert_eq!(before, after, "the other member was not bothered");
+    let after = stays.metrics().sum(metric::REBALANCES);
+    assert_eq!(before, after, "the other member saw no rebalance");
     for worker in [&mut stays, &mut worker] {
         worker.stop();
         worker.assert_no_errors();
@@ -116,7 +116,7 @@ fn a_static_member_comes_back_to_its_partitions() {
 }
 
 #[test]
-fn partitions_that_are_added_later_are_read_from_their_beginning() {
+fn added_partitions_are_read_from_their_beginning() {
     let world = World::new(1);
     let load = Background::start(&world, 0, 200, 1);
     let mut worker = world.worker().start();

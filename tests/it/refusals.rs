@@ -1,13 +1,13 @@
-//! Servers that can't be reached or won't have us: which end the process finds.
+//! Servers that can't be reached or refuse the worker: the exit codes and the errors.
 
 use std::net::TcpListener;
 
-use mongodb::options::TimeseriesOptions;
+use mongodb::options::{CreateCollectionOptions, TimeseriesOptions};
 
 use crate::harness::{Producer, Servers, World};
 
 #[test]
-fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
+fn unreachable_kafka_at_the_start_exits_with_3() {
     let world = World::bare(Servers::of_the_run());
     for attempts in [1, 2] {
         let finished = world
@@ -31,71 +31,59 @@ fn a_kafka_that_can_not_be_reached_at_the_start_exits_with_3() {
     }
 }
 
-/// The worker must refuse the collection that `make` has made.
-fn refuses_collection(what: &str, make: impl FnOnce(&World)) {
-    let world = World::new(1);
-    make(&world);
-    Producer::new(&world).fill(0..10, 1);
-    let finished = world.worker().run();
-    assert_eq!(finished.code, Some(4), "{}", finished.errors);
-    let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
-    assert!(last.msg.contains(what), "{}", last.msg);
-    assert!(
-        last.msg.contains(&format!("{}.messages", world.database)),
-        "{}",
-        last.msg
-    );
-    assert_eq!(world.dead_letters().len(), 0);
-    assert!(
-        world
-            .committed()
-            .values()
-            .all(|committed| committed.unwrap_or(0) == 0)
-    );
+/// The kinds of collections that the worker must refuse: what the error says, and how such a one is created.
+fn unfit_collections() -> [(&'static str, CreateCollectionOptions); 3] {
+    let time_series = TimeseriesOptions::builder()
+        .time_field("created_at".to_owned())
+        .build();
+    [
+        (
+            "capped",
+            CreateCollectionOptions::builder()
+                .capped(true)
+                .size(1 << 20)
+                .build(),
+        ),
+        (
+            "view",
+            CreateCollectionOptions::builder()
+                .view_on("others".to_owned())
+                .build(),
+        ),
+        (
+            "time-series",
+            CreateCollectionOptions::builder()
+                .timeseries(time_series)
+                .build(),
+        ),
+    ]
 }
 
 #[test]
-fn a_capped_collection_is_refused() {
-    refuses_collection("capped", |world| {
-        world
-            .mongodb()
-            .create_collection("messages")
-            .capped(true)
-            .size(1 << 20)
-            .run()
-            .unwrap();
-    });
+fn unfit_collections_are_refused() {
+    for (kind, options) in unfit_collections() {
+        let world = World::new(1);
+        let database = world.mongodb();
+        let create = database.create_collection("messages");
+        create.with_options(options).run().unwrap();
+        Producer::new(&world).fill(0..10, 1);
+        let finished = world.worker().run();
+        assert_eq!(finished.code, Some(4), "{kind}: {}", finished.errors);
+        let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
+        for words in [kind, &format!("{}.messages", world.database)] {
+            assert!(last.msg.contains(words), "{words}: {}", last.msg);
+        }
+        assert_eq!(world.dead_letters().len(), 0, "{kind}");
+        let committed = world.committed();
+        assert!(
+            committed.values().all(|offset| offset.unwrap_or(0) == 0),
+            "{kind}: {committed:?}"
+        );
+    }
 }
 
 #[test]
-fn a_view_is_refused() {
-    refuses_collection("view", |world| {
-        world
-            .mongodb()
-            .create_collection("messages")
-            .view_on("others".to_owned())
-            .run()
-            .unwrap();
-    });
-}
-
-#[test]
-fn a_time_series_collection_is_refused() {
-    refuses_collection("time-series", |world| {
-        let options = TimeseriesOptions::builder()
-            .time_field("created_at".to_owned())
-            .build();
-        world
-            .mongodb()
-            .create_collection("messages")
-            .timeseries(options)
-            .run()
-            .unwrap();
-    });
-}
-
-#[test]
-fn a_wrong_password_exits_with_4_and_dead_letters_nothing() {
+fn wrong_password_exits_with_4_and_dead_letters_nothing() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let uri = world
@@ -108,7 +96,7 @@ fn a_wrong_password_exits_with_4_and_dead_letters_nothing() {
 }
 
 #[test]
-fn a_metrics_port_in_use_exits_with_1_and_names_the_key() {
+fn metrics_port_in_use_exits_with_1_and_names_the_key() {
     let world = World::new(1);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -127,7 +115,7 @@ fn a_metrics_port_in_use_exits_with_1_and_names_the_key() {
 }
 
 #[test]
-fn a_write_concern_of_several_nodes_on_a_standalone_is_refused() {
+fn write_concern_of_several_nodes_on_a_standalone_is_refused() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let finished = world

@@ -1,18 +1,13 @@
-//! What can't be stored goes to the dead letter topic as it came, with the reason.
+//! Messages that can't be stored: the dead letter topic gets them unchanged, with the reason.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Content, DeadLetter, Fate, MINUTE, Message, Producer, SHORT, World};
+use crate::harness::{
+    Content, DeadLetter, Fate, Json, MINUTE, Message, Producer, SHORT, World, metric, text,
+};
 
-/// Old timestamps are part of the tests, so retention must not count by them.
+/// Some messages have old timestamps; retention must not delete them.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
-
-/// A valid message but for what `more` adds.
-fn with(id: &str, more: &str) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56.789Z","metadata":{{}}{more}}}"#
-    )
-}
 
 fn now_millis() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -21,43 +16,47 @@ fn now_millis() -> i64 {
 
 #[rustfmt::skip] // A table.
 fn refused() -> Vec<Message> {
-    let nested = |levels: usize| format!(r#","x":{}{}"#, "[".repeat(levels), "]".repeat(levels));
-    let huge = format!(r#","x":"{}""#, "x".repeat(17 << 20));
+    let json = Json::message;
+    let with = |id: &str, field: &str, value: &str| Json::message(id).add(field, value);
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let huge = text(&"x".repeat(17 << 20));
+    // The three bytes of this character without the last one are not UTF-8.
+    let cut = with("utf8", "x", &text("\u{fffd}")).to_string().into_bytes().into_iter().filter(|byte| *byte != 0xbd).collect();
     let table: Vec<(Vec<u8>, &'static str)> = vec![
         (b"".to_vec(), "empty_payload"),
         (b"{".to_vec(), "invalid_json"),
         (b"   ".to_vec(), "invalid_json"),
         (b"\xef\xbb\xbf{}".to_vec(), "invalid_json"),
         (b"\0\xff\xfe".to_vec(), "invalid_json"),
-        (with("utf8", r#","x":"?""#).replace('?', "\u{fffd}").into_bytes().into_iter().filter(|byte| *byte != 0xbf).collect(), "invalid_json"),
-        ((with("trailing", "") + " x").into(), "invalid_json"),
-        ((with("two", "") + &with("two", "")).into(), "invalid_json"),
+        (cut, "invalid_json"),
+        (format!("{} x", json("trailing")).into(), "invalid_json"),
+        (format!("{0}{0}", json("two")).into(), "invalid_json"),
         (b"[]".to_vec(), "not_an_object"),
         (b"null".to_vec(), "not_an_object"),
         (b"\"text\"".to_vec(), "not_an_object"),
         (b"{}".to_vec(), "missing_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z"}"#.to_vec(), "missing_field"),
-        (br#"{"message_id":"a","name":"n","metadata":{}}"#.to_vec(), "missing_field"),
-        (br#"{"message_id":"a","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
-        (br#"{"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "missing_field"),
-        (with("", "").into(), "invalid_field"),
-        (br#"{"message_id":7,"name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":null,"created_at":"2023-07-15T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"yesterday","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-02-30T12:34:56Z","metadata":{}}"#.to_vec(), "invalid_field"),
-        (br#"{"message_id":"a","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":[]}"#.to_vec(), "invalid_field"),
-        (with("twice", r#","x":1,"x":1"#).into(), "duplicate_field"),
-        (with("twice-below", r#","x":[{"y":{"z":1,"z":2}}]"#).into(), "duplicate_field"),
-        (with("id", r#","_id":"other""#).into(), "reserved_field"),
-        (with("received", r#","received_at":"2023-07-15T12:34:56Z""#).into(), "reserved_field"),
-        (with("nul", r#","x":{"a\u0000b":1}"#).into(), "invalid_field_name"),
-        (with("above", r#","x":9223372036854775808"#).into(), "unsupported_number"),
-        (with("far-above", r#","x":[18446744073709551616]"#).into(), "unsupported_number"),
-        (with("below", r#","x":-9223372036854775809"#).into(), "unsupported_number"),
-        (with("overflow", r#","x":1e999"#).into(), "unsupported_number"),
-        (with("deep", &nested(101)).into(), "nesting_too_deep"),
-        (with("very-deep", &nested(5000)).into(), "nesting_too_deep"),
-        (with("huge", &huge).into(), "document_too_large"),
+        (json("a").without("metadata").into(), "missing_field"),
+        (json("a").without("created_at").into(), "missing_field"),
+        (json("a").without("name").into(), "missing_field"),
+        (json("a").without("message_id").into(), "missing_field"),
+        (json("").into(), "invalid_field"),
+        (json("a").set("message_id", 7).into(), "invalid_field"),
+        (json("a").set("name", "null").into(), "invalid_field"),
+        (json("a").set("created_at", text("yesterday")).into(), "invalid_field"),
+        (json("a").set("created_at", text("2023-02-30T12:34:56Z")).into(), "invalid_field"),
+        (json("a").set("metadata", "[]").into(), "invalid_field"),
+        (json("twice").add("x", 1).add("x", 1).into(), "duplicate_field"),
+        (with("twice-below", "x", r#"[{"y":{"z":1,"z":2}}]"#).into(), "duplicate_field"),
+        (with("id", "_id", r#""other""#).into(), "reserved_field"),
+        (with("received", "received_at", r#""2023-07-15T12:34:56Z""#).into(), "reserved_field"),
+        (with("nul", "x", r#"{"a\u0000b":1}"#).into(), "invalid_field_name"),
+        (with("above", "x", "9223372036854775808").into(), "unsupported_number"),
+        (with("far-above", "x", "[18446744073709551616]").into(), "unsupported_number"),
+        (with("below", "x", "-9223372036854775809").into(), "unsupported_number"),
+        (with("overflow", "x", "1e999").into(), "unsupported_number"),
+        (with("deep", "x", &nested(101)).into(), "nesting_too_deep"),
+        (with("very-deep", "x", &nested(5000)).into(), "nesting_too_deep"),
+        (with("huge", "x", &huge).into(), "document_too_large"),
     ];
     let mut messages: Vec<Message> = table.into_iter().map(|(value, reason)| Message::refused(value, reason)).collect();
     messages.push(Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key("tombstone"));
@@ -65,7 +64,7 @@ fn refused() -> Vec<Message> {
 }
 
 #[test]
-fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
+fn every_reason_is_dead_lettered_and_the_neighbours_are_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let refused = refused();
@@ -77,13 +76,13 @@ fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
     producer.flush();
     let mut worker = world.worker().start();
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 2 * count
+        metrics.sum(metric::PROCESSED) == 2 * count
     });
     world.wait_committed_to_end(SHORT);
-    assert_eq!(metrics.sum("consumer_dead_letters_total"), count);
-    assert_eq!(metrics.sum("consumer_processing_errors_total"), count);
+    assert_eq!(metrics.sum(metric::DEAD_LETTERS), count);
+    assert_eq!(metrics.sum(metric::PROCESSING_ERRORS), count);
     let by_number = metrics.get(
-        "consumer_processing_errors_total",
+        metric::PROCESSING_ERRORS,
         &[("reason", "unsupported_number")],
     );
     assert_eq!(by_number, Some(4));
@@ -96,7 +95,7 @@ fn every_reason_has_its_dead_letter_and_the_neighbours_are_stored() {
 }
 
 #[test]
-fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
+fn dead_letter_has_the_original_record_and_its_source() {
     let world = World::with_topic(1, &[KEEP]);
     let producer = Producer::new(&world);
     let timestamp = 1_600_000_000_123;
@@ -104,7 +103,7 @@ fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
         Message::refused("{", "invalid_json")
             .key("key")
             .timestamp(timestamp),
-        // Null and empty, key and value, are four different things.
+        // No value and an empty one are different, and so are no key and an empty one.
         Message::refused("", "empty_payload").key(""),
         Message::refused("", "empty_payload"),
         Message::new(Content::Null, Fate::DeadLettered("empty_payload")).key(""),
@@ -121,7 +120,7 @@ fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
             .header("", Some(b"no name"))
             .header("bytes", Some(b"\0\x80\xff\n"))
             .header("\u{e4}\u{1f600}", Some("ä".as_bytes())),
-        // As after a replay of a dead letter.
+        // The headers of an earlier dead letter, as after a replay with `--to`.
         Message::refused("{", "invalid_json")
             .header("before", Some(b"1"))
             .header("dlq.reason", Some(b"write_rejected"))
@@ -181,7 +180,7 @@ fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
         );
         assert!(
             (begin..=now_millis()).contains(&letter.timestamp),
-            "its own time is now: {case}"
+            "its own timestamp is the time of the failure: {case}"
         );
         assert_eq!(
             letter.header("dlq.attempts"),
@@ -195,7 +194,7 @@ fn a_dead_letter_carries_the_original_untouched_and_says_where_it_came_from() {
 }
 
 #[test]
-fn a_timestamp_of_the_broker_is_said_to_be_one() {
+fn broker_timestamp_is_marked_as_log_append_time() {
     let world = World::with_topic(1, &[("message.timestamp.type", "LogAppendTime")]);
     let begin = now_millis();
     Producer::new(&world)
@@ -211,12 +210,14 @@ fn a_timestamp_of_the_broker_is_said_to_be_one() {
 }
 
 #[test]
-fn a_rejection_is_logged_without_the_payload() {
+fn rejection_is_logged_without_the_payload() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.send(
         Message::refused(
-            with("private-id", r#","x":1,"x":"private-value""#),
+            Json::message("private-id")
+                .add("x", 1)
+                .add("x", text("private-value")),
             "duplicate_field",
         )
         .key("private-key")
@@ -227,7 +228,7 @@ fn a_rejection_is_logged_without_the_payload() {
     world.wait_committed_to_end(SHORT);
     worker.stop();
     world.check();
-    let line = worker.logged("dead letter topic");
+    let line = worker.logged("a record goes to the dead letter topic");
     assert_eq!(line.level, "WARN");
     assert_eq!(line.text("topic"), Some(world.topic.as_str()));
     assert_eq!(
@@ -240,7 +241,7 @@ fn a_rejection_is_logged_without_the_payload() {
     }
 }
 
-/// 500 bytes that no codec shortens, others for each number.
+/// 500 bytes that no codec compresses, different for each number.
 fn noise(number: u32) -> Vec<u8> {
     let mut state = number;
     let noise = std::iter::repeat_with(move || {
@@ -251,7 +252,7 @@ fn noise(number: u32) -> Vec<u8> {
 }
 
 #[test]
-fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
+fn many_dead_letters_fit_a_topic_of_small_batches() {
     let world = World::new(1);
     let small = [("max.message.bytes", "20000")];
     world
@@ -269,9 +270,9 @@ fn many_dead_letters_at_once_go_into_a_topic_of_small_batches() {
     assert_eq!(world.check().dead_lettered, 2000);
 }
 
-/// Partitions of a topic that is just being made refuse the first batches, and take later ones.
+/// The partitions of a topic that is just being created may refuse the first batches and accept later ones.
 #[test]
-fn dead_letters_into_a_topic_that_is_just_being_made_are_all_there() {
+fn no_dead_letter_is_lost_in_a_topic_that_is_being_created() {
     for _ in 0..4 {
         let world = World::new(6);
         let producer = Producer::new(&world);

@@ -1,15 +1,15 @@
-//! MongoDB is slower than Kafka: the worker holds back, and stays a member of its group.
+//! MongoDB is slower than Kafka: the worker stops consuming, and stays a member of its group.
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Producer, SHORT, World};
+use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 #[test]
-fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
+fn slow_writes_keep_memory_bounded_and_the_group_membership() {
     const COUNT: i64 = 10_000;
     const PADDING: usize = 30_000;
     const MEMORY: i64 = 350_000_000;
-    let world = World::new(3);
+    let world = World::with_own_mongodb(3);
     Producer::new(&world).fill_padded(0..10_000, 3, PADDING);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 5000 };
     let fail_point = world.fail_point("alwaysOn", block);
@@ -20,36 +20,36 @@ fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
         .start();
     let mut memory: i64 = 0;
     worker.wait_until("it pauses", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_paused") == 1
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.sum(metric::PAUSED) == 1
     });
-    // Four rounds of eight writers take twice as long as the group waits for a poll.
-    worker.wait_until("the writers have been slow for long", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_mongodb_write_time_seconds_count") >= 32
+    // Four rounds of eight writers take twice `max.poll.interval.ms`.
+    worker.wait_until("32 inserts are done", MINUTE, |metrics| {
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.observations(metric::WRITE_TIME) >= 32
     });
     let (status, body) = worker.get("/health");
     assert_eq!(status, 200, "{body}");
     assert!(memory < MEMORY, "took {memory} bytes");
-    assert!(worker.is_ready(), "slow is not unavailable");
+    assert!(worker.is_ready(), "a slow MongoDB counts as available");
     drop(fail_point);
     let metrics = worker.wait_until("all is settled", MINUTE, |metrics| {
-        memory = memory.max(metrics.sum("process_resident_memory_bytes"));
-        metrics.sum("consumer_messages_processed_total") == COUNT
+        memory = memory.max(metrics.sum(metric::RESIDENT_MEMORY));
+        metrics.sum(metric::PROCESSED) == COUNT
     });
     assert!(memory < MEMORY, "took {memory} bytes");
-    assert_eq!(metrics.sum("consumer_poll_interval_exceeded_total"), 0);
+    assert_eq!(metrics.sum(metric::POLL_INTERVAL_EXCEEDED), 0);
     assert_eq!(
-        metrics.get("consumer_rebalances_total", &[("event", "assign")]),
+        metrics.get(metric::REBALANCES, &[("event", "assign")]),
         Some(1)
     );
     assert_eq!(
-        metrics.sum("consumer_rebalances_total"),
+        metrics.sum(metric::REBALANCES),
         1,
-        "nobody was thrown out"
+        "a worker was removed from the group"
     );
-    worker.wait_until("nothing is paused any more", SHORT, |metrics| {
-        metrics.sum("consumer_paused") == 0 && metrics.sum("consumer_in_flight_messages") == 0
+    worker.wait_until("consumption is no longer paused", SHORT, |metrics| {
+        metrics.sum(metric::PAUSED) == 0 && metrics.sum(metric::IN_FLIGHT_MESSAGES) == 0
     });
     world.wait_committed_to_end(SHORT);
     worker.stop();
@@ -58,8 +58,8 @@ fn a_backlog_behind_slow_writes_takes_bounded_memory_and_costs_no_membership() {
 }
 
 #[test]
-fn what_is_in_flight_stays_within_its_bounds() {
-    let world = World::new(3);
+fn messages_in_flight_stay_within_the_limit() {
+    let world = World::with_own_mongodb(3);
     Producer::new(&world).fill(0..5000, 3);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 200 };
     let fail_point = world.fail_point("alwaysOn", block);
@@ -69,9 +69,9 @@ fn what_is_in_flight_stays_within_its_bounds() {
         .set("consumer.max_in_flight_messages", 120)
         .start();
     let mut most: i64 = 0;
-    worker.wait_until("some rounds are through", MINUTE, |metrics| {
-        most = most.max(metrics.sum("consumer_in_flight_messages"));
-        metrics.sum("consumer_mongodb_write_time_seconds_count") >= 10
+    worker.wait_until("ten inserts are done", MINUTE, |metrics| {
+        most = most.max(metrics.sum(metric::IN_FLIGHT_MESSAGES));
+        metrics.observations(metric::WRITE_TIME) >= 10
     });
     assert!((50..=120).contains(&most), "{most} in flight");
     drop(fail_point);

@@ -1,13 +1,13 @@
-//! The start: several workers at once, the index, the collection.
+//! The start: several workers at once, the index, no metrics.
 
 use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{MINUTE, Producer, SHORT, Worker, World};
+use crate::harness::{MINUTE, Producer, SHORT, Worker, World, metric};
 
 #[test]
-fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index() {
+fn six_workers_started_at_once_share_the_topic_and_create_one_index() {
     let world = World::new(6);
     Producer::new(&world).fill(0..6000, 6);
     let setup = world
@@ -16,7 +16,7 @@ fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index()
     let mut workers: Vec<Worker> = (0..6).map(|_| setup.start()).collect();
     for worker in &mut workers {
         worker.wait_until("it has its partition", MINUTE, |metrics| {
-            metrics.sum("consumer_assigned_partitions") == 1
+            metrics.sum(metric::ASSIGNED_PARTITIONS) == 1
         });
         worker.wait_ready();
     }
@@ -32,7 +32,7 @@ fn six_workers_at_once_on_an_empty_database_share_the_topic_and_make_one_index()
 }
 
 #[test]
-fn an_index_conflict_is_a_warning() {
+fn index_conflict_is_a_warning() {
     let world = World::new(1);
     let options = IndexOptions::builder()
         .name("of_the_operator".to_owned())
@@ -59,7 +59,7 @@ fn an_index_conflict_is_a_warning() {
 }
 
 #[test]
-fn the_index_is_made_without_any_message() {
+fn index_is_created_without_any_message() {
     let world = World::new(1);
     let mut worker = world.worker().start();
     worker.wait_for("the index is there", SHORT, |_| {
@@ -76,7 +76,7 @@ fn the_index_is_made_without_any_message() {
 }
 
 #[test]
-fn without_metrics_no_port_is_opened_and_the_work_is_done() {
+fn disabled_metrics_open_no_port() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let mut worker = world.worker().set("metrics.enabled", false).start();

@@ -1,14 +1,14 @@
-//! A worker that is asked to stop finishes what it took, and leaves the rest.
+//! A stop: the worker settles what it has consumed and leaves the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World};
+use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, metric};
 
 #[test]
-fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
+fn stop_under_load_settles_and_commits_everything_consumed() {
     let world = World::new(6);
     let producer = Producer::new(&world);
     for number in 0..40_000 {
@@ -24,8 +24,8 @@ fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
         .set("consumer.writer_threads", 4)
         .set("consumer.shutdown_timeout_ms", 15_000);
     let mut first = setup.start();
-    first.wait_until("it is in mid-flow", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_stored_total") >= 3000
+    first.wait_until("messages are being stored", MINUTE, |metrics| {
+        metrics.sum(metric::STORED) >= 3000
     });
     first.signal(Signal::Term);
     let status = first.wait_exit(Duration::from_secs(15));
@@ -59,22 +59,19 @@ fn a_stop_under_load_settles_and_commits_all_that_was_taken() {
             "partition {partition} is settled to {committed}"
         );
     }
-    assert!(total < 40_800, "the stop came in mid-flow");
+    assert!(total < 40_800, "everything was consumed before the stop");
 
     let mut second = setup.start();
     world.wait_committed_to_end(MINUTE);
     let metrics = second.metrics();
-    assert_eq!(
-        metrics.sum("consumer_messages_consumed_total"),
-        40_800 - total
-    );
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 0);
+    assert_eq!(metrics.sum(metric::CONSUMED), 40_800 - total);
+    assert_eq!(metrics.sum(metric::REPLAYED), 0);
     second.stop();
     world.check();
 }
 
 #[test]
-fn an_idle_worker_stops_at_once_on_either_signal() {
+fn idle_worker_stops_at_once_on_sigterm_and_sigint() {
     let world = World::new(2);
     for name in [Signal::Term, Signal::Int] {
         let mut worker = world.worker().start();
@@ -82,12 +79,12 @@ fn an_idle_worker_stops_at_once_on_either_signal() {
         worker.signal(name);
         assert_eq!(worker.wait_exit(SHORT).code(), Some(0), "{name:?}");
         worker.assert_no_errors();
-        assert_eq!(world.members(), 0, "it has left the group");
+        assert_eq!(world.members(), 0, "it is still in the group");
     }
 }
 
 #[test]
-fn a_worker_that_still_connects_can_be_stopped() {
+fn worker_can_be_stopped_while_it_connects() {
     let world = World::new(1);
     let mut worker = world
         .worker()
@@ -100,16 +97,20 @@ fn a_worker_that_still_connects_can_be_stopped() {
 }
 
 #[test]
-fn a_second_signal_ends_a_stop_that_takes_long() {
-    let world = World::new(1);
+fn second_signal_ends_a_slow_stop() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    let mut worker = world.worker().start();
+    // The group notices soon that the first worker has ended without leaving.
+    let setup = world
+        .worker()
+        .consumer_property("session.timeout.ms", "6000");
+    let mut worker = setup.start();
     worker.wait_ready();
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 15_000 };
     let fail_point = world.fail_point("alwaysOn", block);
     producer.fill(0..10, 1);
     worker.wait_until("an insert hangs", SHORT, |metrics| {
-        metrics.sum("consumer_writers_busy") >= 1
+        metrics.sum(metric::WRITERS_BUSY) >= 1
     });
     worker.signal(Signal::Term);
     worker.wait_for_log("asked to stop", SHORT);
@@ -118,36 +119,35 @@ fn a_second_signal_ends_a_stop_that_takes_long() {
     assert_eq!(
         world.committed()[&0].unwrap_or(0),
         0,
-        "what was not settled is not committed"
+        "an unsettled message was committed"
     );
     drop(fail_point);
-    let mut worker = world
-        .worker()
-        .consumer_property("session.timeout.ms", "6000")
-        .start();
+    let mut worker = setup.start();
     world.wait_committed_to_end(MINUTE);
     worker.stop();
     assert_eq!(world.check().stored, 10);
 }
 
 #[test]
-fn a_stop_that_can_not_finish_ends_in_time_and_commits_nothing_of_it() {
-    let world = World::new(1);
+fn stop_with_a_hanging_insert_ends_in_time_and_commits_nothing_unsettled() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     producer.fill(0..10, 1);
     let mut worker = world
         .worker()
         .set("consumer.shutdown_timeout_ms", 3000)
+        // The group notices soon that the worker has ended without leaving.
+        .consumer_property("session.timeout.ms", "6000")
         .start();
     world.wait_committed_to_end(SHORT);
     let block = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 20_000 };
     let fail_point = world.fail_point("alwaysOn", block);
     producer.fill(10..20, 1);
     worker.wait_until("an insert hangs", SHORT, |metrics| {
-        metrics.sum("consumer_writers_busy") >= 1
+        metrics.sum(metric::WRITERS_BUSY) >= 1
     });
     worker.signal(Signal::Term);
-    // Much less than the insert is blocked for.
+    // Much shorter than the time for which the insert is blocked.
     let status = worker.wait_exit(Duration::from_secs(10));
     assert!(status.code().is_some(), "{status}");
     assert_eq!(world.committed()[&0], Some(10));

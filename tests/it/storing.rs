@@ -1,24 +1,20 @@
-//! Messages that can be stored are stored, once, as they are.
+//! Valid messages are stored once and unchanged.
 
-use crate::harness::{MINUTE, Message, Producer, SHORT, World};
+use crate::harness::{Json, MINUTE, Message, Producer, SHORT, World, metric, text};
 
 #[test]
-fn a_hundred_thousand_messages_are_stored_once_and_as_they_are() {
+fn hundred_thousand_messages_are_stored_once_and_unchanged() {
     const COUNT: u64 = 100_000;
     let world = World::new(6);
     Producer::new(&world).fill(0..COUNT, 6);
     let mut worker = world.worker().set("consumer.batch_size", 500).start();
-    let metrics = worker.wait_until("all is settled and no lag is left", MINUTE, |metrics| {
-        metrics.sum("consumer_messages_processed_total") >= 100_000
-            && metrics.count("consumer_lag") == 6
-            && metrics.sum("consumer_lag") == 0
+    let metrics = worker.wait_until("all is settled and there is no lag", MINUTE, |metrics| {
+        metrics.sum(metric::PROCESSED) >= 100_000
+            && metrics.count(metric::LAG) == 6
+            && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
-    for name in [
-        "consumer_messages_processed_total",
-        "consumer_messages_stored_total",
-        "consumer_messages_consumed_total",
-    ] {
+    for name in [metric::PROCESSED, metric::STORED, metric::CONSUMED] {
         assert_eq!(metrics.sum(name), 100_000, "{name}");
     }
     worker.stop();
@@ -27,7 +23,7 @@ fn a_hundred_thousand_messages_are_stored_once_and_as_they_are() {
 }
 
 #[test]
-fn a_lone_message_is_stored_while_no_other_comes() {
+fn single_message_is_stored_without_waiting_for_more() {
     let world = World::new(6);
     let mut worker = world.worker().set("consumer.batch_size", 20_000).start();
     worker.wait_ready();
@@ -43,23 +39,23 @@ fn a_lone_message_is_stored_while_no_other_comes() {
 }
 
 #[test]
-fn a_replay_is_neither_stored_again_nor_dead_lettered() {
+fn repeated_message_is_neither_stored_again_nor_dead_lettered() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     producer.fill(0..50, 1);
-    // Twice within a batch, and again after all was stored.
+    // The same messages again: here perhaps in one batch, and below after all are stored.
     producer.fill(0..50, 1);
     let mut worker = world.worker().start();
     worker.wait_until("both rounds are settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 100
+        metrics.sum(metric::PROCESSED) == 100
     });
     producer.fill(0..50, 1);
     let metrics = worker.wait_until("the third round is settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 150
+        metrics.sum(metric::PROCESSED) == 150
     });
-    assert_eq!(metrics.sum("consumer_messages_stored_total"), 50);
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 100);
-    assert_eq!(metrics.sum("consumer_dead_letters_total"), 0);
+    assert_eq!(metrics.sum(metric::STORED), 50);
+    assert_eq!(metrics.sum(metric::REPLAYED), 100);
+    assert_eq!(metrics.sum(metric::DEAD_LETTERS), 0);
     world.wait_committed_to_end(SHORT);
     worker.stop();
     worker.assert_no_errors();
@@ -68,7 +64,7 @@ fn a_replay_is_neither_stored_again_nor_dead_lettered() {
 }
 
 #[test]
-fn every_kind_of_value_comes_back_as_it_went() {
+fn every_kind_of_value_is_stored_unchanged() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     for (number, field) in [
@@ -94,9 +90,14 @@ fn every_kind_of_value_comes_back_as_it_went() {
     .into_iter()
     .enumerate()
     {
-        producer.send(Message::stored(format!(
-            r#"{{"z":{field},"message_id":"id-{number}","metadata":{{"value":{field}}},"name":"","created_at":"2023-07-15T12:34:56.789"}}"#
-        )));
+        // The fields have an unusual order.
+        let json = Json::default()
+            .add("z", field)
+            .add("message_id", text(&format!("id-{number}")))
+            .add("metadata", format_args!(r#"{{"value":{field}}}"#))
+            .add("name", text(""))
+            .add("created_at", text("2023-07-15T12:34:56.789"));
+        producer.send(Message::stored(json));
     }
     producer.flush();
     let mut worker = world.worker().start();

@@ -1,9 +1,9 @@
 //! Kinds of topics: transactions, compaction, codecs, large messages.
 
-use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, until};
+use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, metric, until};
 
 #[test]
-fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
+fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     const PARTITIONS: i32 = 3;
     let world = World::new(PARTITIONS);
     let id = world.group.clone();
@@ -22,7 +22,8 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     round(100, Fate::Absent);
     round(200, Fate::Stored);
     round(300, Fate::Absent);
-    // 100 records and a marker in each partition, which may come after the acknowledgement.
+    // Each round has 100 records, and a marker in each partition. The markers may come after the
+    // acknowledgement.
     let wait_for_markers = |rounds: i64| {
         until("the markers are written", SHORT, || {
             let ends = world
@@ -35,12 +36,12 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     };
     wait_for_markers(4);
     let mut worker = world.worker().start();
-    let no_lag = "no lag is left";
+    let no_lag = "there is no lag";
     worker.wait_until(no_lag, SHORT, |metrics| {
-        metrics.count("consumer_lag") == 3 && metrics.sum("consumer_lag") == 0
+        metrics.count(metric::LAG) == 3 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
-    // While it runs: first only markers and what was aborted, then a transaction that stays open.
+    // While the worker runs: first an aborted transaction, then one that stays open.
     round(400, Fate::Absent);
     wait_for_markers(5);
     world.wait_committed_to_end(SHORT);
@@ -51,23 +52,23 @@ fn aborted_messages_are_not_stored_and_markers_leave_no_lag() {
     }
     producer.flush();
     let metrics = worker.metrics();
-    assert_eq!(metrics.sum("consumer_messages_consumed_total"), 200);
+    assert_eq!(metrics.sum(metric::CONSUMED), 200);
     assert_eq!(
         world.committed(),
         before,
-        "an open transaction is not passed over"
+        "the commit passed an open transaction"
     );
     producer.commit();
     wait_for_markers(6);
     world.wait_committed_to_end(SHORT);
-    worker.wait_until(no_lag, SHORT, |metrics| metrics.sum("consumer_lag") == 0);
+    worker.wait_until(no_lag, SHORT, |metrics| metrics.sum(metric::LAG) == 0);
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().stored, 300);
 }
 
 #[test]
-fn gaps_of_compaction_are_no_lag_and_no_loss() {
+fn compaction_gaps_are_neither_lag_nor_loss() {
     let world = World::with_topic(
         1,
         &[
@@ -80,7 +81,7 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
     let producer = Producer::new(&world);
     let mut number = 0;
     until("compaction leaves gaps", MINUTE, || {
-        // The same ten keys again and again, with other messages.
+        // The same ten keys each time, with other messages.
         for key in 0..10 {
             producer.send(producer.numbered(number, 1, 0).key(format!("key-{key}")));
             number += 1;
@@ -89,12 +90,12 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
         (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.len()).then_some(())
     });
     let mut worker = world.worker().start();
-    worker.wait_until("no lag is left", SHORT, |metrics| {
-        metrics.count("consumer_lag") == 1 && metrics.sum("consumer_lag") == 0
+    worker.wait_until("there is no lag", SHORT, |metrics| {
+        metrics.count(metric::LAG) == 1 && metrics.sum(metric::LAG) == 0
     });
     world.wait_committed_to_end(SHORT);
     let metrics = worker.metrics();
-    assert_eq!(metrics.sum("consumer_offsets_skipped_total"), 0);
+    assert_eq!(metrics.sum(metric::OFFSETS_SKIPPED), 0);
     worker.stop();
     worker.assert_no_errors();
     let (remaining, stored) = (world.remaining(), world.stored().read());
@@ -108,7 +109,7 @@ fn gaps_of_compaction_are_no_lag_and_no_loss() {
     let report = world.check();
     assert!(
         report.stored < world.ledger.len(),
-        "compaction has taken some"
+        "compaction removed nothing"
     );
 }
 
@@ -129,10 +130,10 @@ fn every_codec_is_read() {
 }
 
 #[test]
-fn large_messages_pass_up_to_the_limit_of_a_document() {
+fn large_messages_are_stored_up_to_the_document_limit() {
     let world = World::new(1);
     let producer = Producer::new(&world);
-    // Together they are more than the bounds of a batch, each alone, and of what may be in flight.
+    // Some are larger than a batch may be, and together they are larger than what may be in flight.
     for (number, mebibytes) in [1, 3, 5, 9, 15, 15, 15].into_iter().enumerate() {
         let content = Content::Numbered {
             prefix: "large",

@@ -1,19 +1,19 @@
-//! What MongoDB refuses, record by record.
+//! Records that MongoDB refuses.
 
 use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{Fate, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Json, Message, Producer, SHORT, World, metric, text};
 
-fn message(id: &str, name: &str, value: i64) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"{name}","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"value":{value}}}"#
-    )
+fn message(id: &str, name: &str, value: i64) -> Json {
+    Json::message(id)
+        .set("name", text(name))
+        .add("value", value)
 }
 
 #[test]
-fn what_a_validator_refuses_is_dead_lettered_alone() {
+fn records_refused_by_a_validator_are_dead_lettered_alone() {
     let world = World::new(1);
     world
         .mongodb()
@@ -43,13 +43,13 @@ fn what_a_validator_refuses_is_dead_lettered_alone() {
         let error = letter.header("dlq.error");
         assert!(
             error.contains("failed validation"),
-            "the server's words: {error}"
+            "the server's message: {error}"
         );
     }
 }
 
 #[test]
-fn a_second_unique_index_rejects_what_violates_it() {
+fn violation_of_another_unique_index_is_rejected() {
     let world = World::new(1);
     let unique = IndexOptions::builder().unique(true).build();
     let index = IndexModel::builder()
@@ -77,11 +77,11 @@ fn a_second_unique_index_rejects_what_violates_it() {
 }
 
 #[test]
-fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
+fn same_id_with_other_content_is_an_id_conflict() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let conflict = Fate::Conflict("id_conflict");
-    // Within one batch …
+    // The conflict is within one batch.
     producer.send(Message::stored(message("a", "n", 1)));
     producer.send(Message::stored(message("a", "n", 2)).fate(conflict));
     producer.send(Message::stored(message("a", "n", 1)));
@@ -89,14 +89,14 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     producer.flush();
     let mut worker = world.worker().set("consumer.writer_threads", 1).start();
     world.wait_committed_to_end(SHORT);
-    // … and with what was stored before. The same fields in another order are another document, and
-    // so are the same numbers of another type.
+    // The conflicts are with documents that were stored before. The same fields in another order are another
+    // document, and so are the same numbers with another type.
     for other in [
         message("b", "n", 2),
         message("b", "other", 1),
-        message("b", "n", 1).replace(r#""value":1"#, r#""value":1.0"#),
-        message("b", "n", 1).replace(r#""value":1"#, r#""value":1,"more":null"#),
-        r#"{"message_id":"b","created_at":"2023-07-15T12:34:56Z","name":"n","metadata":{},"value":1}"#.to_owned(),
+        message("b", "n", 1).set("value", "1.0"),
+        message("b", "n", 1).add("more", "null"),
+        message("b", "n", 1).without("name").add("name", text("n")),
     ] {
         producer.send(Message::stored(other).fate(conflict));
     }
@@ -108,18 +108,18 @@ fn the_same_id_with_other_content_is_a_conflict_and_changes_nothing() {
     worker.assert_no_errors();
     world.check();
     assert_eq!(world.stored().count(), 2);
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 2);
+    assert_eq!(metrics.sum(metric::REPLAYED), 2);
     assert_eq!(
-        metrics.get("consumer_dead_letters_total", &[("reason", "id_conflict")]),
+        metrics.get(metric::DEAD_LETTERS, &[("reason", "id_conflict")]),
         Some(6)
     );
 }
 
 #[test]
-fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_same() {
+fn long_id_truncated_in_the_server_error_counts_as_already_stored() {
     let world = World::new(1);
     let producer = Producer::new(&world);
-    // mongod shows the first 150 bytes of a long key: here that is half of an é.
+    // mongod's error has the first 150 bytes of a long key. Here the cut is within an é.
     let id = format!("a{}", "é".repeat(100));
     for _ in 0..2 {
         producer.send(Message::stored(message(&id, "n", 1)));
@@ -128,10 +128,10 @@ fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_sa
     producer.flush();
     let mut worker = world.worker().start();
     let metrics = worker.wait_until("all are settled", SHORT, |metrics| {
-        metrics.sum("consumer_messages_processed_total") == 3
+        metrics.sum(metric::PROCESSED) == 3
     });
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 1);
-    assert_eq!(metrics.sum("consumer_mongodb_retries_total"), 0);
+    assert_eq!(metrics.sum(metric::REPLAYED), 1);
+    assert_eq!(metrics.sum(metric::MONGODB_RETRIES), 0);
     world.wait_committed_to_end(SHORT);
     worker.stop();
     worker.assert_no_errors();
@@ -140,7 +140,7 @@ fn a_long_id_that_the_servers_error_cuts_amid_a_character_is_a_replay_all_the_sa
 }
 
 #[test]
-fn a_document_that_was_there_before_is_left_alone() {
+fn existing_document_with_the_same_id_is_not_changed() {
     let world = World::new(1);
     let before = doc! { "_id": "taken", "of": "another program" };
     world
@@ -160,7 +160,7 @@ fn a_document_that_was_there_before_is_left_alone() {
 }
 
 #[test]
-fn a_lone_record_that_an_index_cannot_take_stops_nobody() {
+fn lone_record_refused_by_an_index_is_dead_lettered() {
     let world = World::new(1);
     let index = IndexModel::builder()
         .keys(doc! { "metadata.tags": "hashed" })
@@ -172,7 +172,7 @@ fn a_lone_record_that_an_index_cannot_take_stops_nobody() {
         .worker()
         .set("mongodb.on_unavailable", "pause")
         .start();
-    let poison = r#"{"message_id":"poison","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{"tags":[1]}}"#;
+    let poison = Json::message("poison").set("metadata", r#"{"tags":[1]}"#);
     producer.send(Message::stored(poison).fate(Fate::DeadLettered("write_rejected")));
     producer.flush();
     world.wait_committed_to_end(SHORT);

@@ -1,16 +1,16 @@
-//! What happens at each tick: a pure function of the seed and the tick, so that a run can be had again.
+//! What happens at each tick: a pure function of the seed and the tick, so that a run can be repeated.
 
 use std::ops::Range;
 
 /// The most workers that a run has.
 pub const MOST_WORKERS: usize = 64;
 
-/// What one tick brings.
+/// The faults that begin at one tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
-    /// Passed over while another one lasts.
+    /// Ignored while another one is active.
     pub server: Option<ServerFault>,
-    /// Passed over where that worker isn't there.
+    /// Ignored if that worker doesn't run.
     pub worker: Option<(usize, WorkerFault)>,
 }
 
@@ -30,7 +30,7 @@ pub enum ServerFaultKind {
     Inserts(InsertFault, How),
 }
 
-/// What an insert gets for an answer.
+/// How the server answers an insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsertFault {
     Code(i32),
@@ -40,13 +40,13 @@ pub enum InsertFault {
     Slow(u64),
 }
 
-/// Which inserts are hit.
+/// Which inserts are affected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     All,
-    /// The next so many.
+    /// So many inserts from now on.
     Next(i32),
-    /// So many of a hundred.
+    /// This share of the inserts.
     Percent(i32),
 }
 
@@ -60,7 +60,7 @@ pub enum WorkerFault {
     Frozen(u64),
 }
 
-/// The server's own errors, and one that nobody knows.
+/// Errors of the server, and an unknown code.
 const CODES: [i32; 9] = [91, 189, 11600, 10107, 8000, 14031, 112, 77777, 13];
 
 /// Whether a run of this seed redirects while MongoDB is unavailable, or pauses.
@@ -70,7 +70,7 @@ pub fn redirects(seed: u64) -> bool {
 
 pub fn draw(seed: u64, tick: u64, workers: usize) -> Draw {
     let mut random = Random::new(seed, tick);
-    // Each is drawn whether it counts or not, so that one choice doesn't shift the others.
+    // Each number is drawn whether it is used or not, so that one choice doesn't change the others.
     let has_server_fault = random.below(100) < 60;
     let kind = server_fault(&mut random);
     let ticks = random.within(1..4);
@@ -108,7 +108,7 @@ fn server_fault(random: &mut Random) -> ServerFaultKind {
     }
 }
 
-/// `SplitMix64` (Steele, Lea and Flood, 2014), begun anew for each tick.
+/// `SplitMix64` (Steele, Lea and Flood, 2014), started anew for each tick.
 struct Random(u64);
 
 impl Random {
@@ -141,7 +141,7 @@ impl Random {
 }
 
 #[test]
-fn a_draw_depends_on_nothing_but_seed_and_tick() {
+fn draw_depends_only_on_seed_and_tick() {
     let forwards: Vec<Draw> = (0..1000).map(|tick| draw(7, tick, 6)).collect();
     let mut backwards: Vec<Draw> = (0..1000).rev().map(|tick| draw(7, tick, 6)).collect();
     backwards.reverse();

@@ -1,18 +1,18 @@
-//! A steady stream of messages, some of them bad, some sent twice.
+//! A steady stream of messages, some of them faulty, some sent twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Message, Producer, World};
+use crate::harness::{Json, Message, Producer, World};
 
-/// How often what is due is sent.
+/// How often the messages that are due are sent.
 const INTERVAL: Duration = Duration::from_millis(25);
-/// One message is due in each of these: 200 a second.
+/// The time between two messages: 200 a second.
 const MILLIS_PER_MESSAGE: u128 = 5;
 
-/// Stopped on drop.
+/// The drop stops it.
 pub struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -21,7 +21,7 @@ pub struct Load {
 
 impl Load {
     pub fn start(world: &World, partitions: i32) -> Self {
-        // A broker that is killed must not make the producer repeat what it has.
+        // A retry after the broker was killed must not produce a message twice.
         let producer = Producer::with(world, &[("enable.idempotence", "true")]);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
@@ -50,7 +50,7 @@ impl Load {
         }
     }
 
-    /// Ends the load, once Kafka has acknowledged all of it.
+    /// Stops producing, and waits until Kafka has acknowledged everything.
     pub fn stop(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
@@ -67,13 +67,13 @@ fn send(producer: &Producer, number: u64, partitions: i32) {
         ),
         53 => producer.send(
             Message::refused(
-                format!(r#"{{"message_id":"bad-{number}"}}"#),
+                Json::message(&format!("bad-{number}")).without("name"),
                 "missing_field",
             )
             .key(format!("key {number}"))
             .partition(partition),
         ),
-        // A message that its sender repeats.
+        // A message that was sent before.
         71 if number > 1000 => producer.send(producer.numbered(number - 1000, partitions, 0)),
         _ => {}
     }
@@ -83,7 +83,7 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A run that fails has its own panic to show.
+            // The run's own panic matters more than one of this thread.
             let _ = thread.join();
         }
     }

@@ -1,29 +1,29 @@
-//! Six workers, a steady load, and everything around them failing: at the end every message is in one
-//! of its two places, and at no moment was more committed than that.
+//! Six workers under a steady load while workers and servers fail at random. At the end every message must be
+//! stored or dead-lettered, and at no time may an unsettled message be committed.
 //!
-//! A run is given by its seed. `scripts/chaos` starts long ones; a short one is a test like the others.
+//! The seed determines a run. `scripts/chaos` starts long runs; a short one is a test like the others.
 
-mod crew;
 mod draw;
 mod load;
 mod servers;
 mod timeline;
+mod workers;
 
 use std::collections::{BTreeMap, HashSet};
 use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crew::Crew;
 use load::Load;
 use servers::ChaosServers;
 use timeline::Timeline;
+use workers::Workers;
 
 use crate::harness::{DeadLetter, WorkerSetup, World};
 
 const PARTITIONS: i32 = 6;
 const TICK: Duration = Duration::from_secs(5);
-/// After the last fault, all must be settled and committed within this time.
+/// After the last fault, everything must be settled and committed within this time.
 const PROGRESS: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ struct Run {
 }
 
 #[test]
-fn a_short_run_of_chaos_loses_nothing() {
+fn short_chaos_run_loses_nothing() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse().unwrap());
     let run = Run {
         seed: number("CHAOS_SEED").unwrap_or(SHORT_SEED),
@@ -44,7 +44,7 @@ fn a_short_run_of_chaos_loses_nothing() {
     run.perform();
 }
 
-/// One in which mongod and the broker are killed, and most other kinds occur.
+/// With this seed, mongod and the broker are killed, and most other kinds of faults occur.
 const SHORT_SEED: u64 = 2625;
 const SHORT_TICKS: u64 = 14;
 
@@ -55,7 +55,7 @@ impl Run {
         let world = World::on(servers.addresses(), PARTITIONS);
         world.admin.create_topic(&world.dead_letter_topic, 3, &[]);
         let mut stage = Stage {
-            crew: Crew::start(setup(&world, redirects), self.workers),
+            workers: Workers::start(setup(&world, redirects), self.workers),
             world,
             servers,
             committed: Vec::new(),
@@ -68,31 +68,33 @@ impl Run {
         let load = Load::start(&stage.world, PARTITIONS);
         for tick in 0..self.ticks {
             let until = Instant::now() + TICK;
-            stage.servers.look_after(tick, &mut stage.timeline);
-            stage.crew.look_after(tick, &mut stage.timeline);
-            // The group has the first tick to form.
+            stage.servers.update(tick, &mut stage.timeline);
+            stage.workers.update(tick, &mut stage.timeline);
+            // The first tick is for the group to form.
             if tick > 0 {
                 let draw = draw::draw(self.seed, tick, self.workers);
                 if let Some(fault) = draw.server {
-                    stage.servers.hit(fault, tick, &mut stage.timeline);
+                    stage.servers.begin_fault(fault, tick, &mut stage.timeline);
                 }
                 if let Some((worker, fault)) = draw.worker {
-                    stage.crew.hit(worker, fault, tick, &mut stage.timeline);
+                    stage
+                        .workers
+                        .begin_fault(worker, fault, tick, &mut stage.timeline);
                 }
             }
             stage.sample();
             wait_until(until);
         }
 
-        stage.servers.look_after(u64::MAX, &mut stage.timeline);
-        stage.crew.recover(self.ticks, &mut stage.timeline);
+        stage.servers.update(u64::MAX, &mut stage.timeline);
+        stage.workers.recover(self.ticks, &mut stage.timeline);
         let sent = load.stop();
         stage.timeline.note(format!("{sent} messages were sent"));
         stage.sample();
         stage.world.wait_committed_to_end(PROGRESS);
         stage.timeline.note("all is committed");
         stage.sample();
-        stage.crew.stop(self.ticks + 20, &mut stage.timeline);
+        stage.workers.stop(self.ticks + 20, &mut stage.timeline);
 
         let mut allowed = Vec::new();
         if redirects {
@@ -103,7 +105,7 @@ impl Run {
         }
         let report = stage.world.check_allowing(&allowed);
         stage.timeline.note(format!("{report:?}"));
-        // The ledger has spoken; the operator's own judge has to agree.
+        // The worker's own audit must agree with the ledger.
         let audit = setup(&stage.world, redirects).argument("audit").run();
         assert_eq!(audit.code, Some(0), "{}{}", audit.output, audit.errors);
         eprintln!("seed {}: {report:?}", self.seed);
@@ -136,20 +138,20 @@ fn setup(world: &World, redirects: bool) -> WorkerSetup {
 type Offsets = BTreeMap<i32, Option<i64>>;
 
 struct Stage {
-    // In this order they end: the world is tidied up while its servers are there.
-    crew: Crew,
+    // They are dropped in this order: the world is cleaned up while its servers run.
+    workers: Workers,
     world: World,
     servers: ChaosServers,
-    /// Seen, and not yet compared with what is settled.
+    /// Committed offsets that were read and not yet compared with what is settled.
     committed: Vec<Offsets>,
-    /// Up to where each partition's records were found settled.
+    /// The offset up to which all records of a partition were found settled.
     checked: BTreeMap<i32, i64>,
     timeline: Timeline,
 }
 
 impl Stage {
-    /// Looks at what is committed first, and then whether all of that is settled: what is settled in
-    /// between excuses nothing that was committed too early.
+    /// Reads the committed offsets first, and then checks that everything below them is settled. So a commit that
+    /// came too early is noticed.
     fn sample(&mut self) {
         if !self.servers.has_kafka() {
             return;
@@ -159,7 +161,7 @@ impl Stage {
             for (partition, offset) in before {
                 assert!(
                     now[partition] >= *offset,
-                    "committed backwards: {before:?}, then {now:?}"
+                    "the committed offset moved backwards: {before:?}, then {now:?}"
                 );
             }
         }
@@ -186,7 +188,7 @@ impl Stage {
             assert!(
                 letters.contains(&(entry.partition, entry.offset))
                     || id.is_some_and(|id| stored.contains(&id)),
-                "partition {} is committed up to {end}, but offset {} is nowhere",
+                "partition {} is committed up to {end}, but offset {} is neither stored nor dead-lettered",
                 entry.partition,
                 entry.offset
             );
@@ -204,7 +206,7 @@ fn wait_until(end: Instant) {
         if left.is_zero() {
             return;
         }
-        // It may end early, and is begun again then.
+        // It may end early; the loop waits for the rest.
         thread::park_timeout(left);
     }
 }

@@ -1,4 +1,4 @@
-//! The servers of a run, and what is done to them.
+//! The servers of a run, and their faults.
 
 use bson::{Bson, Document, doc};
 use mongodb::sync::Client;
@@ -11,7 +11,7 @@ pub struct ChaosServers {
     kafka: OwnServers,
     mongodb: OwnServers,
     client: Client,
-    /// What goes on, and the tick at which it ends.
+    /// The current fault, and the tick at which it ends.
     fault: Option<(ServerFaultKind, u64)>,
 }
 
@@ -44,8 +44,8 @@ impl ChaosServers {
         !matches!(self.fault, Some((MongodKilled | MongodFrozen, _)))
     }
 
-    /// Begins a fault, unless one lasts.
-    pub fn hit(&mut self, fault: ServerFault, tick: u64, timeline: &mut Timeline) {
+    /// Begins a fault, unless another one is active.
+    pub fn begin_fault(&mut self, fault: ServerFault, tick: u64, timeline: &mut Timeline) {
         if self.fault.is_some() {
             return;
         }
@@ -59,8 +59,8 @@ impl ChaosServers {
         self.fault = Some((fault.kind, tick + fault.ticks));
     }
 
-    /// Ends the fault whose time has come.
-    pub fn look_after(&mut self, tick: u64, timeline: &mut Timeline) {
+    /// Ends the current fault if its time is over.
+    pub fn update(&mut self, tick: u64, timeline: &mut Timeline) {
         let Some((kind, until)) = self.fault else {
             return;
         };

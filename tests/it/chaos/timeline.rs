@@ -1,4 +1,5 @@
-//! What happened when: printed when a run fails, and the judge's means to explain what workers did.
+//! The events of a run with their times. They are printed if the run fails, and they explain the errors of
+//! workers.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ struct Fault {
     ended: Option<Timestamp>,
 }
 
-/// How long after a fault a worker may still suffer from it: attempts and time-outs that began in it.
+/// How long after a fault a worker may still report errors: attempts and timeouts that began during the fault.
 const AFTERMATH: Duration = Duration::from_secs(45);
 
 impl Timeline {
@@ -58,26 +59,26 @@ impl Timeline {
         }
     }
 
-    /// Whether MongoDB gave cause to count as unavailable around this time.
+    /// Whether a fault explains that MongoDB counted as unavailable around this time.
     pub fn explains_outage(&self, at: Timestamp) -> bool {
         self.around(at)
             .any(|kind| !matches!(kind, ServerFaultKind::BrokerKilled))
     }
 
-    /// Whether the broker was away around this time.
+    /// Whether the broker was down around this time.
     pub fn explains_lost_broker(&self, at: Timestamp) -> bool {
         self.around(at)
             .any(|kind| matches!(kind, ServerFaultKind::BrokerKilled))
     }
 
-    /// Whether MongoDB said around this time that we have no right to insert.
+    /// Whether MongoDB denied the privilege to insert around this time.
     pub fn explains_refusal(&self, at: Timestamp) -> bool {
         self.around(at)
             .any(|kind| matches!(kind, ServerFaultKind::Inserts(InsertFault::Code(13), _)))
     }
 
-    /// Whether MongoDB refused some inserts, and took others beside them, for a reason outside every
-    /// table: nobody can tell that from a fault of the messages.
+    /// Whether MongoDB refused some inserts with an unknown error while it accepted others. A worker can't tell
+    /// that from a fault of the messages.
     pub fn explains_rejections(&self) -> bool {
         self.faults.iter().any(|fault| {
             matches!(
@@ -91,7 +92,7 @@ impl Timeline {
         self.faults
             .iter()
             .filter(move |fault| {
-                // A log has milliseconds.
+                // The times in logs are rounded to milliseconds.
                 let began = fault.began - Duration::from_millis(1);
                 let is_over = fault.ended.is_some_and(|end| at > end + AFTERMATH);
                 began <= at && !is_over

@@ -1,27 +1,21 @@
-//! The broker killed, gone for good, or frozen.
-
-use std::fs::File;
-use std::path::Path;
+//! A broker that is killed or frozen.
 
 use super::{OUTAGE, assert_committed_is_settled, wait_for_more_stored};
-use crate::harness::{Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, World};
+use crate::harness::{
+    Background, MINUTE, Only, OwnServers, Producer, SHORT, Signal, WorkerSetup, World, metric,
+};
 
 const PARTITIONS: i32 = 2;
 
-/// A broker that may be killed. One at a time, whatever runs beside: each costs hundreds of megabytes.
+/// A broker that the test may kill.
 struct Broker {
     servers: OwnServers,
-    _turn: File,
 }
 
 impl Broker {
-    fn start() -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-broker.lock");
-        let turn = File::create(path).unwrap();
-        turn.lock().unwrap();
+    fn start(instance: &str) -> Self {
         Self {
-            servers: OwnServers::start("faults-broker", Only::Kafka),
-            _turn: turn,
+            servers: OwnServers::start(instance, Only::Kafka),
         }
     }
 
@@ -34,23 +28,30 @@ impl Broker {
     }
 }
 
+/// A worker whose group notices soon that it has ended without leaving.
+fn worker_of(world: &World) -> WorkerSetup {
+    world
+        .worker()
+        .consumer_property("session.timeout.ms", "6000")
+}
+
 #[test]
-fn a_broker_that_comes_back_is_waited_for() {
-    let broker = Broker::start();
+fn worker_continues_after_a_broker_outage() {
+    let broker = Broker::start("faults-broker-back");
     let world = broker.world();
-    let mut worker = world.worker().set("consumer.max_retries", 6).start();
+    let mut worker = worker_of(&world).set("consumer.max_retries", 6).start();
     let load = Background::start(&world, 0, 200, PARTITIONS);
     wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);
     worker.wait_for_log("Kafka could not be reached, trying again", OUTAGE);
-    worker.wait_until("it shows that Kafka is away", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(0)
+    worker.wait_until("it shows that Kafka is unreachable", SHORT, |metrics| {
+        metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(0)
     });
     assert_eq!(worker.get("/health").0, 200);
     broker.servers.restart();
     wait_for_more_stored(&mut worker, 1000);
-    worker.wait_until("it shows that Kafka is back", SHORT, |metrics| {
-        metrics.get("consumer_active_connections", &[("target", "kafka")]) == Some(1)
+    worker.wait_until("it shows that Kafka is reachable", SHORT, |metrics| {
+        metrics.get(metric::ACTIVE_CONNECTIONS, &[("target", "kafka")]) == Some(1)
     });
     worker.wait_ready();
     load.stop();
@@ -61,11 +62,10 @@ fn a_broker_that_comes_back_is_waited_for() {
 }
 
 #[test]
-fn a_broker_that_stays_away_ends_the_process_with_3() {
-    let broker = Broker::start();
+fn lasting_broker_outage_exits_with_3() {
+    let broker = Broker::start("faults-broker-lost");
     let world = broker.world();
-    let setup = world
-        .worker()
+    let setup = worker_of(&world)
         .set("consumer.max_retries", 2)
         .set("consumer.retry_backoff_ms", 100);
     let mut worker = setup.start();
@@ -86,13 +86,12 @@ fn a_broker_that_stays_away_ends_the_process_with_3() {
 }
 
 #[test]
-fn a_stop_ends_in_time_although_the_broker_is_frozen() {
-    let broker = Broker::start();
+fn stop_ends_in_time_while_the_broker_is_frozen() {
+    let broker = Broker::start("faults-broker-frozen");
     let world = broker.world();
-    let setup = world
-        .worker()
+    let setup = worker_of(&world)
         .set("consumer.shutdown_timeout_ms", 6000)
-        // Something is left to be committed at the end.
+        // So the stop has something to commit.
         .set("consumer.offset_commit_frequency", 1_000_000)
         .set("consumer.offset_commit_interval_ms", 3_600_000);
     let mut worker = setup.start();
@@ -108,9 +107,11 @@ fn a_stop_ends_in_time_although_the_broker_is_frozen() {
 
     broker.signal(Signal::Cont);
     let mut worker = setup.start();
-    worker.wait_until("it has the partitions", MINUTE, |metrics| {
-        metrics.sum("consumer_assigned_partitions") == i64::from(PARTITIONS)
-    });
+    worker.wait_until(
+        "it has settled what the first one left",
+        MINUTE,
+        |metrics| metrics.count(metric::LAG) == 2 && metrics.sum(metric::LAG) == 0,
+    );
     worker.stop();
     world.wait_committed_to_end(MINUTE);
     assert_eq!(world.check().stored, 1000);

@@ -1,4 +1,4 @@
-//! Answers of a broker that a real one won't give on demand.
+//! Errors that a real broker doesn't return on demand; a mock broker does.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn world_on_a_mock() -> (Cluster, World) {
         ..Servers::of_the_run()
     };
     let mut world = World::bare(servers);
-    // The mock can't delete topics; it takes them with it.
+    // The mock can't delete topics, so the world deletes its topics on the shared server, where they don't exist.
     world.admin = Admin::new(&Servers::of_the_run().kafka);
     cluster.create_topic(&world.topic, PARTITIONS, 1).unwrap();
     cluster
@@ -32,9 +32,9 @@ fn world_on_a_mock() -> (Cluster, World) {
     (cluster, world)
 }
 
-/// The worker goes on while the broker answers requests of this kind with these errors, and whatever
-/// is committed only ever moves on.
-fn goes_on_while(api: Api, errors: &[Code]) {
+/// The worker continues while the broker answers requests of this kind with these errors, and the committed
+/// offsets never move backwards.
+fn continues_despite(api: Api, errors: &[Code]) {
     let (cluster, world) = world_on_a_mock();
     let mut worker = world
         .worker()
@@ -71,8 +71,8 @@ fn goes_on_while(api: Api, errors: &[Code]) {
 }
 
 #[test]
-fn a_commit_that_may_be_tried_again_is() {
-    goes_on_while(
+fn retriable_commit_errors_are_retried() {
+    continues_despite(
         Api::OffsetCommit,
         &[
             Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
@@ -84,32 +84,32 @@ fn a_commit_that_may_be_tried_again_is() {
 }
 
 #[test]
-fn a_commit_in_a_rebalance_is_made_later() {
-    goes_on_while(
+fn commit_during_a_rebalance_is_retried() {
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3],
     );
 }
 
 #[test]
-fn a_commit_of_an_old_generation_is_made_later() {
-    goes_on_while(
+fn commit_of_an_old_generation_is_retried() {
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION],
     );
 }
 
 #[test]
-fn a_commit_of_a_member_that_is_unknown_is_made_later() {
-    goes_on_while(
+fn commit_as_an_unknown_member_is_retried() {
+    continues_despite(
         Api::OffsetCommit,
         &[Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID],
     );
 }
 
 #[test]
-fn a_heartbeat_that_is_refused_leads_to_a_new_assignment() {
-    goes_on_while(
+fn worker_rejoins_after_a_refused_heartbeat() {
+    continues_despite(
         Api::Heartbeat,
         &[
             Code::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
@@ -119,9 +119,9 @@ fn a_heartbeat_that_is_refused_leads_to_a_new_assignment() {
 }
 
 #[test]
-fn a_dead_letter_that_may_be_sent_again_is() {
-    // The test's own producer has its share of these, and sends again too.
-    goes_on_while(
+fn retriable_produce_errors_are_retried() {
+    // The test's own producer gets some of these errors as well, and retries, too.
+    continues_despite(
         Api::Produce,
         &[
             Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -132,8 +132,8 @@ fn a_dead_letter_that_may_be_sent_again_is() {
 }
 
 #[test]
-fn a_fetch_that_fails_is_tried_again() {
-    goes_on_while(
+fn failed_fetch_is_retried() {
+    continues_despite(
         Api::Fetch,
         &[
             Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -144,7 +144,7 @@ fn a_fetch_that_fails_is_tried_again() {
 }
 
 #[test]
-fn a_group_that_may_not_commit_stops_the_worker() {
+fn unauthorized_commit_stops_the_worker() {
     let (cluster, world) = world_on_a_mock();
     let mut worker = world.worker().start();
     let producer = Producer::new(&world);
@@ -160,7 +160,7 @@ fn a_group_that_may_not_commit_stops_the_worker() {
 }
 
 #[test]
-fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
+fn missing_dead_letter_topic_stops_the_worker() {
     let (cluster, world) = world_on_a_mock();
     cluster
         .topic_error(
@@ -186,10 +186,10 @@ fn a_dead_letter_topic_that_is_missing_stops_the_worker() {
     assert_eq!(world.committed()[&0], Some(50));
 }
 
-/// A broker that takes a dead letter for a retry of one that it has says so, and the client reports it
-/// as delivered: without an offset, that proves nothing.
+/// A broker that takes a dead letter for a retry answers "duplicate sequence number", and the client reports
+/// it as delivered, without an offset. That is no proof that the topic has it.
 #[test]
-fn a_dead_letter_that_is_taken_for_a_duplicate_is_sent_again() {
+fn dead_letter_reported_as_duplicate_is_sent_again() {
     let (cluster, world) = world_on_a_mock();
     let producer = Producer::new(&world);
     for _ in 0..5 {

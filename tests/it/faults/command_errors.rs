@@ -1,11 +1,12 @@
-//! What the server may answer to an insert: each answer has its own right end.
+//! Errors that the server may return for an insert, and what the worker must do about each.
 
 use bson::{Document, doc};
 
 use super::{
-    assert_committed_is_settled, dead_lettered, is_available, quick_to_notice, settled, stored,
+    assert_committed_is_settled, dead_lettered, is_available, settled, stored,
+    worker_with_short_timeouts,
 };
-use crate::harness::{MINUTE, Producer, SHORT, World};
+use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 const COUNT: u64 = 50;
 
@@ -13,9 +14,9 @@ fn insert_fails(code: i32) -> Document {
     doc! { "failCommands": ["insert"], "errorCode": code }
 }
 
-/// What passes by itself: the fault, by name.
+/// Faults that end by themselves, with their names.
 fn passing() -> Vec<(String, Document)> {
-    // Shutdown, elections, interruptions, a full disk, what a proxy says, and a code that nobody knows.
+    // Shutdown, elections, interruptions, a full disk, an error of a proxy, and an unknown code.
     let codes = [
         6, 89, 91, 112, 189, 262, 8000, 9001, 10107, 11600, 11602, 13435, 14031, 77777,
     ];
@@ -35,12 +36,12 @@ fn passing() -> Vec<(String, Document)> {
 }
 
 #[test]
-fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
-    let world = World::new(1);
+fn passing_errors_cause_neither_loss_nor_dead_letters() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    // Three attempts, as by default; the driver looks more often than by default whether a server is
-    // primary again after all.
-    let mut worker = quick_to_notice(&world)
+    // Three attempts, as by default. The driver checks more often than by default whether a server is primary
+    // again.
+    let mut worker = worker_with_short_timeouts(&world)
         .set("consumer.max_retries", 3)
         .set("consumer.retry_backoff_ms", 50)
         .start();
@@ -64,31 +65,31 @@ fn an_error_that_passes_costs_neither_a_message_nor_a_dead_letter() {
 }
 
 #[test]
-fn an_error_of_the_server_that_stays_redirects_until_it_is_over() {
+fn lasting_server_error_redirects_until_it_ends() {
     redirects_while(insert_fails(8000));
 }
 
 #[test]
-fn an_unknown_error_that_spares_nobody_is_the_servers() {
+fn unknown_error_for_every_record_is_an_outage() {
     redirects_while(insert_fails(77777));
 }
 
 #[test]
-fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
+fn unknown_error_that_begins_after_other_inserts_is_an_outage() {
     const REASON: &str = "mongodb_unavailable";
-    let world = World::new(2);
+    let world = World::with_own_mongodb(2);
     let producer = Producer::new(&world);
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("consumer.retry_backoff_ms", 4000)
         .start();
     worker.wait_ready();
-    // One batch waits for its second attempt …
+    // One batch waits for its second attempt.
     let point = world.fail_point(doc! { "times": 1 }, insert_fails(11600));
     producer.fill(0..COUNT, 1);
-    worker.wait_until("it is to be tried again", SHORT, |metrics| {
-        metrics.sum("consumer_mongodb_retries_total") == 1
+    worker.wait_until("the insert is retried", SHORT, |metrics| {
+        metrics.sum(metric::MONGODB_RETRIES) == 1
     });
-    // … while another one is stored, and then nothing is any more.
+    // Meanwhile another one is stored. After that every insert fails.
     let before = stored(&worker.metrics());
     producer.send_now(producer.numbered(COUNT, 1, 0).partition(1));
     worker.wait_until("another one is stored", SHORT, |metrics| {
@@ -106,23 +107,26 @@ fn an_unknown_error_that_begins_after_others_were_stored_is_the_servers() {
 }
 
 #[test]
-fn connections_that_are_torn_all_the_time_are_an_outage() {
+fn permanently_torn_connections_are_an_outage() {
     redirects_while(doc! { "failCommands": ["insert"], "closeConnection": true });
 }
 
-/// Whatever is dead-lettered for it is so for the outage, never as if it were the messages' fault.
-fn redirects_while(fault: Document) {
+/// The fault must count as an outage: messages are redirected for `mongodb_unavailable` and for no other reason.
+fn redirects_while(mut fault: Document) {
     const REASON: &str = "mongodb_unavailable";
-    let world = World::new(1);
+    // An idle worker checks by a ping whether MongoDB is back: that must fail as well, or the outage could end
+    // between two messages.
+    fault.insert("failCommands", ["insert", "ping"].as_slice());
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    let mut worker = quick_to_notice(&world).start();
+    let mut worker = worker_with_short_timeouts(&world).start();
     worker.wait_ready();
     let point = world.fail_point("alwaysOn", fault);
     producer.fill(0..COUNT, 1);
     worker.wait_until("messages are redirected", MINUTE, |metrics| {
         dead_lettered(metrics, REASON) == 50
     });
-    // One alone fares no worse than one in company.
+    // A record that is alone in its batch is treated in the same way.
     producer.send_now(producer.numbered(COUNT, 1, 0));
     worker.wait_until("a lone message is redirected", MINUTE, |metrics| {
         dead_lettered(metrics, REASON) == 51
@@ -138,10 +142,10 @@ fn redirects_while(fault: Document) {
 }
 
 #[test]
-fn an_error_of_the_server_that_stays_is_waited_out_in_pause_mode() {
-    let world = World::new(1);
+fn lasting_server_error_is_waited_out_in_pause_mode() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
         .start();
     worker.wait_ready();
@@ -157,10 +161,10 @@ fn an_error_of_the_server_that_stays_is_waited_out_in_pause_mode() {
 }
 
 #[test]
-fn a_failed_write_concern_settles_nothing() {
-    let world = World::new(1);
+fn failed_write_concern_settles_nothing() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
         .start();
     worker.wait_ready();
@@ -172,20 +176,24 @@ fn a_failed_write_concern_settles_nothing() {
     worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
         !is_available(metrics)
     });
-    assert_eq!(world.stored().count(), 50, "they are there …");
-    assert_eq!(settled(&worker.metrics()), 0, "… but not safely");
+    assert_eq!(world.stored().count(), 50, "the documents are in MongoDB");
+    assert_eq!(
+        settled(&worker.metrics()),
+        0,
+        "but no message counts as settled"
+    );
     assert_eq!(world.committed()[&0], Some(0));
     drop(point);
     world.wait_committed_to_end(SHORT);
     let metrics = worker.metrics();
     worker.stop();
-    assert_eq!(metrics.sum("consumer_messages_replayed_total"), 50);
+    assert_eq!(metrics.sum(metric::REPLAYED), 50);
     assert_eq!(world.check().stored, 50);
 }
 
 #[test]
-fn a_missing_privilege_ends_the_process_with_4_and_dead_letters_nothing() {
-    let world = World::new(1);
+fn missing_privilege_exits_with_4_and_dead_letters_nothing() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let setup = world.worker();
     let mut worker = setup.start();
@@ -204,8 +212,8 @@ fn a_missing_privilege_ends_the_process_with_4_and_dead_letters_nothing() {
 }
 
 #[test]
-fn a_read_back_that_fails_is_tried_again() {
-    let world = World::new(1);
+fn failed_read_back_is_retried() {
+    let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     producer.fill(0..COUNT, 1);
     let mut worker = world.worker().set("consumer.retry_backoff_ms", 50).start();
@@ -226,12 +234,12 @@ fn a_read_back_that_fails_is_tried_again() {
 }
 
 #[test]
-fn an_unknown_error_that_ends_while_its_culprit_is_sought_singles_nobody_out() {
-    let world = World::new(1);
+fn unknown_error_that_ends_during_the_search_rejects_no_record() {
+    let world = World::with_own_mongodb(1);
     Producer::new(&world).fill(0..COUNT, 1);
-    // The batch twice, and then halves of 25, 12, 6, 3 and 1: that one is refused all alone.
+    // The batch fails twice, then parts of 25, 12, 6, 3 and 1: the last failure is that of a single record.
     let point = world.fail_point(doc! { "times": 7 }, insert_fails(77777));
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("consumer.writer_threads", 1)
         .start();
     world.wait_committed_to_end(SHORT);

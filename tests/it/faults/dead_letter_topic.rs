@@ -1,11 +1,11 @@
-//! A dead letter topic that doesn't take what it is given.
+//! A dead letter topic that refuses records.
 
 use super::assert_committed_is_settled;
 use crate::harness::{Message, Producer, SHORT, World};
 
 const LARGE: usize = 20_000;
 
-/// Bytes that are no JSON and that no codec makes smaller.
+/// Bytes that are not JSON and that no codec compresses.
 fn incompressible(length: usize) -> Vec<u8> {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     std::iter::repeat_with(|| {
@@ -18,7 +18,7 @@ fn incompressible(length: usize) -> Vec<u8> {
     .collect()
 }
 
-/// Records of which one, at this offset, is larger than the dead letter topic takes.
+/// The offset of the record that is too large for the dead letter topic.
 const LARGE_OFFSET: i64 = 25;
 
 fn world_with_a_large_one() -> World {
@@ -40,7 +40,7 @@ fn world_with_a_large_one() -> World {
 }
 
 #[test]
-fn a_dead_letter_that_is_too_large_stops_the_worker_and_stays_uncommitted() {
+fn oversize_dead_letter_stops_the_worker_uncommitted() {
     let world = world_with_a_large_one();
     let setup = world.worker();
     let finished = setup.run();
@@ -60,12 +60,12 @@ fn a_dead_letter_that_is_too_large_stops_the_worker_and_stays_uncommitted() {
     }
     assert!(world.committed()[&0] <= Some(LARGE_OFFSET));
     assert_committed_is_settled(&world);
-    // Its neighbours don't share its fate.
+    // The records before it are dead-lettered.
     let small = |letter: &&crate::harness::DeadLetter| letter.source().1 < LARGE_OFFSET;
     let letters = world.dead_letters();
     assert_eq!(letters.iter().filter(small).count(), 25);
 
-    // The advice helps.
+    // The advice of the error message helps.
     let settings = [("max.message.bytes", "1000000")];
     world.admin.alter_topic(&world.dead_letter_topic, &settings);
     let mut worker = setup.start();
@@ -76,7 +76,7 @@ fn a_dead_letter_that_is_too_large_stops_the_worker_and_stays_uncommitted() {
 }
 
 #[test]
-fn a_dead_letter_that_is_too_large_may_go_without_its_value() {
+fn oversize_dead_letter_can_omit_its_value() {
     let world = world_with_a_large_one();
     let mut worker = world
         .worker()
@@ -111,7 +111,7 @@ fn a_dead_letter_that_is_too_large_may_go_without_its_value() {
 }
 
 #[test]
-fn a_compacted_dead_letter_topic_refuses_what_has_no_key() {
+fn compacted_dead_letter_topic_refuses_a_letter_without_key() {
     let world = World::new(1);
     let settings = [("cleanup.policy", "compact")];
     world
@@ -144,6 +144,6 @@ fn a_compacted_dead_letter_topic_refuses_what_has_no_key() {
     assert!(letters.iter().all(|letter| letter.key.is_some()));
     for offset in 0..5 {
         let is_there = letters.iter().any(|letter| letter.source().1 == offset);
-        assert!(is_there, "offset {offset} is no neighbour's fault");
+        assert!(is_there, "offset {offset} is not dead-lettered");
     }
 }

@@ -1,4 +1,4 @@
-//! A replica set whose primary goes.
+//! A replica set whose primary is killed.
 
 use bson::doc;
 use mongodb::sync::Client;
@@ -9,7 +9,7 @@ use crate::harness::{Background, MINUTE, Only, OwnServers, SHORT, Servers, Signa
 const WARNING: &str = "a failover can roll back";
 
 #[test]
-fn a_primary_that_is_killed_costs_nothing_under_majority() {
+fn killed_primary_loses_nothing_under_majority() {
     let members = OwnServers::start("faults-failover", Only::ReplicaSet);
     let world = World::on(members.servers(), 2);
 
@@ -28,7 +28,7 @@ fn a_primary_that_is_killed_costs_nothing_under_majority() {
     for _ in 0..2 {
         let primary = primary(&world.servers);
         members.signal(&primary, Signal::Kill);
-        // One member less is a majority still.
+        // Two of three members are still a majority.
         wait_for_more_stored(&mut worker, 1000);
         members.restart();
         wait_for_more_stored(&mut worker, 200);

@@ -1,10 +1,10 @@
-//! Nothing but rejections: a limit can stop the worker before it dead-letters the topic.
+//! Rejections in a row: a limit can stop the worker before it dead-letters the whole topic.
 
 use super::assert_committed_is_settled;
 use crate::harness::{Message, Producer, SHORT, World};
 
 #[test]
-fn a_flood_of_rejections_stops_the_worker_where_a_limit_is_set() {
+fn too_many_rejections_in_a_row_stop_the_worker() {
     const LIMIT: usize = 10;
     let world = World::new(1);
     let producer = Producer::new(&world);
@@ -41,7 +41,7 @@ fn a_flood_of_rejections_stops_the_worker_where_a_limit_is_set() {
 }
 
 #[test]
-fn rejections_between_good_messages_are_no_flood() {
+fn rejections_between_good_messages_do_not_stop_the_worker() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     let mut worker = world

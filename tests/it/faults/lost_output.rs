@@ -1,31 +1,31 @@
-//! Whoever read the log is gone.
+//! The reader of the log has gone away.
 
 use std::process::Child;
 
 use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, signal, until};
 
-/// Killed on drop.
-struct Unheard(Child);
+/// A process; the drop kills it.
+struct KilledOnDrop(Child);
 
-impl Drop for Unheard {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Both fail if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_stops_nothing() {
+fn closed_log_output_does_not_stop_the_worker() {
     let world = World::new(2);
-    let mut child = Unheard(world.worker().command().spawn().unwrap());
-    // A write to either is an error from now on.
+    let mut child = KilledOnDrop(world.worker().command().spawn().unwrap());
+    // From now on, a write to either is an error.
     drop(child.0.stdout.take());
     drop(child.0.stderr.take());
     let producer = Producer::new(&world);
     for round in 0..3 {
         producer.fill(round * 100..round * 100 + 100, 2);
-        // Something to complain of.
+        // The worker logs this rejection.
         producer.send_now(Message::refused("{", "invalid_json"));
         world.wait_committed_to_end(MINUTE);
     }

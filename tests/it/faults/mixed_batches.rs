@@ -1,13 +1,13 @@
-//! Records of every kind of end in one batch: each has its own, whatever its neighbours'.
+//! Batches whose records end in different ways: no record affects another one.
 
 use bson::doc;
 use mongodb::IndexModel;
 use mongodb::options::IndexOptions;
 
-use crate::harness::{Fate, MINUTE, Message, Producer, SHORT, World};
+use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, World, metric};
 
 #[test]
-fn replays_beside_violations_of_another_unique_index_are_no_violations() {
+fn already_stored_records_and_index_violations_are_told_apart() {
     let world = World::new(1);
     let unique = IndexOptions::builder().unique(true).build();
     let index = IndexModel::builder()
@@ -26,17 +26,13 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
     let mut worker = setup.start();
     world.wait_committed_to_end(SHORT);
     worker.stop();
-    // A batch that holds replays, violations, conflicts and new ones, in turn.
+    // A batch of already stored records, index violations, conflicts and new records, in turn.
     for number in 0..25 {
         producer.send(producer.numbered(number, 1, 0));
-        producer.send(Message::refused(
-            other("violator", number, number),
-            "write_rejected",
-        ));
-        producer.send(
-            Message::stored(other_id(&format!("msg-{number:08}"), number + 1000))
-                .fate(Fate::Conflict("id_conflict")),
-        );
+        let violator = other(&format!("violator-{number}"), number);
+        producer.send(Message::refused(violator, "write_rejected"));
+        let conflict = other(&format!("msg-{number:08}"), number + 1000);
+        producer.send(Message::stored(conflict).fate(Fate::Conflict("id_conflict")));
         producer.send(producer.numbered(number + 100, 1, 0));
     }
     producer.flush();
@@ -47,10 +43,7 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
     world.wait_committed_to_end(SHORT);
     worker.stop();
     worker.assert_no_errors();
-    for name in [
-        "consumer_messages_stored_total",
-        "consumer_messages_replayed_total",
-    ] {
+    for name in [metric::STORED, metric::REPLAYED] {
         assert_eq!(metrics.sum(name), 25, "{name}");
     }
     for reason in ["write_rejected", "id_conflict"] {
@@ -60,7 +53,7 @@ fn replays_beside_violations_of_another_unique_index_are_no_violations() {
 }
 
 #[test]
-fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
+fn documents_around_the_size_limit_leave_their_neighbours_alone() {
     const LIMIT: usize = 16 * 1024 * 1024;
     let world = World::with_topic(1, &[("max.message.bytes", "33000000")]);
     let settings = [("max.message.bytes", "33000000")];
@@ -68,7 +61,7 @@ fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
         .admin
         .create_topic(&world.dead_letter_topic, 1, &settings);
     let producer = Producer::new(&world);
-    // What the document holds beside the padding is far less than this.
+    // The rest of the document is much smaller than 1,000 bytes.
     let padding = [LIMIT - 1000, LIMIT + 1000];
     producer.fill(0..20, 1);
     producer.send(producer.numbered(20, 1, padding[0]));
@@ -87,13 +80,7 @@ fn a_document_near_the_limit_and_one_beyond_it_leave_their_neighbours_alone() {
     assert_eq!((report.stored, report.dead_lettered), (59, 1));
 }
 
-/// A valid message whose unique number another one may have.
-fn other(prefix: &str, id: u64, number: u64) -> String {
-    other_id(&format!("{prefix}-{id}"), number)
-}
-
-fn other_id(id: &str, number: u64) -> String {
-    format!(
-        r#"{{"message_id":"{id}","name":"n","created_at":"2023-07-15T12:34:56Z","metadata":{{}},"number":{number}}}"#
-    )
+/// A valid message with a number, which an index makes unique.
+fn other(id: &str, number: u64) -> Json {
+    Json::message(id).add("number", number)
 }

@@ -1,5 +1,4 @@
-//! What the worker does while something around it fails. Tests that kill or freeze a server have one
-//! of their own.
+//! What the worker does while servers fail. Tests that kill or freeze a server start one of their own.
 
 mod broker_away;
 mod broker_errors;
@@ -17,14 +16,14 @@ mod sessions;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World};
+use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World, metric};
 
-/// The bound of an outage's beginning or end: it may take a server selection or two, and the start of a
-/// server on a busy machine.
+/// The limit for noticing the beginning or the end of an outage: two server selections of the driver, and the
+/// start of a server on a busy machine.
 const OUTAGE: Duration = Duration::from_secs(120);
 
-/// A worker that finds out within seconds that MongoDB is away, and that it is back.
-fn quick_to_notice(world: &World) -> WorkerSetup {
+/// A worker that notices within seconds that MongoDB is unavailable, and that it is back.
+fn worker_with_short_timeouts(world: &World) -> WorkerSetup {
     let options = format!(
         "appName={}&serverSelectionTimeoutMS=2000&heartbeatFrequencyMS=500",
         world.app_name
@@ -38,24 +37,24 @@ fn quick_to_notice(world: &World) -> WorkerSetup {
 }
 
 fn is_available(metrics: &Metrics) -> bool {
-    metrics.sum("consumer_mongodb_available") == 1
+    metrics.sum(metric::MONGODB_AVAILABLE) == 1
 }
 
 fn settled(metrics: &Metrics) -> i64 {
-    metrics.sum("consumer_messages_processed_total")
+    metrics.sum(metric::PROCESSED)
 }
 
 fn stored(metrics: &Metrics) -> i64 {
-    metrics.sum("consumer_messages_stored_total")
+    metrics.sum(metric::STORED)
 }
 
 fn dead_lettered(metrics: &Metrics, reason: &str) -> i64 {
     metrics
-        .get("consumer_dead_letters_total", &[("reason", reason)])
+        .get(metric::DEAD_LETTERS, &[("reason", reason)])
         .unwrap_or_default()
 }
 
-/// Waits until so many messages more are stored than now.
+/// Waits until so many more messages are stored.
 #[track_caller]
 fn wait_for_more_stored(worker: &mut Worker, more: i64) -> Metrics {
     let before = stored(&worker.metrics());
@@ -71,8 +70,8 @@ fn logged(worker: &Worker, text: &str) -> Vec<LogLine> {
     lines
 }
 
-/// That the worker said of one outage that it began and that it ended, each once, and nothing else at
-/// level ERROR. Returns how many messages it says it redirected.
+/// Checks that the worker logged the beginning and the end of one outage, each once, and nothing else at level
+/// ERROR. Returns the logged number of redirected messages.
 #[track_caller]
 fn assert_one_outage(worker: &Worker) -> i64 {
     let errors = worker.errors();
@@ -86,8 +85,8 @@ fn assert_one_outage(worker: &Worker) -> i64 {
     ends[0].number("redirected").unwrap()
 }
 
-/// Everything below the group's committed offsets is stored or dead-lettered. The offsets are looked at
-/// first: what is settled later must not excuse what was committed too early.
+/// Checks that everything below the group's committed offsets is stored or dead-lettered. The offsets are read
+/// first, so that a commit that came too early is noticed.
 #[track_caller]
 fn assert_committed_is_settled(world: &World) {
     let committed = world.committed();
@@ -105,7 +104,7 @@ fn assert_committed_is_settled(world: &World) {
             !is_committed
                 || id.is_some_and(|id| stored.contains(&id))
                 || letters.contains(&(entry.partition, entry.offset)),
-            "partition {} is committed up to {committed:?}, but offset {} is nowhere",
+            "partition {} is committed up to {committed:?}, but offset {} is neither stored nor dead-lettered",
             entry.partition,
             entry.offset
         );

@@ -1,16 +1,16 @@
-//! mongod killed, or frozen, under load: redirected or held back, as configured, and all is settled
-//! when it is back.
+//! mongod is killed or frozen under load. Messages are redirected or kept, as configured, and everything is
+//! settled after mongod is back.
 
 use super::{
-    OUTAGE, assert_one_outage, dead_lettered, is_available, quick_to_notice, settled, stored,
-    wait_for_more_stored,
+    OUTAGE, assert_one_outage, dead_lettered, is_available, settled, stored, wait_for_more_stored,
+    worker_with_short_timeouts,
 };
-use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World};
+use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World, metric};
 
 const PARTITIONS: i32 = 2;
 const PER_SECOND: u64 = 200;
-/// What the writers may have in hand when mongod goes: of these alone it may be unknown whether they
-/// were stored.
+/// The most messages that the writers are inserting when mongod fails. Only of these it may be unknown whether
+/// they were stored.
 const IN_HAND: i64 = 8 * 100;
 const REASON: &str = "mongodb_unavailable";
 
@@ -60,7 +60,7 @@ fn messages_wait_while_mongod_is_frozen() {
 }
 
 #[test]
-fn a_short_outage_is_ridden_out_by_the_attempts() {
+fn short_outage_is_covered_by_retries() {
     let mongod = OwnServers::start("faults-short-outage", Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
     let mut worker = world.worker().start();
@@ -68,7 +68,7 @@ fn a_short_outage_is_ridden_out_by_the_attempts() {
     wait_for_more_stored(&mut worker, 200);
     mongod.signal("mongodb", Signal::Kill);
     worker.wait_until("an insert is tried again", OUTAGE, |metrics| {
-        metrics.sum("consumer_mongodb_retries_total") >= 1
+        metrics.sum(metric::MONGODB_RETRIES) >= 1
     });
     mongod.restart();
     wait_for_more_stored(&mut worker, 200);
@@ -79,16 +79,16 @@ fn a_short_outage_is_ridden_out_by_the_attempts() {
     world.check();
 }
 
-/// `on_unavailable: dead_letter`, the default.
+/// With `on_unavailable: dead_letter`, the default.
 fn redirects(instance: &str, away: Away) {
     let mongod = OwnServers::start(instance, Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
-    let mut worker = quick_to_notice(&world).start();
+    let mut worker = worker_with_short_timeouts(&world).start();
     let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
     wait_for_more_stored(&mut worker, 200);
 
     away.begin(&mongod);
-    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+    worker.wait_until("MongoDB counts as unavailable", OUTAGE, |metrics| {
         !is_available(metrics)
     });
     assert_away(&mut worker);
@@ -99,7 +99,7 @@ fn redirects(instance: &str, away: Away) {
     assert_eq!(worker.get("/health").0, 200);
 
     away.end(&mongod);
-    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
     worker.wait_ready();
     wait_for_more_stored(&mut worker, 500);
     let produced = load.stop();
@@ -115,45 +115,45 @@ fn redirects(instance: &str, away: Away) {
     let letters = i64::try_from(world.dead_letters().len()).unwrap();
     assert_eq!(letters, report.dead_lettered);
     assert!(report.both <= IN_HAND, "{report:?}");
-    let replayed = metrics.sum("consumer_messages_replayed_total");
+    let replayed = metrics.sum(metric::REPLAYED);
     let ends = stored(&metrics) + replayed + dead_lettered(&metrics, REASON);
     assert_eq!(ends, produced, "each settled once");
 }
 
-/// `on_unavailable: pause`.
+/// With `on_unavailable: pause`.
 fn waits(instance: &str, away: Away) {
     let mongod = OwnServers::start(instance, Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
-    let mut worker = quick_to_notice(&world)
+    let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.on_unavailable", "pause")
         .start();
     let load = Background::start(&world, 0, PER_SECOND, PARTITIONS);
     wait_for_more_stored(&mut worker, 200);
 
     away.begin(&mongod);
-    worker.wait_until("MongoDB is known to be away", OUTAGE, |metrics| {
+    worker.wait_until("MongoDB counts as unavailable", OUTAGE, |metrics| {
         !is_available(metrics)
     });
     assert_away(&mut worker);
     let metrics = worker.wait_until("consumption is paused", OUTAGE, |metrics| {
-        metrics.sum("consumer_paused") == 1
+        metrics.sum(metric::PAUSED) == 1
     });
-    let consumed = metrics.sum("consumer_messages_consumed_total");
+    let consumed = metrics.sum(metric::CONSUMED);
     let beyond = load.sent() + 1000;
     worker.wait_for("much more is produced", OUTAGE, |_| {
         (load.sent() >= beyond).then_some(())
     });
     let metrics = worker.metrics();
     assert_eq!(
-        metrics.sum("consumer_messages_consumed_total"),
+        metrics.sum(metric::CONSUMED),
         consumed,
-        "nothing is taken while paused"
+        "nothing is consumed while paused"
     );
     assert_eq!(worker.get("/health").0, 200);
     assert_eq!(world.members(), 1);
 
     away.end(&mongod);
-    worker.wait_until("MongoDB is known to be back", OUTAGE, is_available);
+    worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
     worker.wait_ready();
     wait_for_more_stored(&mut worker, 500);
     load.stop();
@@ -165,7 +165,7 @@ fn waits(instance: &str, away: Away) {
     assert_eq!(report.stored, world.ledger.len());
 }
 
-/// What the outside sees while MongoDB is away.
+/// Checks what the HTTP pages show while MongoDB is unavailable.
 #[track_caller]
 fn assert_away(worker: &mut Worker) {
     assert_eq!(worker.get("/ready").0, 503);
@@ -173,5 +173,5 @@ fn assert_away(worker: &mut Worker) {
     let metrics = worker.metrics();
     assert!(!is_available(&metrics));
     let target = [("target", "mongodb")];
-    assert_eq!(metrics.get("consumer_active_connections", &target), Some(0));
+    assert_eq!(metrics.get(metric::ACTIVE_CONNECTIONS, &target), Some(0));
 }

@@ -1,21 +1,21 @@
-//! A partition that is revoked while consumption pauses, and comes back.
+//! A partition that is revoked while consumption is paused, and assigned again.
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Metrics, Producer, World};
+use crate::harness::{MINUTE, Metrics, Producer, World, metric};
 
 #[test]
-fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back() {
-    comes_back("cooperative-sticky");
+fn partition_revoked_while_paused_is_read_after_its_return() {
+    is_read_after_its_return("cooperative-sticky");
 }
 
 #[test]
-fn a_partition_that_was_paused_when_it_left_is_read_when_it_is_back_in_an_eager_group() {
-    comes_back("range");
+fn partition_revoked_while_paused_is_read_after_its_return_in_an_eager_group() {
+    is_read_after_its_return("range");
 }
 
-fn comes_back(assignor: &str) {
-    let world = World::new(2);
+fn is_read_after_its_return(assignor: &str) {
+    let world = World::with_own_mongodb(2);
     Producer::new(&world).fill(0..600, 2);
     let setup = world
         .worker()
@@ -29,18 +29,20 @@ fn comes_back(assignor: &str) {
         doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 2000 },
     );
     let mut first = setup.start();
-    first.wait_until("pressure makes it pause", MINUTE, |metrics| {
-        has_partitions(metrics, 2) && metrics.sum("consumer_paused") == 1
+    first.wait_until("consumption is paused", MINUTE, |metrics| {
+        has_partitions(metrics, 2) && metrics.sum(metric::PAUSED) == 1
     });
     let mut second = setup.start();
-    second.wait_until("the other one has its share", MINUTE, |metrics| {
+    second.wait_until("the second worker has a partition", MINUTE, |metrics| {
         has_partitions(metrics, 1)
     });
-    first.wait_until("one partition has left", MINUTE, |metrics| {
+    first.wait_until("one partition is revoked", MINUTE, |metrics| {
         has_partitions(metrics, 1)
     });
     second.stop();
-    first.wait_until("it is back", MINUTE, |metrics| has_partitions(metrics, 2));
+    first.wait_until("the partition is assigned again", MINUTE, |metrics| {
+        has_partitions(metrics, 2)
+    });
     drop(slow);
     world.wait_committed_to_end(MINUTE);
     first.stop();
@@ -50,5 +52,5 @@ fn comes_back(assignor: &str) {
 }
 
 fn has_partitions(metrics: &Metrics, count: i64) -> bool {
-    metrics.sum("consumer_assigned_partitions") == count
+    metrics.sum(metric::ASSIGNED_PARTITIONS) == count
 }

@@ -1,16 +1,16 @@
-//! Each writer's inserts share a session of the server: what it may not change, one that is killed, and a
-//! server that has none.
+//! The inserts of each writer share a session of the server. The session must not make inserts wait, a killed
+//! session must do no harm, and a server without sessions must work.
 
 use bson::{Bson, doc};
 use mongodb::sync::Client;
 
 use super::{OUTAGE, settled, wait_for_more_stored};
 use crate::harness::{
-    Background, MINUTE, MongoDbProxy, Only, OwnServers, Producer, SHORT, World, until,
+    Background, MINUTE, MongoDbProxy, Only, OwnServers, Producer, SHORT, World, metric, until,
 };
 
 #[test]
-fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_ones() {
+fn inserts_share_sessions_without_waiting_and_survive_killed_ones() {
     let members = OwnServers::start("faults-sessions", Only::ReplicaSet);
     let world = World::on(members.servers(), 2);
     let client = Client::with_uri_str(&world.servers.mongodb).unwrap();
@@ -24,20 +24,20 @@ fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_one
         .worker()
         .set("mongodb.uri", proxy.uri())
         .set("consumer.retry_backoff_ms", 50)
-        // However often one batch is hit.
+        // One batch may fail many times.
         .set("consumer.max_retries", 100)
         .start();
     let load = Background::start(&world, 0, 2000, 2);
     wait_for_more_stored(&mut worker, 2000);
     assert!(proxy.sessions() > 0, "no session was named");
-    assert_eq!(proxy.waits(), 0, "commands were to wait for others");
+    assert_eq!(proxy.waits(), 0, "commands waited for a cluster time");
 
-    until("an insert is hit", MINUTE, || {
+    until("an insert fails", MINUTE, || {
         for _ in 0..20 {
             let kill = doc! { "killAllSessions": Bson::Array(Vec::new()) };
             admin.run_command(kill).run().unwrap();
         }
-        let retries = worker.metrics().sum("consumer_mongodb_retries_total");
+        let retries = worker.metrics().sum(metric::MONGODB_RETRIES);
         (retries > 0).then_some(())
     });
     wait_for_more_stored(&mut worker, 500);
@@ -49,7 +49,7 @@ fn inserts_share_sessions_without_waiting_for_each_other_and_ride_out_killed_one
 }
 
 #[test]
-fn a_server_without_sessions_gets_its_inserts_without_one() {
+fn inserts_use_no_session_on_a_server_without_sessions() {
     const COUNT: u64 = 500;
     let world = World::new(2);
     let (_, rest) = world.servers.mongodb.split_once("://").unwrap();

@@ -1,11 +1,8 @@
-//! What an administrator does at Kafka.
+//! Kafka's administration: topics, partitions, settings, deletion.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
+use pollster::block_on;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication,
@@ -58,11 +55,11 @@ impl Admin {
 
     /// Deletes topics; those that don't exist are fine.
     pub fn delete_topics(&self, topics: &[&str]) {
-        // Cleaning up is best effort: what stays is in nobody's way.
+        // Errors don't matter: a topic that stays disturbs no other test.
         let _ = block_on(self.client.delete_topics(topics, &options()));
     }
 
-    /// Deletes what lies before `offset`, as retention does.
+    /// Deletes the records before `offset`, as retention does.
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset))
@@ -79,25 +76,4 @@ fn options() -> AdminOptions {
     AdminOptions::new()
         .operation_timeout(timeout)
         .request_timeout(timeout)
-}
-
-/// The client answers by futures that a thread of its own completes.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
 }

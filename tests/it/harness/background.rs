@@ -1,4 +1,4 @@
-//! Load that goes on while a test does something else.
+//! Messages that are produced while a test does something else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::producer::Producer;
 use super::world::World;
 
-/// How often a few messages are sent.
+/// The time between two groups of messages.
 const INTERVAL: Duration = Duration::from_millis(20);
 const INTERVALS_PER_SECOND: u64 = 50;
 
-/// A producer at a steady rate; stopped on drop.
+/// A producer with a steady rate; the drop stops it.
 pub struct Background {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -20,7 +20,7 @@ pub struct Background {
 }
 
 impl Background {
-    /// Valid messages from `first` on, `per_second` of them, evenly over the partitions.
+    /// Produces `per_second` valid messages a second, numbered from `first`, evenly over the partitions.
     pub fn start(world: &World, first: u64, per_second: u64, partitions: i32) -> Self {
         let producer = Producer::new(world);
         let stop = Arc::new(AtomicBool::new(false));
@@ -48,12 +48,12 @@ impl Background {
         }
     }
 
-    /// How many were sent until now.
+    /// How many messages were sent so far.
     pub fn sent(&self) -> i64 {
         i64::try_from(self.sent.load(Ordering::Relaxed)).unwrap()
     }
 
-    /// Ends the load; how many messages it was, all acknowledged.
+    /// Stops producing, waits for all acknowledgements, and returns the number of messages.
     pub fn stop(mut self) -> i64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
@@ -65,7 +65,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A test that fails has its own panic to show.
+            // The test's own panic matters more than one of this thread.
             let _ = thread.join();
         }
     }

@@ -1,11 +1,13 @@
-//! The messages of the tests, and the documents they must become.
+//! The messages of the tests, and the documents that they must become.
 
 use std::borrow::Cow;
 
 use bson::{Bson, Document, RawDocumentBuf};
 use serde_json::Value;
 
-/// A record to be produced, and what must become of it.
+use super::json::{Json, text};
+
+/// A record to produce, and where it must end.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub content: Content,
@@ -13,7 +15,7 @@ pub struct Message {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Milliseconds; `None` is the time of sending.
     pub timestamp: Option<i64>,
-    /// `None` leaves the choice to the partitioner.
+    /// `None`: the partitioner chooses.
     pub partition: Option<i32>,
     pub fate: Fate,
 }
@@ -23,7 +25,8 @@ pub enum Content {
     /// No value at all.
     Null,
     Bytes(Vec<u8>),
-    /// A valid message, made anew from its number each time it is needed: many of them cost little.
+    /// A valid message. Its text is made from the number whenever it is needed, so that many messages take
+    /// little memory.
     Numbered {
         prefix: &'static str,
         number: u64,
@@ -38,7 +41,7 @@ pub enum Fate {
     Stored,
     /// In the dead letter topic, for this reason, and not in MongoDB.
     DeadLettered(&'static str),
-    /// In the dead letter topic for this reason, while MongoDB holds another document of its id.
+    /// In the dead letter topic for this reason, while MongoDB holds another document with its id.
     Conflict(&'static str),
     /// Nowhere: its transaction was aborted, or it was deleted before it was read.
     Absent,
@@ -117,8 +120,8 @@ impl Content {
         Some(json.get("message_id")?.as_str()?.to_owned())
     }
 
-    /// The document without `received_at`, as the specification has it: by a plain detour over trees,
-    /// so that it shares nothing with the worker's transcoder.
+    /// The expected document, without `received_at`. It is built by a parser and a tree, so that it shares no
+    /// code with the worker's transcoder.
     pub fn document(&self) -> RawDocumentBuf {
         let value = self.value().expect("a valid message has a value");
         let json: serde_json::Map<String, Value> = serde_json::from_slice(&value).unwrap();
@@ -139,17 +142,23 @@ fn numbered_id(prefix: &str, number: u64) -> String {
 
 fn numbered_value(prefix: &str, number: u64, padding: usize) -> String {
     let (minute, second, milli) = (number / 60_000 % 60, number / 1000 % 60, number % 1000);
-    let (wide, ratio) = (number + (1 << 40), number % 1000);
-    let mut value = format!(
-        r#"{{"message_id":"{prefix}-{number:08}","name":"item_{number:08}","created_at":"2023-07-15T12:{minute:02}:{second:02}.{milli:03}Z","metadata":{{"source":"system-a","version":"1.0.0","tags":["ä",null,true]}},"number":{number},"wide":{wide},"ratio":{ratio}.1"#
-    );
+    let mut json = Json::message(&numbered_id(prefix, number))
+        .set("name", format_args!(r#""item_{number:08}""#))
+        .set(
+            "created_at",
+            format_args!(r#""2023-07-15T12:{minute:02}:{second:02}.{milli:03}Z""#),
+        )
+        .set(
+            "metadata",
+            r#"{"source":"system-a","version":"1.0.0","tags":["ä",null,true]}"#,
+        )
+        .add("number", number)
+        .add("wide", number + (1 << 40))
+        .add("ratio", format_args!("{}.1", number % 1000));
     if padding > 0 {
-        value.push_str(r#","padding":""#);
-        value.extend(std::iter::repeat_n('x', padding));
-        value.push('"');
+        json = json.add("padding", text(&"x".repeat(padding)));
     }
-    value.push('}');
-    value
+    json.to_string()
 }
 
 fn bson_of(value: Value) -> Bson {

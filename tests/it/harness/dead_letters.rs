@@ -1,4 +1,4 @@
-//! What is in the dead letter topic.
+//! Reading the dead letter topic.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ const BOUND: Duration = Duration::from_secs(60);
 /// A record of the dead letter topic (or of any other).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Where it lies in the topic that it was read from.
+    /// The partition of the topic that it was read from.
     pub partition: i32,
     pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    /// In their order, repeated names included.
+    /// All headers in their order, including repeated names.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Milliseconds, as the record's creation.
+    /// The record's timestamp in milliseconds.
     pub timestamp: i64,
 }
 
 impl DeadLetter {
-    /// The text of a header that must be there exactly once.
+    /// The text of a header that must exist exactly once.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         let values = self.values(name);
@@ -42,7 +42,7 @@ impl DeadLetter {
             .collect()
     }
 
-    /// The headers that came with the original.
+    /// The headers of the original record.
     pub fn original_headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         let is_foreign = |(name, _): &&(String, _)| !name.starts_with("dlq.");
         self.headers.iter().filter(is_foreign).cloned().collect()
@@ -63,8 +63,8 @@ impl DeadLetter {
     }
 }
 
-/// Reads a topic from its beginning to its present end, outside any group. Empty if there is no such
-/// topic. The last record must be one: it isn't where a transaction ended there.
+/// Reads a topic from its beginning to its current end, without a consumer group. Returns nothing if there is
+/// no such topic. The topic must not end with the marker of a transaction: it would be waited for as a record.
 pub(super) fn read(kafka: &str, topic: &str) -> Vec<DeadLetter> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka)

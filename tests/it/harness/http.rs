@@ -1,4 +1,4 @@
-//! The plainest HTTP client: one request a connection.
+//! A minimal HTTP client: one request per connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -14,7 +14,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// One request by HTTP/1.0, so that the answer comes in one piece and ends with the connection.
+/// Sends one HTTP/1.0 request: the response ends when the server closes the connection.
 pub fn request(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

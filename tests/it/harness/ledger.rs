@@ -1,4 +1,4 @@
-//! The books: every record that Kafka acknowledged, and where it must have ended.
+//! The ledger: every record that Kafka acknowledged, and where it must end. It shares no code with the worker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use super::content::{Content, Fate};
 use super::dead_letters::DeadLetter;
 use super::stored::without_received_at;
 
-/// One record in the source topic.
+/// One record of the source topic.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub partition: i32,
@@ -20,16 +20,17 @@ pub struct Entry {
 
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Under a lock, since the producers' threads write to it.
+    /// Behind a lock, because the producers' threads write to it.
     entries: Mutex<Vec<Entry>>,
 }
 
-/// Where the records ended, once all is as it must be. Counts are of the type of offsets.
+/// Where the records ended. Counts have the type of offsets, so that tests can compare both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
     pub stored: i64,
     pub dead_lettered: i64,
-    /// Counted in both of the above: allowed where an outage left the answer to a write open.
+    /// Counted in both of the above. An outage may leave it unknown whether an insert succeeded; such a record
+    /// may be in both places.
     pub both: i64,
 }
 
@@ -50,7 +51,7 @@ impl Ledger {
         self.entries.lock().unwrap().clone()
     }
 
-    /// Another fate for what was produced already.
+    /// Changes the expected end of records that were produced already.
     pub fn change_fate(&self, of: impl Fn(&Entry) -> bool, fate: Fate) {
         let mut entries = self.entries.lock().unwrap();
         for entry in entries.iter_mut().filter(|entry| of(entry)) {
@@ -58,8 +59,8 @@ impl Ledger {
         }
     }
 
-    /// Checks every record against what is in MongoDB and in the dead letter topic. A record that must
-    /// be stored may instead, or as well, be dead-lettered for one of the `allowed` reasons.
+    /// Checks every record against MongoDB and the dead letter topic. A record that must be stored may be
+    /// dead-lettered for one of the `allowed` reasons, instead or in addition.
     #[track_caller]
     pub fn check(
         &self,
@@ -95,11 +96,11 @@ impl Ledger {
         }
         for source in by_source.keys() {
             faults.push(format!(
-                "a dead letter of {source:?}, which nobody produced"
+                "a dead letter of {source:?}, which was not produced"
             ));
         }
         for id in stored.keys().filter(|id| !expected_ids.contains(*id)) {
-            faults.push(format!("the document {id}, which nobody produced"));
+            faults.push(format!("the document {id}, which was not produced"));
         }
         assert!(
             faults.is_empty(),

@@ -1,4 +1,4 @@
-//! The worker's output, line by line, while it comes.
+//! The worker's output, line by line, while the worker runs.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,7 +33,7 @@ impl LogLine {
         self.level == "ERROR"
     }
 
-    /// A whole number among the fields.
+    /// The whole number in a field.
     pub fn number(&self, field: &str) -> Option<i64> {
         self.fields.get(field)?.as_i64()
     }
@@ -43,7 +43,7 @@ impl LogLine {
     }
 }
 
-/// Reads a stream to its end on a thread, into memory and a file.
+/// A thread that reads a stream to its end, into memory and into a file.
 pub(super) struct Capture {
     lines: Arc<Mutex<Vec<LogLine>>>,
     thread: Option<JoinHandle<()>>,
@@ -77,12 +77,12 @@ impl Capture {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The first line for which `look` has an answer.
+    /// The first result of `look`.
     pub fn find<T>(&self, look: impl FnMut(&LogLine) -> Option<T>) -> Option<T> {
         self.lines.lock().unwrap().iter().find_map(look)
     }
 
-    /// Waits for the stream's end, which comes with the process's.
+    /// Waits for the end of the stream: that is when the process has ended.
     pub fn finish(&mut self) {
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();

@@ -1,4 +1,4 @@
-//! A scrape, parsed as a scraper does.
+//! The metrics, parsed as a scraper parses them.
 
 use std::fmt;
 
@@ -20,18 +20,27 @@ impl Metrics {
         &self.samples
     }
 
-    /// The sum over all labels of a counter or gauge of whole numbers, or of a histogram's `…_count`
-    /// and `…_sum`; 0 if there is no sample.
+    /// The sum over all labels of a counter or gauge of whole numbers; 0 if there is no sample.
     pub fn sum(&self, name: &str) -> i64 {
         whole(self.find(name, &[]).sum())
     }
 
-    /// The one with these labels among its own.
+    /// How many observations a histogram has.
+    pub fn observations(&self, histogram: &str) -> i64 {
+        self.sum(&format!("{histogram}_count"))
+    }
+
+    /// The sum of a histogram's observations, which are whole numbers.
+    pub fn total(&self, histogram: &str) -> i64 {
+        self.sum(&format!("{histogram}_sum"))
+    }
+
+    /// The value of the sample that has these labels among its own.
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<i64> {
         self.find(name, labels).next().map(whole)
     }
 
-    /// A gauge of any number.
+    /// The value of a gauge that is no whole number.
     pub fn float(&self, name: &str) -> Option<f64> {
         self.find(name, &[]).next()
     }
@@ -57,13 +66,13 @@ impl Metrics {
     }
 }
 
-/// Prometheus has floating-point numbers only.
+/// Prometheus knows only floating-point numbers.
 fn whole(value: f64) -> i64 {
     format!("{value:.0}").parse().unwrap()
 }
 
 impl fmt::Display for Metrics {
-    /// What is not 0, one a line.
+    /// All samples that are not 0, one a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for sample in &self.samples {
             if let Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) =

@@ -1,5 +1,5 @@
-//! What the tests share: a world of their own on real servers, the worker as a process, and the books
-//! by which its work is checked. No test is here, and nothing of the worker's own code is used.
+//! What the tests share: topics and databases on real servers, the worker as a process, and the ledger that
+//! checks its work. There are no tests here, and no code of the worker is used.
 
 mod admin;
 mod background;
@@ -7,8 +7,10 @@ mod content;
 mod dead_letters;
 mod fail_point;
 mod http;
+mod json;
 mod ledger;
 mod log;
+pub mod metric;
 mod metrics;
 mod offsets;
 mod own_servers;
@@ -25,6 +27,7 @@ pub use admin::Admin;
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;
+pub use json::{Json, text};
 pub use log::LogLine;
 pub use metrics::Metrics;
 pub use own_servers::{Only, OwnServers};

@@ -1,4 +1,4 @@
-//! Where a group and a topic stand.
+//! The offsets of a group and of a topic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::waiting;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a partition holds.
+/// The first and the next offset of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub earliest: i64,
@@ -18,7 +18,7 @@ pub struct Bounds {
     pub end: i64,
 }
 
-/// Asks for offsets without ever joining the group.
+/// Reads offsets without joining the group.
 pub struct Observer {
     consumer: BaseConsumer,
 }
@@ -29,7 +29,7 @@ impl Observer {
             .set("bootstrap.servers", kafka)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
-            // The end of the log, not that of the last transaction that is through.
+            // Makes the end that of the log, even while a transaction is open.
             .set("isolation.level", "read_uncommitted")
             .create()
             .unwrap();
@@ -41,8 +41,7 @@ impl Observer {
         ends_of(&self.consumer, topic)
     }
 
-    /// The group's committed offset of each partition; the group's coordinator may still be about to
-    /// find its place.
+    /// The group's committed offset of each partition. Waits until the group has a coordinator.
     pub fn committed(&self, topic: &str) -> BTreeMap<i32, Option<i64>> {
         let mut list = TopicPartitionList::new();
         for partition in partitions_of(&self.consumer, topic) {
@@ -64,7 +63,7 @@ impl Observer {
             .collect()
     }
 
-    /// The members of the group.
+    /// The number of members of the group.
     pub fn members(&self, group: &str) -> usize {
         let groups = self
             .consumer
@@ -98,7 +97,7 @@ pub(super) fn ends_of(consumer: &BaseConsumer, topic: &str) -> BTreeMap<i32, Bou
     partitions_of(consumer, topic)
         .into_iter()
         .map(|partition| {
-            // A topic that was just made may have no leader yet.
+            // A new topic may have no leader yet.
             let (earliest, end) = waiting::until("the partition's leader answers", TIMEOUT, || {
                 consumer.fetch_watermarks(topic, partition, TIMEOUT).ok()
             });

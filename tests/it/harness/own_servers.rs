@@ -1,4 +1,4 @@
-//! Servers of a test's own, for one that kills or freezes them.
+//! Servers that belong to one test, for tests that kill or freeze servers.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,16 +7,16 @@ use std::thread;
 use super::process::{Signal, signal};
 use super::servers::Servers;
 
-/// Which servers a test needs for itself.
+/// Which servers a test starts for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
     Kafka,
     Mongodb,
-    /// Three members.
+    /// A MongoDB replica set of three members.
     ReplicaSet,
 }
 
-/// A started instance; taken down, with its data, on drop.
+/// Running servers. The drop stops them and deletes their data.
 pub struct OwnServers {
     instance: String,
     only: Only,
@@ -24,7 +24,7 @@ pub struct OwnServers {
 }
 
 impl OwnServers {
-    /// Starts servers on empty data. `name` is the instance's, one for each test.
+    /// Starts servers on empty data. Each test uses another instance name.
     pub fn start(name: &str, only: Only) -> Self {
         let mut own = Self {
             instance: name.to_owned(),
@@ -36,7 +36,7 @@ impl OwnServers {
         own
     }
 
-    /// These, and those of the run for the rest.
+    /// The addresses of these servers, and for the other kind that of the shared server.
     pub fn servers(&self) -> Servers {
         let mut servers = Servers::of_the_run();
         match self.only {
@@ -46,12 +46,12 @@ impl OwnServers {
         servers
     }
 
-    /// Where they listen.
+    /// The address of these servers.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The process of `kafka`, `mongodb`, or of a replica set `mongodb-1` to `mongodb-3`.
+    /// The process id of a server: `kafka`, `mongodb`, or in a replica set `mongodb-1` to `mongodb-3`.
     pub fn process(&self, server: &str) -> u32 {
         let output = self.script(&["pid", server], &[]);
         output.trim().parse().unwrap()
@@ -61,7 +61,7 @@ impl OwnServers {
         signal(self.process(server), name);
     }
 
-    /// Starts again what was killed, on the same port and data.
+    /// Starts killed servers again, on the same ports and data.
     pub fn restart(&self) {
         self.up(&[]);
     }
@@ -101,7 +101,7 @@ impl OwnServers {
             .args(command)
             .args(["--instance", &self.instance, "--only", only])
             .args(options)
-            // They name the run's servers, not these.
+            // These variables name the shared servers.
             .env_remove("KAFKA_BOOTSTRAP_SERVERS")
             .env_remove("MONGODB_URI")
             .env_remove("KAFKA_PORT")
@@ -118,7 +118,7 @@ impl Drop for OwnServers {
         } else {
             &["--wipe"]
         };
-        // A panic in a drop would hide the test's own.
+        // A panic here would hide the panic of the test.
         match self.command(&["down"], options).output() {
             Ok(output) if output.status.success() => {}
             other => eprintln!("the servers of {} may still run: {other:?}", self.instance),

@@ -1,4 +1,4 @@
-//! Signals to processes of ours.
+//! Signals to processes that a test started.
 
 use std::process::Command;
 
@@ -9,11 +9,11 @@ pub enum Signal {
     Kill,
     /// Freezes the process.
     Stop,
-    /// Thaws it.
+    /// Continues a frozen process.
     Cont,
 }
 
-/// Sends a signal by the shell's own `kill`.
+/// Sends a signal with the shell's `kill`.
 pub fn signal(process: u32, signal: Signal) {
     let name = match signal {
         Signal::Term => "TERM",

@@ -1,4 +1,4 @@
-//! Producing, and noting in the books what Kafka has acknowledged.
+//! Producing messages. Each one that Kafka acknowledges is entered in the ledger.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::world::World;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Writes to a world's topic.
+/// Produces to a world's topic.
 pub struct Producer {
     topic: String,
     prefix: &'static str,
@@ -32,7 +32,7 @@ impl Producer {
         Self::with(world, &[])
     }
 
-    /// With librdkafka properties, such as `compression.type` or `transactional.id`.
+    /// A producer with librdkafka properties, such as `compression.type` or `transactional.id`.
     pub fn with(world: &World, properties: &[(&str, &str)]) -> Self {
         let mut settings = ClientConfig::new();
         settings
@@ -67,7 +67,7 @@ impl Producer {
     /// Queues one record; [`flush`](Self::flush) waits for all of them.
     #[allow(
         clippy::needless_pass_by_value,
-        reason = "most messages are made for their sending"
+        reason = "most messages are created for the call"
     )]
     pub fn send(&self, message: Message) {
         let value = message.content.value();
@@ -123,12 +123,13 @@ impl Producer {
         assert!(failures.is_empty(), "not produced: {failures:?}");
     }
 
-    /// Valid messages of these numbers, evenly over the partitions, acknowledged on return.
+    /// Produces the valid messages of these numbers, evenly over the partitions, and waits until all are
+    /// acknowledged.
     pub fn fill(&self, numbers: std::ops::Range<u64>, partitions: i32) {
         self.fill_padded(numbers, partitions, 0);
     }
 
-    /// The same, each message larger by `padding` bytes.
+    /// The same, with `padding` more bytes in each message.
     pub fn fill_padded(&self, numbers: std::ops::Range<u64>, partitions: i32, padding: usize) {
         for number in numbers {
             self.send(self.numbered(number, partitions, padding));
@@ -156,7 +157,7 @@ impl Producer {
         self.inner.commit_transaction(TIMEOUT).unwrap();
     }
 
-    /// Aborts what has reached the broker; the messages' fate is to be [`Fate::Absent`].
+    /// Aborts the transaction. Its messages must have the fate [`Fate::Absent`].
     pub fn abort(&self) {
         self.flush();
         self.inner.abort_transaction(TIMEOUT).unwrap();

@@ -1,5 +1,5 @@
-//! A proxy before MongoDB that counts what commands carry, and can make it a server without sessions, as
-//! some that speak its protocol are.
+//! A proxy in front of MongoDB. It counts the commands that use sessions, and it can hide that the server
+//! supports sessions: some servers that speak MongoDB's protocol don't.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,20 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// By this name a server says that it knows sessions.
+/// The field by which a server says that it supports sessions.
 const SAYS_SESSIONS: &[u8] = b"logicalSessionTimeoutMinutes\0";
-/// By this type and name a command says which session it belongs to.
+/// The type and name of the field by which a command names its session.
 const NAMES_SESSION: &[u8] = b"\x03lsid\0";
-/// By this type and name a command says how far the server must have come before.
+/// The type and name of the field that makes a command wait until the server has reached a cluster time.
 const WAITS_FOR_TIME: &[u8] = b"\x11afterClusterTime\0";
 
-/// Ends with the test's process.
+/// It runs until the process of the tests ends.
 pub struct MongoDbProxy {
     address: SocketAddr,
     seen: Arc<Seen>,
 }
 
-/// How often something was seen in what passed.
+/// Counts of what passed through the proxy.
 #[derive(Default)]
 struct Seen {
     hidden: AtomicUsize,
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 impl MongoDbProxy {
-    /// Before the server at `host:port`; where `hides_sessions`, clients can't see that it knows them.
+    /// Starts a proxy for the server at `host:port`. With `hides_sessions`, clients see no support for sessions.
     pub fn start(server: &str, hides_sessions: bool) -> Self {
         let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,7 +40,7 @@ impl MongoDbProxy {
         let seen = Arc::clone(&proxy.seen);
         spawn(move || {
             for client in listener.incoming() {
-                // A client whose connection ends comes again.
+                // A client whose connection fails connects again.
                 if let (Ok(client), Ok(server)) = (client, TcpStream::connect(&server)) {
                     connect(client, server, &seen, hides_sessions)?;
                 }
@@ -50,12 +50,12 @@ impl MongoDbProxy {
         proxy
     }
 
-    /// The URI of what it makes of the server.
+    /// The URI of the proxy.
     pub fn uri(&self) -> String {
         format!("mongodb://{}/?directConnection=true", self.address)
     }
 
-    /// How often it hid that the server knows sessions.
+    /// How often the proxy hid the support for sessions.
     pub fn hidden(&self) -> usize {
         self.seen.hidden.load(Ordering::Relaxed)
     }
@@ -65,7 +65,7 @@ impl MongoDbProxy {
         self.seen.sessions.load(Ordering::Relaxed)
     }
 
-    /// How many commands were to wait for a time.
+    /// How many commands had to wait for a cluster time.
     pub fn waits(&self) -> usize {
         self.seen.waits.load(Ordering::Relaxed)
     }
@@ -104,19 +104,19 @@ fn connect(
     Ok(())
 }
 
-/// What goes wrong shows as a connection that ends.
+/// An error of the thread shows as a closed connection.
 fn spawn(run: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let thread = thread::Builder::new().name("mongodb-proxy".to_owned());
     thread.spawn(run).unwrap();
 }
 
-/// Passes on one message of MongoDB's wire protocol after the other, each as `edit` leaves it.
+/// Passes on the messages of MongoDB's wire protocol one by one; `edit` may change each of them.
 fn relay(mut from: TcpStream, mut to: TcpStream, edit: impl Fn(&mut [u8])) -> io::Result<()> {
     let result = (|| {
         loop {
             let mut message = vec![0; 4];
             from.read_exact(&mut message)?;
-            // The length comes first, and counts itself.
+            // The length comes first and includes itself.
             let length = u32::from_le_bytes([message[0], message[1], message[2], message[3]]);
             message.resize(usize::try_from(length).unwrap(), 0);
             from.read_exact(&mut message[4..])?;
@@ -124,13 +124,13 @@ fn relay(mut from: TcpStream, mut to: TcpStream, edit: impl Fn(&mut [u8])) -> io
             to.write_all(&message)?;
         }
     })();
-    // The other direction ends as well, or has ended: nothing is to be done then.
+    // Both fail where the other direction has closed the connection already.
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
     result
 }
 
-/// Where `pattern` begins in `bytes`.
+/// The positions of `pattern` in `bytes`.
 fn places(bytes: &[u8], pattern: &[u8]) -> Vec<usize> {
     let windows = bytes.windows(pattern.len()).enumerate();
     windows

@@ -1,4 +1,4 @@
-//! Where the servers are.
+//! The addresses of the servers.
 
 use std::env;
 
@@ -10,7 +10,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Those that were started for the run. Their absence fails a test: it must not pass untried.
+    /// The shared servers of this test run. Without them the test fails; it must not pass without them.
     pub fn of_the_run() -> Self {
         Self {
             kafka: required("KAFKA_BOOTSTRAP_SERVERS"),
@@ -18,7 +18,7 @@ impl Servers {
         }
     }
 
-    /// The URI with an option more.
+    /// The URI with an additional option.
     pub fn mongodb_with(&self, option: &str) -> String {
         with_option(&self.mongodb, option)
     }

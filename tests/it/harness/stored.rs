@@ -1,4 +1,4 @@
-//! What is in MongoDB.
+//! Reading MongoDB.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -39,7 +39,7 @@ impl Stored {
             .collect()
     }
 
-    /// The `_id`s alone.
+    /// All `_id`s.
     pub fn ids(&self) -> HashSet<String> {
         let ids = self.collection.find(doc! {}).projection(doc! { "_id": 1 });
         ids.batch_size(20_000)
@@ -54,13 +54,13 @@ impl Stored {
         self.collection.list_index_names().run().unwrap()
     }
 
-    /// The same collection, for what a test does to it.
+    /// The collection, for tests that change it.
     pub fn documents(&self) -> Collection<Document> {
         self.collection.clone_with_type()
     }
 }
 
-/// Splits `received_at` off, which must be the last field and a time of UTC with milliseconds.
+/// The document without `received_at`, which must be the last field and a UTC time with milliseconds.
 pub(super) fn without_received_at(stored: &RawDocument) -> Result<RawDocumentBuf, String> {
     let mut rest = RawDocumentBuf::new();
     let mut received_at = None;

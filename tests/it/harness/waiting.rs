@@ -1,16 +1,16 @@
-//! Waiting for conditions, with bounds. No test sleeps for anything else.
+//! Waiting for conditions, with a time limit. Tests wait in no other way.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The bound of what takes milliseconds, or a few seconds where the machine is busy.
+/// The limit for what takes milliseconds, or a few seconds on a busy machine.
 pub const SHORT: Duration = Duration::from_secs(30);
-/// The bound of what moves much data, or waits for a group to rebalance.
+/// The limit for what moves much data, or waits for a rebalance.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Looks until there is something to see, and panics when `bound` is over.
+/// Calls `look` until it returns something, and panics after the time `bound`.
 #[track_caller]
 pub fn until<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -26,8 +26,8 @@ pub fn until<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Option<T>
     }
 }
 
-/// The wait between two looks.
+/// The pause between two looks.
 pub(super) fn pause() {
-    // It may end early, which only brings the next look forward.
+    // It may end early; then the next look is earlier.
     thread::park_timeout(INTERVAL);
 }

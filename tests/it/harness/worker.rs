@@ -1,4 +1,4 @@
-//! The worker as a process: the real binary, its log, its metrics and its end.
+//! The worker as a process: the real binary, its log, its metrics and its exit code.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -19,7 +19,7 @@ use super::waiting::{self, SHORT};
 /// The most lines of a log that a failed test shows.
 const SHOWN: usize = 60;
 
-/// How a worker is to be started. Values are set by the path of their key.
+/// How a worker is started. Settings are named by the path of their key.
 #[derive(Debug, Clone)]
 pub struct WorkerSetup {
     environment: BTreeMap<String, String>,
@@ -44,17 +44,17 @@ impl WorkerSetup {
         }
     }
 
-    /// A key's value, as the environment gives it: `set("consumer.batch_size", 10)`.
+    /// Sets a key through the environment: `set("consumer.batch_size", 10)`.
     #[must_use]
     pub fn set(self, key: &str, value: impl ToString) -> Self {
         let variable = format!("CONSUMER__{}", key.to_uppercase().replace('.', "__"));
         self.variable(&variable, value)
     }
 
-    /// Any environment variable.
+    /// Sets any environment variable.
     #[allow(
         clippy::needless_pass_by_value,
-        reason = "a value is a number as often as a text"
+        reason = "a value is a number or a text"
     )]
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
@@ -62,7 +62,7 @@ impl WorkerSetup {
         self
     }
 
-    /// Takes a key's value back.
+    /// Removes the value of a key.
     #[must_use]
     pub fn unset(mut self, key: &str) -> Self {
         let variable = format!("CONSUMER__{}", key.to_uppercase().replace('.', "__"));
@@ -70,13 +70,13 @@ impl WorkerSetup {
         self
     }
 
-    /// A librdkafka property of the consumer.
+    /// Sets a librdkafka property of the consumer.
     #[must_use]
     pub fn consumer_property(self, name: &str, value: &str) -> Self {
         self.property("kafka.consumer_properties", name, value)
     }
 
-    /// A librdkafka property under `kafka.properties`, `kafka.consumer_properties` or
+    /// Sets a librdkafka property under `kafka.properties`, `kafka.consumer_properties` or
     /// `kafka.producer_properties`.
     #[must_use]
     pub fn property(mut self, key: &'static str, name: &str, value: &str) -> Self {
@@ -86,21 +86,21 @@ impl WorkerSetup {
         self.set(key, object)
     }
 
-    /// A configuration file of the test's own, in place of an empty one.
+    /// Uses this configuration file. By default the file is empty.
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = path.into();
         self
     }
 
-    /// A further argument on the command line.
+    /// Adds an argument to the command line.
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
-    /// The process as it will be started, for a test that wants its output elsewhere.
+    /// The command that starts the process, for tests that handle its output themselves.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-mongo-consumer"));
         for (name, _) in env::vars_os() {
@@ -122,7 +122,7 @@ impl WorkerSetup {
         command
     }
 
-    /// Starts the process; doesn't wait for anything.
+    /// Starts the process without waiting for anything.
     pub fn start(&self) -> Worker {
         let mut child = self.command().spawn().unwrap();
         let (log_file, output_file) = self.free_files();
@@ -135,7 +135,7 @@ impl WorkerSetup {
         }
     }
 
-    /// Starts the process and waits for its end.
+    /// Starts the process and waits until it ends by itself.
     #[track_caller]
     pub fn run(&self) -> Finished {
         let mut worker = self.start();
@@ -160,16 +160,16 @@ impl WorkerSetup {
     }
 }
 
-/// What a process left that ended by itself.
+/// The exit code and the output of a process that has ended.
 #[derive(Debug)]
 pub struct Finished {
     /// `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard error, line by line.
     pub log: Vec<LogLine>,
-    /// Standard error as it came.
+    /// Standard error as text.
     pub errors: String,
-    /// Standard output as it came.
+    /// Standard output as text.
     pub output: String,
 }
 
@@ -178,7 +178,7 @@ fn text_of(lines: &[LogLine]) -> String {
     lines.join("\n")
 }
 
-/// A running worker; killed on drop. When its test fails, the end of its log is shown.
+/// A running worker. The drop kills it; if the test failed, it prints the end of the log.
 pub struct Worker {
     child: Child,
     log: Capture,
@@ -192,12 +192,12 @@ impl Worker {
         self.child.id()
     }
 
-    /// The log until now.
+    /// The log so far.
     pub fn log(&self) -> Vec<LogLine> {
         self.log.lines()
     }
 
-    /// The lines of level ERROR until now.
+    /// The lines of level ERROR so far.
     pub fn errors(&self) -> Vec<LogLine> {
         let mut lines = self.log();
         lines.retain(LogLine::is_error);
@@ -211,7 +211,7 @@ impl Worker {
             .is_some()
     }
 
-    /// The line whose message contains `text`, of a process that has ended.
+    /// The first line whose message contains `text`. The process must have ended: its log is complete then.
     #[track_caller]
     pub fn logged(&self, text: &str) -> LogLine {
         self.log
@@ -235,7 +235,7 @@ impl Worker {
         })
     }
 
-    /// Waits until `look` sees something, as long as the process runs.
+    /// Waits until `look` returns something. Panics if the process ends before.
     #[track_caller]
     pub fn wait_for<T>(
         &mut self,
@@ -253,7 +253,7 @@ impl Worker {
         })
     }
 
-    /// Where it serves its metrics.
+    /// The address at which it serves its metrics.
     #[track_caller]
     pub fn address(&mut self) -> SocketAddr {
         self.wait_for("it serves its metrics", SHORT, |worker| {
@@ -265,7 +265,7 @@ impl Worker {
         })
     }
 
-    /// GET of a page: status and body.
+    /// Requests a page; returns the status and the body.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> (u16, String) {
         let answer = self.request("GET", path);
@@ -300,7 +300,7 @@ impl Worker {
         });
     }
 
-    /// Waits until the metrics are as they should be; the last ones are shown when they never are.
+    /// Waits until the metrics meet the condition. If they never do, the last ones are printed.
     #[track_caller]
     pub fn wait_until(
         &mut self,
@@ -337,7 +337,7 @@ impl Worker {
         signal(self.id(), name);
     }
 
-    /// Waits for the end, which must come within `bound`. The log is complete then.
+    /// Waits until the process ends, for at most the time `bound`. The log is complete then.
     #[track_caller]
     pub fn wait_exit(&mut self, bound: Duration) -> ExitStatus {
         let status = waiting::until("the worker ends", bound, || self.poll_exit());
@@ -346,7 +346,7 @@ impl Worker {
         status
     }
 
-    /// Asks it to stop by SIGTERM, and expects exit code 0.
+    /// Stops it with SIGTERM, and expects exit code 0.
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::Term);
@@ -354,14 +354,14 @@ impl Worker {
         assert_eq!(status.code(), Some(0), "stopped with {status}");
     }
 
-    /// Ends it as a crash does, by SIGKILL.
+    /// Kills it with SIGKILL, as a crash would.
     #[track_caller]
     pub fn kill(&mut self) {
         self.signal(Signal::Kill);
         self.wait_exit(SHORT);
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn poll_exit(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().unwrap();
@@ -373,7 +373,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if self.status.is_none() {
-            // It may have ended this very moment.
+            // Both fail if it has just ended.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

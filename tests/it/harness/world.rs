@@ -16,56 +16,67 @@ use super::dead_letters::{self, DeadLetter};
 use super::fail_point::FailPoint;
 use super::ledger::{Ledger, Report};
 use super::offsets::{Bounds, Observer};
+use super::own_servers::{Only, OwnServers};
 use super::servers::Servers;
 use super::stored::Stored;
 use super::waiting;
 use super::worker::WorkerSetup;
 
-/// Removed at the end of a test that passed; kept, and named, after one that failed.
+/// The drop deletes them after a test that passed. After a test that failed they are kept, and their names
+/// are printed.
 pub struct World {
     pub servers: Servers,
     pub topic: String,
     pub dead_letter_topic: String,
     pub group: String,
     pub database: String,
-    /// Of this world's connections to MongoDB, so that a fail point hits no other's.
+    /// The application name of this world's connections to MongoDB. Fail points apply to this name only.
     pub app_name: String,
-    /// What the ids of its messages begin with.
+    /// The beginning of the ids of its messages.
     pub prefix: &'static str,
     pub ledger: Arc<Ledger>,
     pub admin: Admin,
     directory: PathBuf,
     client: Client,
     observer: Observer,
+    /// Dropped last: the world's own drop still uses MongoDB.
+    own_mongodb: Option<OwnServers>,
 }
 
 impl World {
-    /// With a topic of so many partitions, on the servers of the run.
+    /// A world with a topic of so many partitions, on the shared servers.
     pub fn new(partitions: i32) -> Self {
         Self::with_topic(partitions, &[])
     }
 
-    /// With a topic of so many partitions and these settings.
+    /// A world with a topic of so many partitions and these settings.
     pub fn with_topic(partitions: i32, settings: &[(&str, &str)]) -> Self {
         let world = Self::bare(Servers::of_the_run());
         world.admin.create_topic(&world.topic, partitions, settings);
         world
     }
 
-    /// With a topic of so many partitions, on other servers.
+    /// A world with a topic of so many partitions, on other servers.
     pub fn on(servers: Servers, partitions: i32) -> Self {
         let world = Self::bare(servers);
         world.admin.create_topic(&world.topic, partitions, &[]);
         world
     }
 
-    /// Without any topic.
+    /// A world with a topic of so many partitions, and a MongoDB of its own: for fail points, of which a server has
+    /// only one.
+    pub fn with_own_mongodb(partitions: i32) -> Self {
+        let own = OwnServers::start(&test_name(), Only::Mongodb);
+        let mut world = Self::on(own.servers(), partitions);
+        world.own_mongodb = Some(own);
+        world
+    }
+
+    /// A world without a topic.
     pub fn bare(servers: Servers) -> Self {
-        let thread = thread::current();
-        let test = thread.name().and_then(|name| name.split("::").last());
         let random = RandomState::new().build_hasher().finish();
-        // A database's name has no more than 63 bytes.
-        let name: String = test.unwrap_or("test").chars().take(46).collect();
+        // The name of a database has at most 63 bytes.
+        let name: String = test_name().chars().take(46).collect();
         let name = format!("{name}-{:08x}", random & 0xffff_ffff);
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&directory).unwrap();
@@ -83,10 +94,11 @@ impl World {
             ledger: Arc::default(),
             directory,
             client,
+            own_mongodb: None,
         }
     }
 
-    /// A worker of this world, with the defaults of the configuration for all else.
+    /// A worker for this world. All other settings have their defaults.
     pub fn worker(&self) -> WorkerSetup {
         let app_name = format!("appName={}", self.app_name);
         WorkerSetup::new(self.directory.clone())
@@ -100,7 +112,7 @@ impl World {
             .set("metrics.port", 0)
     }
 
-    /// A file or folder for the test's own use.
+    /// The path of a file or folder that the test may use.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -114,12 +126,12 @@ impl World {
         self.client.database(&self.database)
     }
 
-    /// Everything in the dead letter topic, to its present end.
+    /// All records of the dead letter topic, up to its current end.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         dead_letters::read(&self.servers.kafka, &self.dead_letter_topic)
     }
 
-    /// Partition and offset of every record that is left in the source topic.
+    /// Partition and offset of every record that is still in the source topic.
     pub fn remaining(&self) -> BTreeSet<(i32, i64)> {
         dead_letters::read(&self.servers.kafka, &self.topic)
             .into_iter()
@@ -127,8 +139,13 @@ impl World {
             .collect()
     }
 
-    /// Faults on this world's commands at MongoDB alone; see [`FailPoint`].
+    /// Makes MongoDB fail commands of this world; see [`FailPoint`].
+    #[track_caller]
     pub fn fail_point(&self, mode: impl Into<Bson>, data: Document) -> FailPoint {
+        assert!(
+            self.own_mongodb.is_some(),
+            "a fail point needs `World::with_own_mongodb`: others use the shared MongoDB at the same time"
+        );
         FailPoint::enable(&self.client, &self.app_name, mode, data)
     }
 
@@ -137,18 +154,18 @@ impl World {
         self.observer.committed(&self.topic)
     }
 
-    /// What each partition holds.
+    /// The bounds of each partition of the source topic.
     pub fn bounds(&self) -> BTreeMap<i32, Bounds> {
         self.observer.bounds(&self.topic)
     }
 
-    /// The members of the group.
+    /// The number of members of the group.
     pub fn members(&self) -> usize {
         self.observer.members(&self.group)
     }
 
-    /// Waits until the group has committed the end of every partition. The markers of a transaction may
-    /// come after its end was acknowledged, so the end is asked for each time.
+    /// Waits until the group has committed the end of every partition. The ends are read each time, because
+    /// the markers of a transaction may be written after its end was acknowledged.
     #[track_caller]
     pub fn wait_committed_to_end(&self, bound: Duration) {
         let started = Instant::now();
@@ -175,18 +192,25 @@ impl World {
             .collect()
     }
 
-    /// Every record is where it must be, once.
+    /// Checks that every record is where it must be, once.
     #[track_caller]
     pub fn check(&self) -> Report {
         self.check_allowing(&[])
     }
 
-    /// The same, where an outage may have sent some to the dead letter topic for these reasons.
+    /// The same check, but records may be in the dead letter topic for these reasons, as after an outage.
     #[track_caller]
     pub fn check_allowing(&self, reasons: &[&str]) -> Report {
         self.ledger
             .check(&self.stored().read(), &self.dead_letters(), reasons)
     }
+}
+
+/// The name of the running test, without its module.
+fn test_name() -> String {
+    let thread = thread::current();
+    let name = thread.name().and_then(|name| name.split("::").last());
+    name.unwrap_or("test").to_owned()
 }
 
 impl Drop for World {
@@ -202,7 +226,7 @@ impl Drop for World {
             );
             return;
         }
-        // Cleaning up is best effort: the servers of a test may be gone by its end.
+        // Errors don't matter: a test's own servers may have ended already.
         let _ = self.mongodb().drop().run();
         self.admin
             .delete_topics(&[&self.topic, &self.dead_letter_topic]);

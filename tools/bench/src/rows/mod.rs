@@ -1,0 +1,81 @@
+//! The rows of the benchmark, one question each.
+
+mod backlog;
+pub mod batching;
+mod bookkeeping;
+mod delayed;
+pub mod growth;
+mod large;
+mod lone;
+mod start;
+
+use crate::context::Context;
+use crate::report::Row;
+
+pub type Outcome = crate::Result<Row>;
+
+/// A row by its name.
+pub struct Entry {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// The duration of a full run on two cores.
+    pub estimate: &'static str,
+    pub run: fn(&Context) -> Outcome,
+}
+
+pub const ALL: [Entry; 9] = [
+    Entry {
+        name: "backlog-100",
+        about: "1,000,000 messages wait, batches of 100: worker, bare loop, peers",
+        estimate: "5 min, 12 with peers",
+        run: |context| backlog::run(context, 100),
+    },
+    Entry {
+        name: "backlog-1000",
+        about: "the same with batches of 1,000",
+        estimate: "5 min, 12 with peers",
+        run: |context| backlog::run(context, 1000),
+    },
+    Entry {
+        name: "large",
+        about: "2,000 messages of 1 MB wait: memory",
+        estimate: "2 min",
+        run: large::run,
+    },
+    Entry {
+        name: "delayed",
+        about: "each insert takes 50 ms more: 1, 4 and 16 writers",
+        estimate: "2 min",
+        run: delayed::run,
+    },
+    Entry {
+        name: "lone",
+        about: "messages at 100/s: latency, beside an insert of one's own",
+        estimate: "1 min",
+        run: lone::run,
+    },
+    Entry {
+        name: "start",
+        about: "from the start of the process to the first document",
+        estimate: "1 min",
+        run: start::run,
+    },
+    Entry {
+        name: "bookkeeping",
+        about: "what the offsets of a record cost",
+        estimate: "15 s",
+        run: |context| Ok(bookkeeping::run(context)),
+    },
+    Entry {
+        name: "natural-batching",
+        about: "batch size and latency from 10 messages a second to a flood",
+        estimate: "2 min",
+        run: batching::run,
+    },
+    Entry {
+        name: "growth",
+        about: "throughput and cost by partitions, replicas, message size and writers",
+        estimate: "7 min",
+        run: growth::run,
+    },
+];
