@@ -39,6 +39,8 @@ pub enum Command {
     Run,
     /// Check the configuration and print it as it takes effect, without its secrets.
     Check,
+    /// Print the JSON Schema of the configuration file, for editors; reads no configuration.
+    PrintSchema,
     /// Prove of each message of the topic that it is in MongoDB, the same, or in the dead letter topic.
     ///
     /// Reads the topic outside of the group, up to its present end, and changes nothing. Exit code 0 if

@@ -4,10 +4,12 @@ mod audit;
 mod check;
 mod dead_letters;
 mod output;
+mod print_schema;
 mod run;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 
 use log::LevelFilter;
 
@@ -23,18 +25,29 @@ use crate::pipeline::Failure;
 /// # Errors
 /// Why it ended otherwise than as asked; it has the exit code.
 pub fn execute(cli: &Cli) -> Result<(), Failure> {
-    let config = Config::load(&cli.config, env::vars_os()).map_err(|errors| {
+    let config = || load(&cli.config);
+    match cli.command() {
+        Command::Run => run::run(config()?),
+        Command::Check => check::check(&config()?),
+        Command::PrintSchema => print_schema::print_schema(),
+        Command::Audit(arguments) => {
+            let config = config()?;
+            by_an_operator(|| audit::audit(&config, &arguments))
+        }
+        Command::DeadLetters(command) => {
+            let config = config()?;
+            by_an_operator(|| dead_letters::execute(&config, command))
+        }
+    }
+}
+
+fn load(file: &Path) -> Result<Config, Failure> {
+    Config::load(file, env::vars_os()).map_err(|errors| {
         // No log yet, since its format is part of what can't be used. Where standard error is closed
         // there is nobody to tell.
         let _ = writeln!(io::stderr(), "{errors}");
         Failure::from(errors)
-    })?;
-    match cli.command() {
-        Command::Run => run::run(config),
-        Command::Check => check::check(&config),
-        Command::Audit(arguments) => by_an_operator(|| audit::audit(&config, &arguments)),
-        Command::DeadLetters(command) => by_an_operator(|| dead_letters::execute(&config, command)),
-    }
+    })
 }
 
 /// A command that ends by itself: of the log only what is wrong, for people.
