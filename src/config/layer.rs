@@ -107,14 +107,15 @@ impl Layer {
         let Some((key, property)) = key_at(pointer) else {
             return quoted(&path_of(pointer));
         };
-        let mut place = format!("`{}`", key.path);
-        if let Some(variable) = self.variables.get(key.path.as_str()) {
-            place += &format!(" (from `{variable}`)");
-        }
-        if let Some(property) = property {
-            place += &format!(" {}", quoted(&unescaped(property)));
-        }
-        place
+        let variable = self.variables.get(key.path.as_str());
+        let source = variable.map(|variable| format!(" (from `{variable}`)"));
+        let property = property.map(|name| format!(" {}", quoted(&unescaped(name))));
+        format!(
+            "`{}`{}{}",
+            key.path,
+            source.unwrap_or_default(),
+            property.unwrap_or_default()
+        )
     }
 }
 

@@ -15,8 +15,11 @@ const DATABASE_BYTES: usize = 63;
 
 const URI: &str = "a URI that begins with `mongodb://` or `mongodb+srv://`";
 
-/// The formats of the schema that are ours, and what is a text of each.
-pub(super) const FORMATS: [(&str, fn(&str) -> bool); 5] = [
+/// The name of a format, and whether a text has it.
+type Format = (&'static str, fn(&str) -> bool);
+
+/// The formats that are ours.
+pub(super) const FORMATS: [Format; 5] = [
     ("ip-address", |text| text.parse::<IpAddr>().is_ok()),
     ("kafka-servers", |list| servers_in(list).all(is_server)),
     ("mongodb-database", |name| name.len() <= DATABASE_BYTES),

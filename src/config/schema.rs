@@ -37,6 +37,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         let key = json!({"description": description, "type": "string"});
         sections.shift_insert(0, SCHEMA_KEY.into(), key);
     }
+    describe_the_file(&mut schema);
     schema.to_value()
 });
 
@@ -210,13 +211,22 @@ fn add_keys(path: &str, section: &'static Value, keys: &mut Vec<Key>) {
 
 /// Mends what schemars can't know.
 fn describe_the_file(schema: &mut Schema) {
-    // What the file leaves out, the environment may give; and of a default serde doesn't know.
-    schema.remove("required");
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
+    // The environment may give what the file leaves out; and serde knows nothing of the defaults.
+    schema.shift_remove("required");
     // `uint32` and the like say nothing that the bounds don't.
     if schema.get("type") == Some(&Value::from("integer")) {
-        schema.remove("format");
+        schema.shift_remove("format");
     }
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
+    }
+    // What a reader looks for first.
+    for keyword in ["type", "description", "title", "$schema"] {
+        if let Some(value) = schema.shift_remove(keyword) {
+            schema.shift_insert(0, keyword.to_owned(), value);
+        }
     }
 }

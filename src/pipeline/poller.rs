@@ -30,8 +30,8 @@ use crate::observe::health::Health;
 use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
 
-/// The longest poll: a stop is noticed after it.
-const LONGEST_POLL: Duration = Duration::from_millis(250);
+/// The longest wait inside of a poll: a stop is noticed after it.
+const POLL_SLICE: Duration = Duration::from_millis(250);
 /// How long a batch that isn't full waits for more while no writer is idle.
 const FILL_POLL: Duration = Duration::from_millis(2);
 /// One wait for room; the group is served between two of them.
@@ -137,7 +137,7 @@ impl State {
             Duration::ZERO
         } else if self.hand.is_empty() {
             if self.is_drained {
-                self.poller.poll_timeout.min(LONGEST_POLL)
+                self.poller.poll_timeout
             } else {
                 Duration::ZERO
             }
@@ -153,7 +153,9 @@ impl State {
     fn poll(&mut self, mut timeout: Duration) -> Result<(), Failure> {
         let consumer = Arc::clone(&self.poller.consumer);
         loop {
-            let polled = consumer.poll(timeout);
+            let slice = timeout.min(POLL_SLICE);
+            timeout -= slice;
+            let polled = consumer.poll(slice);
             // A rebalance may have happened inside: what is no longer ours is not ours to store.
             if self.readings.renew(&self.poller.assignment) {
                 self.drop_what_is_gone();
@@ -162,6 +164,9 @@ impl State {
                 Polled::Record(taken) => {
                     self.is_drained = false;
                     self.take(&taken);
+                }
+                Polled::Nothing if !timeout.is_zero() && !self.poller.stop.is_stopping() => {
+                    continue;
                 }
                 Polled::Nothing => {
                     self.is_drained = true;

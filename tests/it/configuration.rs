@@ -1,5 +1,7 @@
 //! A configuration that can't be used ends the process before it does anything, with exit code 2.
 
+use std::path::Path;
+
 use crate::harness::{SHORT, Servers, WorkerSetup, World};
 
 fn world() -> World {
@@ -142,6 +144,28 @@ fn check_says_what_takes_effect() {
         .argument("check")
         .run();
     assert_eq!(finished.code, Some(2));
+}
+
+#[test]
+fn print_schema_prints_the_schema_of_the_repository_and_reads_no_configuration() {
+    let finished = world()
+        .worker()
+        .config_file("no-such-folder/config.json")
+        .set("consumer.batch_size", 0)
+        .argument("print-schema")
+        .run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.schema.json");
+    assert_eq!(finished.output, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn a_file_may_name_its_schema_which_need_not_be_there() {
+    let world = world();
+    let path = world.path("own.json");
+    std::fs::write(&path, r#"{"$schema": "./no-such.schema.json"}"#).unwrap();
+    let finished = world.worker().config_file(&path).argument("check").run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
 }
 
 #[test]
