@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn numbers_stay_what_they_are() {
-        let (value, _) = parse(r#"[-3, 1.0, 18446744073709551615, 1e2]"#).unwrap();
+        let (value, _) = parse(r"[-3, 1.0, 18446744073709551615, 1e2]").unwrap();
         assert_eq!(value.to_string(), "[-3,1.0,18446744073709551615,100.0]");
     }
 
