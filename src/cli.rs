@@ -39,6 +39,8 @@ pub enum Command {
     Run,
     /// Check the configuration and print the values in effect, with secrets masked.
     Check,
+    /// Print the JSON Schema of the configuration file, for editors. Reads no configuration.
+    PrintSchema,
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
     ///

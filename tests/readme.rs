@@ -13,11 +13,13 @@ fn readme() -> String {
 
 fn row_of(key: &config::Key) -> String {
     let default = key
-        .default_json()
+        .default()
         .map_or("required".to_owned(), |value| format!("`{value}`"));
     format!(
         "| `{}` | {} | {default} | {} |",
-        key.path, key.kind, key.description
+        key.path,
+        key.expected(),
+        key.description()
     )
 }
 

@@ -4,10 +4,12 @@ mod audit;
 mod check;
 mod dead_letters;
 mod output;
+mod print_schema;
 mod run;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 
 use log::LevelFilter;
 
@@ -22,20 +24,29 @@ use crate::observe::log::{self as worker_log, LogFormat};
 /// Executes the command of the command line. A failure is already logged or printed when this returns, and
 /// carries the exit code.
 pub fn execute(cli: &Cli) -> Result<(), Failure> {
-    let config = Config::load(&cli.config, env::vars_os()).map_err(|errors| {
+    let config = || load(&cli.config);
+    match cli.command() {
+        Command::Run => run::run(config()?),
+        Command::Check => check::check(&config()?),
+        Command::PrintSchema => print_schema::print_schema(),
+        Command::Audit(arguments) => {
+            let config = config()?;
+            run_for_operator(|| audit::audit(&config, &arguments))
+        }
+        Command::DeadLetters(command) => {
+            let config = config()?;
+            run_for_operator(|| dead_letters::execute(&config, command))
+        }
+    }
+}
+
+fn load(file: &Path) -> Result<Config, Failure> {
+    Config::load(file, env::vars_os()).map_err(|errors| {
         // Without a configuration there is no logger yet. If standard error is closed, there is nowhere
         // to report the errors.
         let _ = writeln!(io::stderr(), "{errors}");
         Failure::from(errors)
-    })?;
-    match cli.command() {
-        Command::Run => run::run(config),
-        Command::Check => check::check(&config),
-        Command::Audit(arguments) => run_for_operator(|| audit::audit(&config, &arguments)),
-        Command::DeadLetters(command) => {
-            run_for_operator(|| dead_letters::execute(&config, command))
-        }
-    }
+    })
 }
 
 /// Runs a command that an operator started and that ends by itself. It logs warnings and errors only, as

@@ -5,25 +5,21 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use super::errors::{ConfigErrors, quoted};
-use super::json::Node;
-use super::keys::{ENV_FILE_SUFFIX, ENV_PREFIX, Key, keys};
+use super::json::{Pointer, parse};
+use super::layer::{Faulty, Layer};
+use super::names::is_whole_number;
+use super::schema::{ENV_FILE_SUFFIX, ENV_PREFIX, Key, Type, keys};
 use super::suggest::nearest;
 
-/// A key's value out of the environment.
-pub(super) struct Override {
-    pub key: &'static Key,
-    /// The variable, for errors.
-    pub variable: String,
-    /// `None` if it was faulty; that has been noted.
-    pub node: Option<Node>,
-}
-
 /// What the variables of the configuration say; all others are ignored.
-pub(super) fn overrides<K, V>(
+pub(super) fn read<K, V>(
     environment: impl IntoIterator<Item = (K, V)>,
+    faulty: &mut Faulty,
     errors: &mut ConfigErrors,
-) -> Vec<Override>
+) -> Layer
 where
     K: Into<OsString>,
     V: Into<OsString>,
@@ -34,7 +30,7 @@ where
         .map(|(name, value)| (name.into().to_string_lossy().into_owned(), value.into()))
         .filter(|(name, _)| name.starts_with(ENV_PREFIX))
         .collect();
-    let mut overrides = Vec::new();
+    let mut layer = Layer::new(Map::new(), Vec::new());
     for key in keys() {
         let direct = variables.remove_entry(&key.env_name());
         let by_file = key
@@ -49,20 +45,49 @@ where
                 (name, Err(fault))
             }
         };
-        let node = text
-            .and_then(|text| key.kind.node_of(&text))
-            .map_err(|fault| errors.add(format!("`{variable}`"), fault))
-            .ok();
-        overrides.push(Override {
-            key,
-            variable,
-            node,
-        });
+        match text.and_then(|text| value_of(key, &text)) {
+            Ok((value, repeated)) => layer.set(key, variable, value, &repeated),
+            Err(fault) => {
+                errors.add(format!("`{variable}`"), fault);
+                faulty.add(&key.path);
+            }
+        }
     }
     for name in variables.keys() {
         errors.add(quoted(name), unknown(name));
     }
-    overrides
+    layer
+}
+
+/// What a text says, as JSON would say it, and which names in it are given again.
+fn value_of(key: &Key, text: &str) -> Result<(Value, Vec<Pointer>), String> {
+    let expected = key.expected();
+    if text.is_empty() {
+        return Err(format!(
+            "empty, expected {expected}; give it a value, or unset it"
+        ));
+    }
+    let integer = || match text.parse::<i64>() {
+        Ok(value) if is_whole_number(text) => Some(Value::from(value)),
+        Ok(_) | Err(_) => None,
+    };
+    let value = match key.value_type() {
+        Type::Text => Some(Value::from(text)),
+        Type::Integer => integer(),
+        Type::IntegerOrText => integer().or_else(|| Some(Value::from(text))),
+        Type::Boolean => text.parse().ok().map(Value::Bool),
+        Type::Object => {
+            return parse(text).map_err(|error| {
+                format!(
+                    "no JSON, expected {expected}: {} at line {}, column {}",
+                    error.message, error.line, error.column
+                )
+            });
+        }
+    };
+    value
+        .map(|value| (value, Vec::new()))
+        .ok_or_else(|| format!("found {}, expected {expected}", quoted(text)))
 }
 
 fn text_of(value: OsString) -> Result<String, String> {
@@ -73,14 +98,9 @@ fn text_of(value: OsString) -> Result<String, String> {
 fn text_in_file(path: &Path) -> Result<String, String> {
     let shown = quoted(&path.to_string_lossy());
     let bytes = fs::read(path).map_err(|error| format!("can't read {shown}: {error}"))?;
-    let mut text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
+    let line = text.strip_suffix("\r\n").or(text.strip_suffix('\n'));
+    Ok(line.unwrap_or(&text).to_owned())
 }
 
 fn unknown(name: &str) -> String {

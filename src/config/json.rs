@@ -1,22 +1,12 @@
-//! The text of a JSON file as a tree that keeps what `serde_json::Value` loses: names given twice,
-//! and the difference between a whole number and a fraction.
+//! JSON text as a value, and what the value can't tell: where a name is given twice.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    Null,
-    Boolean(bool),
-    Integer(i128),
-    Fraction(f64),
-    Text(String),
-    /// No key takes an array: its elements are of no interest.
-    Array,
-    /// In the order of the file, duplicates included.
-    Object(Vec<(String, Node)>),
-}
+/// A JSON pointer: the names that lead to a value, from the outermost object on.
+pub(super) type Pointer = String;
 
 /// Where a text stops being JSON, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,122 +17,124 @@ pub(super) struct SyntaxError {
     pub message: String,
 }
 
+/// The value, with the first of what is given twice, and where all is that is given again.
+pub(super) fn parse(text: &str) -> Result<(Value, Vec<Pointer>), SyntaxError> {
+    let node: Node = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        SyntaxError {
+            line,
+            column,
+            message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+        }
+    })?;
+    let mut repeated = Vec::new();
+    let value = node.into_value("", &mut repeated);
+    Ok((value, repeated))
+}
+
+/// A name as a part of a pointer.
+pub(super) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// A part of a pointer as a name.
+pub(super) fn unescaped(name: &str) -> String {
+    name.replace("~1", "/").replace("~0", "~")
+}
+
+/// What a value was found to be, for errors.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A value whose objects have all their entries. No key takes an array: what is in one doesn't matter.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Node {
+    Object(Entries),
+    Other(Value),
+}
+
+struct Entries(Vec<(String, Node)>);
+
 impl Node {
-    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let message = error.to_string();
-            let place = format!(" at line {line} column {column}");
-            SyntaxError {
-                line,
-                column,
-                message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+    fn into_value(self, at: &str, repeated: &mut Vec<Pointer>) -> Value {
+        let entries = match self {
+            Self::Object(Entries(entries)) => entries,
+            Self::Other(value) => return value,
+        };
+        let mut object = Map::new();
+        for (name, node) in entries {
+            let at = format!("{at}/{}", escaped(&name));
+            if object.contains_key(&name) {
+                repeated.push(at);
+            } else {
+                object.insert(name, node.into_value(&at, repeated));
             }
-        })
-    }
-
-    /// What was found, for an error: numbers and booleans as they are, all else by its type.
-    pub fn found(&self) -> String {
-        match self {
-            Self::Boolean(value) => format!("`{value}`"),
-            Self::Integer(value) => format!("`{value}`"),
-            Self::Fraction(value) => format!("`{value:?}`"),
-            Self::Null | Self::Text(_) | Self::Array | Self::Object(_) => self.type_name().into(),
         }
-    }
-
-    /// What was found, for an error about a value that may be a secret.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Boolean(_) => "a boolean",
-            Self::Integer(_) | Self::Fraction(_) => "a number",
-            Self::Text(_) => "a text",
-            Self::Array => "an array",
-            Self::Object(_) => "an object",
-        }
+        Value::Object(object)
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+        deserializer.deserialize_map(EntriesVisitor)
     }
 }
 
-struct NodeVisitor;
+struct EntriesVisitor;
 
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+        f.write_str("an object")
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Boolean(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Fraction(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Node, E> {
-        Ok(Node::Text(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Node, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::Array)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut object = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            object.push(entry);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
         }
-        Ok(Node::Object(object))
+        Ok(Entries(entries))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn duplicates_and_kinds_of_numbers_are_kept() {
-        let node = Node::parse(r#"{"a": 1, "a": 1.0, "b": [1, {"c": 2}], "d": -3}"#).unwrap();
-        let expected = Node::Object(vec![
-            ("a".into(), Node::Integer(1)),
-            ("a".into(), Node::Fraction(1.0)),
-            ("b".into(), Node::Array),
-            ("d".into(), Node::Integer(-3)),
-        ]);
-        assert_eq!(node, expected);
+    fn what_is_given_again_is_told_and_the_first_is_kept() {
+        let text = r#"{"a": 1, "a": 1.0, "b": {"c": 2, "d": [{}], "c": 3}, "b": {"e": 0, "e": 0}}"#;
+        let (value, repeated) = parse(text).unwrap();
+        assert_eq!(value, json!({"a": 1, "b": {"c": 2, "d": [{}]}}));
+        assert_eq!(repeated, ["/a", "/b/c", "/b"]);
+    }
+
+    #[test]
+    fn numbers_stay_what_they_are() {
+        let (value, _) = parse(r"[-3, 1.0, 18446744073709551615, 1e2]").unwrap();
+        assert_eq!(value.to_string(), "[-3,1.0,18446744073709551615,100.0]");
     }
 
     #[test]
     fn a_syntax_error_has_its_place_and_quotes_nothing() {
-        let error = Node::parse("{\n  \"uri\": \"hunter2\",,\n}").unwrap_err();
+        let error = parse("{\n  \"uri\": \"hunter2\",,\n}").unwrap_err();
         assert_eq!((error.line, error.column), (2, 20));
         assert_eq!(error.message, "key must be a string");
-        let error = Node::parse("{} hunter2").unwrap_err();
+        let error = parse("{} hunter2").unwrap_err();
         assert_eq!(error.message, "trailing characters");
     }
 }

@@ -1,41 +1,44 @@
 //! The configuration: `config.json`, environment variables over it, and what they come to.
 //!
 //! [`Config::load`] reads everything, and either returns values that nothing needs to check again, or
-//! every fault at once. [`keys`] is the table of all keys. Knows nothing of the rest of the crate.
+//! every fault at once. A key is declared once, in `model.rs`. Knows nothing of the rest of the crate.
 
-mod assemble;
-mod effective;
 mod environment;
 mod errors;
 mod json;
-mod keys;
-mod kind;
+mod layer;
 mod masking;
 mod model;
 mod names;
 mod properties;
+mod rules;
+mod schema;
 mod secret_uri;
+mod serial;
 mod suggest;
 #[cfg(test)]
 mod tests;
-mod values;
+mod warnings;
+mod write_concern;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 pub use errors::ConfigErrors;
-pub use keys::{Fallback, Key, keys};
-pub use kind::Kind;
 pub use model::{
     AutoOffsetReset, Config, Consumer, DeadLetterOversize, Kafka, LogFormat, Logging, Metrics,
-    Mongodb, OnUnavailable, W, WriteConcern,
+    Mongodb, OnUnavailable,
 };
+pub use schema::{Key, keys, schema_text};
 pub use secret_uri::SecretUri;
+pub use write_concern::{W, WriteConcern};
 
 use errors::quoted;
-use json::Node;
-use values::Values;
+use layer::{Faulty, Layer, entry};
+use schema::SCHEMA_KEY;
 
 impl Config {
     /// Reads the file, and over it the environment: pairs of a variable's name and value, such as
@@ -75,40 +78,100 @@ impl Config {
         V: Into<OsString>,
     {
         let file = bytes.and_then(|bytes| {
-            sections(bytes)
+            layer_of(bytes)
                 .map_err(|fault| errors.add(shown, fault))
                 .ok()
         });
-        let overrides = environment::overrides(environment, &mut errors);
+        let mut faulty = Faulty::default();
+        let environment = environment::read(environment, &mut faulty, &mut errors);
         // Without the file, what it leaves out can't be told from what it says.
         let Some(file) = file else {
             return Err(errors);
         };
-        let values = Values::collect(file, overrides, &mut errors);
-        match assemble::assemble(&values, &mut errors) {
-            Some(config) => Ok(config),
-            None => Err(errors),
+        let mut values = file.checked(&mut faulty, &mut errors);
+        if let Some(sections) = values.as_object_mut() {
+            // For editors.
+            sections.shift_remove(SCHEMA_KEY);
         }
+        put_over(&mut values, environment.checked(&mut faulty, &mut errors));
+        let given = values.clone();
+        fill_in(&mut values, &mut faulty, &mut errors);
+        let Ok(mut config) = serde_json::from_value::<Self>(values) else {
+            // Not with serde's own words, which quote values.
+            errors.add(shown, "a value that the schema takes can't be read");
+            return Err(errors);
+        };
+        rules::apply(&mut config, &given, &faulty, &mut errors);
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The effective configuration in the form of the file, defaults filled in and secrets masked.
+    /// `kafka.properties` is empty in it: what it says is in the two objects that it goes into.
+    #[must_use]
+    pub fn redacted_json(&self) -> Value {
+        serde_json::to_value(self).expect("invariant: its keys are texts")
     }
 }
 
-/// What the outermost object of the file holds.
-fn sections(bytes: Vec<u8>) -> Result<Vec<(String, Node)>, String> {
+/// What the file says, without the address of its schema.
+fn layer_of(bytes: Vec<u8>) -> Result<Layer, String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         format!("not UTF-8 from byte {place} on; save it as UTF-8")
     })?;
     // Editors on Windows put a byte order mark in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    match Node::parse(text) {
-        Ok(Node::Object(entries)) => Ok(entries),
-        Ok(other) => Err(format!(
+    match json::parse(text) {
+        Ok((Value::Object(sections), repeated)) => Ok(Layer::new(sections, repeated)),
+        Ok((other, _)) => Err(format!(
             "found {}, expected an object of sections",
-            other.type_name()
+            json::type_name(&other)
         )),
         Err(error) => Err(format!(
             "no valid JSON at line {}, column {}: {}",
             error.line, error.column, error.message
         )),
+    }
+}
+
+/// Puts the values of `over` over those of `base`, object by object.
+fn put_over(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                put_over(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+/// Gives every key that has no value its default. One that must be given is noted, unless its value
+/// was refused, and gets an example, so that the rules of all other keys can be looked at.
+fn fill_in(values: &mut Value, faulty: &mut Faulty, errors: &mut ConfigErrors) {
+    for key in keys() {
+        let value = entry(values, &key.path);
+        if !value.is_null() {
+            continue;
+        }
+        *value = key.stand_in().cloned().unwrap_or_default();
+        if key.default().is_some() || faulty.contains(&key.path) {
+            continue;
+        }
+        let by_file = key
+            .env_file_name()
+            .map(|name| format!(", or `{name}` to a file that holds it"))
+            .unwrap_or_default();
+        let fault = format!(
+            "missing, expected {}; put it into the file, or set `{}` to it{by_file}",
+            key.expected(),
+            key.env_name()
+        );
+        errors.add(format!("`{}`", key.path), fault);
+        faulty.add(&key.path);
     }
 }

@@ -1,46 +1,28 @@
-//! What the program needs to know: checked, typed, with units. Nothing later checks it again.
+//! Every key is declared here, once, as a field of the type that the program reads: checked, with units.
+//!
+//! The JSON Schema is made from these types (`schema.rs`). From the schema come the check of a value,
+//! the default, the environment variable, the suggestion for a mistyped name and the README's row. serde
+//! reads the value, and writes it back for `check`. A field's doc comment is the key's description, and
+//! a key without a default must be given.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::masking::masked;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::secret_uri::SecretUri;
+use super::serial::{level, millis};
+use super::write_concern::WriteConcern;
+use super::{names, properties};
 
-/// Defines an enum whose variants have names in the configuration.
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
-        }
+const HOUR_MS: u32 = 3_600_000;
 
-        impl $name {
-            /// The names in the configuration.
-            pub const NAMES: &'static [&'static str] = &[$($text,)+];
-
-            /// The name in the configuration.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-
-            pub(super) fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($text => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-/// The whole configuration.
-#[derive(Debug, Clone, PartialEq)]
+/// The configuration of kafka-mongo-consumer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     pub kafka: Kafka,
     pub mongodb: Mongodb,
@@ -50,183 +32,223 @@ pub struct Config {
 }
 
 /// Where the messages come from, and where the dead letters go.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Kafka {
-    /// `host:port`, separated by commas.
+    /// The Kafka brokers to connect to first.
+    #[serde(deserialize_with = "names::trimmed_servers")]
+    #[schemars(schema_with = "names::servers", extend("examples" = ["kafka:9092"]))]
     pub bootstrap_servers: String,
-    /// The topic that is read; a legal name, never a pattern.
+
+    /// The topic to read.
+    #[schemars(schema_with = "names::topic", extend("default" = "data-topic"))]
     pub topic: String,
-    /// The consumer group; never empty.
+
+    /// The consumer group; instances that share the work have the same one.
+    #[schemars(schema_with = "names::group", extend("default" = "data-consumer-group"))]
     pub group_id: String,
-    /// Where records go that can't be stored; never `topic`.
+
+    /// The topic for messages that can't be stored; never the topic that is read.
+    #[schemars(schema_with = "names::topic", extend("default" = "dead-letter-topic"))]
     pub dead_letter_topic: String,
-    /// Where to begin without a committed offset.
+
+    /// Where to begin when the group has no committed offset.
+    #[schemars(extend("default" = "earliest"))]
     pub auto_offset_reset: AutoOffsetReset,
-    /// The longest that one poll waits when nothing is in hand; 1 ms to 60 s.
+
+    /// Offsets are committed when their messages are stored, never by time.
+    #[schemars(extend("const" = false, "default" = false))]
+    pub(super) enable_auto_commit: bool,
+
+    /// The longest that one poll waits while no message is in hand; a stop is noticed within 250 ms all the same.
+    #[serde(rename = "poll_timeout_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 1, max = 1000), extend("default" = 1000))]
     pub poll_timeout: Duration,
-    /// librdkafka properties of the consumer: `kafka.properties`, and over them
-    /// `kafka.consumer_properties`. None of them is one that the worker sets itself.
+
+    /// librdkafka properties of the consumer and of the dead letter producer, such as TLS and SASL.
+    // Once loaded it is empty: what it says has gone into the two below.
+    #[serde(with = "properties")]
+    #[schemars(schema_with = "properties::schema", extend("default" = {}))]
+    pub(super) properties: BTreeMap<String, String>,
+
+    /// librdkafka properties of the consumer alone; they override `kafka.properties`.
+    // Once loaded: of both, and none of them one that the worker sets itself.
+    #[serde(with = "properties")]
+    #[schemars(schema_with = "properties::schema", extend("default" = {}))]
     pub consumer_properties: BTreeMap<String, String>,
-    /// librdkafka properties of the dead letter producer: `kafka.properties`, and over them
-    /// `kafka.producer_properties`. None of them weakens the promise.
+
+    /// librdkafka properties of the dead letter producer alone; they override `kafka.properties`.
+    // Once loaded: of both, and none of them weakens the promise.
+    #[serde(with = "properties")]
+    #[schemars(schema_with = "properties::schema", extend("default" = {}))]
     pub producer_properties: BTreeMap<String, String>,
-    /// What to do with a dead letter that is too large for its topic.
+
+    /// What to do with a dead letter that the broker refuses for its size: stop, or send it without its value.
+    #[schemars(extend("default" = "stop"))]
     pub dead_letter_oversize: DeadLetterOversize,
-    /// `max.poll.interval.ms` of the consumer, at least 10 s: it bounds what a revoke may take.
+
+    /// Not a key: `max.poll.interval.ms` of the consumer's properties, at least 10 s. It bounds what a
+    /// revoke may take.
+    #[serde(skip)]
     pub max_poll_interval: Duration,
 }
 
-choice! {
-    /// Where to begin in a partition for which the group has no committed offset.
-    AutoOffsetReset {
-        /// With the oldest record that is left.
-        Earliest = "earliest",
-        /// With what comes from now on.
-        Latest = "latest",
-    }
+/// Where to begin in a partition for which the group has no committed offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoOffsetReset {
+    /// With the oldest message that is left.
+    Earliest,
+    /// With the messages that come from now on.
+    Latest,
 }
 
-choice! {
-    /// What to do with a dead letter that the broker refuses for its size.
-    DeadLetterOversize {
-        /// Stop the process with an error; nothing is given up.
-        Stop = "stop",
-        /// Send it without its value; the headers say so.
-        OmitValue = "omit_value",
-    }
+/// What to do with a dead letter that the broker refuses for its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterOversize {
+    /// Stop the process with an error; nothing is given up.
+    Stop,
+    /// Send it without its value; the headers say so.
+    OmitValue,
 }
 
 /// Where the documents are stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Mongodb {
-    /// Begins with `mongodb://` or `mongodb+srv://`; whether the rest is sound, the driver says.
+    /// The MongoDB connection string, with its credentials; best given by a file.
+    #[schemars(schema_with = "names::mongodb_uri", extend("examples" = ["mongodb://mongodb:27017"]))]
     pub uri: SecretUri,
-    /// A legal name, none of the server's own databases.
+
+    /// The database to write to.
+    #[schemars(schema_with = "names::database", extend("default" = "pubsub_data"))]
     pub database: String,
-    /// A legal name, none of the server's own collections.
+
+    /// The collection to write to.
+    #[schemars(schema_with = "names::collection", extend("default" = "messages"))]
     pub collection: String,
-    /// What to do with records while MongoDB is unavailable.
+
+    /// While MongoDB is unavailable: redirect messages to the dead letter topic, or pause until it is back.
+    #[schemars(extend("default" = "dead_letter"))]
     pub on_unavailable: OnUnavailable,
+
     /// How often MongoDB is tried again while it is unavailable.
+    #[serde(rename = "reconnect_interval_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 10, max = HOUR_MS), extend("default" = 5000))]
     pub reconnect_interval: Duration,
-    /// The write concern that every insert must use, whatever the URI says: what the URI asks for has
-    /// been taken over here, or was refused.
+
+    // Once loaded: with what the URI asks for, so that every insert can use it whatever the URI says.
     pub write_concern: WriteConcern,
 }
 
-choice! {
-    /// What to do with records while MongoDB is unavailable.
-    OnUnavailable {
-        /// Send them to the dead letter topic, and go on reading.
-        DeadLetter = "dead_letter",
-        /// Keep them, stop reading, and go on when MongoDB is back.
-        Pause = "pause",
-    }
-}
-
-/// When an insert counts as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteConcern {
-    /// Which members must have the write.
-    pub w: W,
-    /// Whether the write must be in the journal. Without it a crash of the server can take up to
-    /// 100 ms of acknowledged writes with it.
-    pub journal: bool,
-}
-
-/// Which members must have a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum W {
-    /// So many, 1 to 50; 1 is the primary alone, of which a failover can lose writes.
-    Nodes(u32),
-    Majority,
-    /// A custom write concern of the replica set, by its name.
-    Tag(String),
+/// What to do with messages while MongoDB is unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnavailable {
+    /// Send them to the dead letter topic, and go on reading.
+    DeadLetter,
+    /// Keep them, stop reading, and go on when MongoDB is back.
+    Pause,
 }
 
 /// How the worker batches, retries, commits and stops.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Consumer {
-    /// The most records of one insert; never above `max_in_flight_messages`.
+    /// The most messages of one insert; at most `consumer.max_in_flight_messages`.
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 100))]
     pub batch_size: usize,
-    /// The most payload bytes of one insert; one record alone may exceed it. Never above
-    /// `max_in_flight_bytes`.
+
+    /// The most payload bytes of one insert, at most `consumer.max_in_flight_bytes`; a larger message goes alone.
+    #[schemars(range(min = 1, max = 268_435_456), extend("default" = 4_194_304))]
     pub batch_bytes: usize,
-    /// Commit after so many settled messages.
+
+    /// Commit after so many messages; 1 commits after every batch.
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("default" = 1000))]
     pub offset_commit_frequency: u64,
-    /// Commit what is settled after so long at the latest.
+
+    /// Commit after so long at the latest.
+    #[serde(rename = "offset_commit_interval_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 1, max = HOUR_MS), extend("default" = 1000))]
     pub offset_commit_interval: Duration,
-    /// Attempts in all, at least 1.
+
+    /// Attempts in all, to connect and to write a batch.
+    #[schemars(range(min = 1, max = 100), extend("default" = 3))]
     pub max_retries: u32,
-    /// The wait before the second attempt; it grows from there. At most 60 s.
+
+    /// The wait before the second attempt; it doubles from there.
+    #[serde(rename = "retry_backoff_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 1, max = 60_000), extend("default" = 1000))]
     pub retry_backoff: Duration,
-    /// Threads that write, at least 1.
+
+    /// Threads that write to MongoDB, each one batch at a time.
+    #[schemars(range(min = 1, max = 256), extend("default" = 8))]
     pub writer_threads: usize,
-    /// The most bytes taken off Kafka and not yet settled.
+
+    /// The most payload bytes taken off Kafka and not yet stored or dead-lettered.
+    #[schemars(range(min = 1, max = 2_147_483_648_u32), extend("default" = 33_554_432))]
     pub max_in_flight_bytes: usize,
-    /// The most messages taken off Kafka and not yet settled.
+
+    /// The most messages taken off Kafka and not yet stored or dead-lettered.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 20_000))]
     pub max_in_flight_messages: usize,
-    /// Stop after so many rejected messages in a row; 0 means never.
+
+    /// Stop after so many rejected messages in a row, as the topic then looks like the wrong one; 0 never stops.
+    #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 0))]
     pub max_consecutive_rejections: u64,
-    /// How long a stop may take, at least 1 s.
+
+    /// How long a stop may take; keep it below the grace period of the container.
+    #[serde(rename = "shutdown_timeout_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 25_000))]
     pub shutdown_timeout: Duration,
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Logging {
-    /// The least severe level that is logged.
+    /// The least severe level that is logged; `RUST_LOG` overrides it.
+    #[serde(with = "level")]
+    #[schemars(schema_with = "level::schema", extend("default" = "INFO"))]
     pub level: log::LevelFilter,
-    /// How a line looks.
+
+    /// One JSON object a line, or text for people.
+    #[schemars(extend("default" = "json"))]
     pub format: LogFormat,
 }
 
-choice! {
-    /// How a log line looks.
-    LogFormat {
-        /// One JSON object a line.
-        Json = "json",
-        /// For people.
-        Text = "text",
-    }
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
 }
 
 /// Where metrics and health are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// Whether a port is opened at all.
+    /// Whether to serve metrics and health; without it no port is opened.
+    #[schemars(extend("default" = true))]
     pub enabled: bool,
-    /// The address to listen on.
+
+    /// The address to serve them on.
+    #[schemars(schema_with = "names::ip_address", extend("default" = "0.0.0.0"))]
     pub host: IpAddr,
-    /// 0 takes any free port.
+
+    /// The port to serve them on; 0 takes any free one.
+    #[schemars(extend("default" = 8001))]
     pub port: u16,
 }
 
-/// The number of members as a number, the rest as text: as it stands in the configuration.
-impl fmt::Display for W {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nodes(nodes) => nodes.fmt(f),
-            Self::Majority => f.write_str("majority"),
-            Self::Tag(tag) => f.write_str(tag),
-        }
-    }
-}
-
-/// As it would be derived, but the properties are masked.
+/// As the file has it, so that secrets are masked.
 impl fmt::Debug for Kafka {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kafka")
-            .field("bootstrap_servers", &self.bootstrap_servers)
-            .field("topic", &self.topic)
-            .field("group_id", &self.group_id)
-            .field("dead_letter_topic", &self.dead_letter_topic)
-            .field("auto_offset_reset", &self.auto_offset_reset)
-            .field("poll_timeout", &self.poll_timeout)
-            .field("consumer_properties", &masked(&self.consumer_properties))
-            .field("producer_properties", &masked(&self.producer_properties))
-            .field("dead_letter_oversize", &self.dead_letter_oversize)
-            .field("max_poll_interval", &self.max_poll_interval)
-            .finish()
+        let masked = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        write!(f, "Kafka {masked}")
     }
 }

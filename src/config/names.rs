@@ -1,32 +1,100 @@
-//! Which names Kafka and MongoDB accept. Each check returns what is expected, where it isn't met.
+//! Which texts Kafka and MongoDB take for a name, an address or a URI: their parts of the schema.
+//!
+//! What a pattern can say is said by one, so that editors check it too. Where none can, a format of our
+//! own has a function in [`FORMATS`].
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use super::write_concern::is_name_of_w;
 
 /// The longest database name of MongoDB is 63 bytes.
 const DATABASE_BYTES: usize = 63;
 
-/// The longest `database.collection` of MongoDB, in bytes (of an unsharded collection).
-pub(super) const NAMESPACE_BYTES: usize = 255;
+const URI: &str = "a URI that begins with `mongodb://` or `mongodb+srv://`";
 
-pub(super) const TOPIC: &str =
-    "a topic name: 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, not `.` or `..`";
+/// The name of a format, and whether a text has it.
+type Format = (&'static str, fn(&str) -> bool);
 
-pub(super) const SERVERS: &str = "`host:port`, or several of them separated by commas";
+/// The formats that are ours.
+pub(super) const FORMATS: [Format; 5] = [
+    ("ip-address", |text| text.parse::<IpAddr>().is_ok()),
+    ("kafka-servers", |list| servers_in(list).all(is_server)),
+    ("mongodb-database", |name| name.len() <= DATABASE_BYTES),
+    ("mongodb-uri", |uri| fault_of_uri(uri).is_none()),
+    ("mongodb-write-concern", is_name_of_w),
+];
 
-pub(super) const GROUP: &str = "a name that is not empty, without white space at its ends";
-
-pub(super) const DATABASE: &str =
-    "a database name: 1 to 63 bytes, without white space, `/`, `\\`, `\"`, `$` and `.`";
-
-pub(super) const COLLECTION: &str =
-    "a collection name: not empty, without `$`, not beginning with `.` or `system.`";
-
-/// Kafka's rule for topic names. It also keeps out `^…`, which librdkafka takes for a pattern.
-pub(super) fn is_topic(name: &str) -> bool {
-    name.len() <= 249 && name != "." && name != ".." && is_word(name)
+pub(super) fn servers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "kafka-servers",
+        "errorMessage": "expected `host:port`, or several of them separated by commas",
+    })
 }
 
-/// What a librdkafka property can be called; no known one has another character.
-pub(super) fn is_property(name: &str) -> bool {
-    is_word(name)
+/// Kafka's rule for topic names. It also keeps out `^…`, which librdkafka takes for a pattern.
+pub(super) fn topic(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$",
+        "errorMessage": "expected a topic name: 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` \
+             and `-`, not `.` or `..`",
+    })
+}
+
+/// librdkafka cuts white space off the front, and so would join another group than the one named.
+pub(super) fn group(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(?!\s)[^\x00-\x1f\x7f-\x9f]+(?<!\s)$",
+        "errorMessage": "expected a name that is not empty, without white space at its ends",
+    })
+}
+
+pub(super) fn mongodb_uri(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "mongodb-uri",
+        "pattern": r"^mongodb(\+srv)?://",
+        "writeOnly": true,
+        "errorMessage": format!("expected {URI}"),
+    })
+}
+
+/// The server's own databases are left out: `local` isn't even replicated.
+pub(super) fn database(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "mongodb-database",
+        "pattern": r#"^[^\s\x00-\x1f\x7f-\x9f/\\"$.]+$"#,
+        "not": {"enum": ["admin", "config", "local"]},
+        "errorMessage": "expected a database name: 1 to 63 bytes, without white space, `/`, `\\`, \
+             `\"`, `$` and `.`",
+    })
+}
+
+pub(super) fn collection(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(?!\.|system\.)[^$\x00]+$",
+        "errorMessage": "expected a collection name: not empty, without `$`, not beginning with `.` \
+             or `system.`",
+    })
+}
+
+pub(super) fn ip_address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "ip-address",
+        "errorMessage": "expected an IP address such as `0.0.0.0` or `::1`",
+    })
+}
+
+pub(super) fn is_internal_database(name: &str) -> bool {
+    matches!(name, "admin" | "config" | "local")
 }
 
 /// ASCII letters, digits, `.`, `_` and `-`, at least one of them.
@@ -37,87 +105,94 @@ pub(super) fn is_word(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// librdkafka cuts white space off the front, and so would join another group than the one named.
-pub(super) fn is_group(name: &str) -> bool {
-    !name.is_empty() && name.trim() == name && !name.contains(char::is_control)
+pub(super) fn is_whole_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-pub(super) fn is_database(name: &str) -> bool {
-    (1..=DATABASE_BYTES).contains(&name.len())
-        && !name.contains(|c: char| {
-            c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '"' | '$' | '.')
-        })
-}
-
-/// The server's own databases: `local` isn't even replicated.
-pub(super) fn is_internal_database(name: &str) -> bool {
-    matches!(name, "admin" | "config" | "local")
-}
-
-pub(super) fn is_collection(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with('.')
-        && !name.starts_with("system.")
-        && !name.contains(['$', '\0'])
-}
-
-/// The servers without the white space around them, or `None` where one of them is no `host[:port]`.
-pub(super) fn servers(list: &str) -> Option<String> {
-    let servers: Vec<&str> = list.split(',').map(str::trim).collect();
-    servers
-        .iter()
-        .all(|server| is_server(server))
-        .then(|| servers.join(","))
-}
-
-fn is_server(server: &str) -> bool {
-    let (host, port) = match server.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, rest)) => match rest.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None => return false,
-            },
-            None => return false,
-        },
-        None => match server.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (server, None),
-        },
-    };
-    let host_is_good = if server.starts_with('[') {
-        host.parse::<std::net::Ipv6Addr>().is_ok()
+/// What is wrong with a MongoDB URI. The driver takes it apart; here only what would be misread is
+/// kept out. Never quotes it.
+pub(super) fn fault_of_uri(uri: &str) -> Option<String> {
+    let (_, options) = uri.split_once('?').unwrap_or_default();
+    if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
+        Some(format!("found another beginning, expected {URI}"))
+    } else if uri.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Some(format!(
+            "found white space or a control character in it, expected {URI}"
+        ))
+    } else if options.contains('@') {
+        // Most likely the `?` is one of the password's, and what follows it is the rest of it.
+        let fault = "found an `@` behind a `?`; write `%3F` for a `?` in the credentials, and `%40` \
+                     for an `@` in an option";
+        Some(fault.to_owned())
     } else {
-        is_word(host)
+        None
+    }
+}
+
+/// Kafka servers without the white space around them.
+pub(super) fn trimmed_servers<'de, D: Deserializer<'de>>(list: D) -> Result<String, D::Error> {
+    let list = String::deserialize(list)?;
+    Ok(servers_in(&list).collect::<Vec<_>>().join(","))
+}
+
+fn servers_in(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
+}
+
+/// `host` or `host:port`, where an IPv6 address stands in brackets.
+pub(super) fn is_server(server: &str) -> bool {
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if !server.ends_with(']') => (host, Some(port)),
+        _ => (server, None),
     };
-    let port_is_good = match port {
-        Some(port) => {
-            port.bytes().all(|byte| byte.is_ascii_digit())
-                && port.parse::<u16>().is_ok_and(|port| port > 0)
-        }
-        None => true,
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => is_word(host),
     };
-    host_is_good && port_is_good
+    let is_port = |port: &str| {
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    is_host && port.is_none_or(is_port)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
+
+    use crate::config::schema;
+    use crate::config::tests::{MINIMAL, file_with, load};
+
+    /// Whether the schema lets the key of this path have this text.
+    fn takes(path: &str, text: &str) -> bool {
+        let file = file_with(&[(path, json!(text))]);
+        let file = serde_json::from_str(&file).unwrap();
+        schema::validator().is_valid(&file)
+    }
 
     #[test]
     fn topics_follow_the_rule_of_kafka() {
         let longest = "x".repeat(249);
         for good in ["data-topic", "a", "a.b_C-9", "...", &longest] {
-            assert!(is_topic(good), "{good}");
+            assert!(takes("kafka.topic", good), "{good}");
         }
         let too_long = "x".repeat(250);
-        for bad in ["", ".", "..", "^data", "a b", "ä", "a/b", "a\0", &too_long] {
-            assert!(!is_topic(bad), "{bad}");
+        for bad in [
+            "", ".", "..", "^data", "a b", "ä", "a/b", "a\0", "a\n", &too_long,
+        ] {
+            assert!(!takes("kafka.topic", bad), "{bad:?}");
         }
     }
 
     #[test]
     fn servers_are_hosts_with_or_without_a_port() {
+        let servers = |list: &str| {
+            let file = file_with(&[("kafka.bootstrap_servers", json!(list))]);
+            load(file, &[]).map(|config| config.kafka.bootstrap_servers)
+        };
         for (given, expected) in [
             ("kafka:9092", "kafka:9092"),
             ("kafka", "kafka"),
@@ -128,7 +203,7 @@ mod tests {
             ("[::1]:9092", "[::1]:9092"),
             ("[fe80::1]", "[fe80::1]"),
         ] {
-            assert_eq!(servers(given).as_deref(), Some(expected));
+            assert_eq!(servers(given).as_deref(), Ok(expected));
         }
         for bad in [
             "",
@@ -148,36 +223,57 @@ mod tests {
             "[x]:1",
             "a\0:1",
         ] {
-            assert_eq!(servers(bad), None, "{bad}");
+            assert!(!takes("kafka.bootstrap_servers", bad), "{bad:?}");
         }
     }
 
     #[test]
     fn names_of_mongodb_follow_its_rules() {
         let longest = "x".repeat(63);
-        for good in ["pubsub_data", "Daten-ä", &longest] {
-            assert!(is_database(good), "{good}");
+        for good in ["pubsub_data", "Daten-ä", "adminx", &longest] {
+            assert!(takes("mongodb.database", good), "{good}");
         }
         let too_long = "x".repeat(64);
+        let too_many_bytes = "ä".repeat(32);
         for bad in [
-            "", "a b", "a/b", "a\\b", "a\"b", "a$b", "a.b", "a\0b", &too_long,
+            "",
+            "a b",
+            "a/b",
+            "a\\b",
+            "a\"b",
+            "a$b",
+            "a.b",
+            "a\0b",
+            "a\n",
+            "a\u{a0}b",
+            "admin",
+            "config",
+            "local",
+            &too_long,
+            &too_many_bytes,
         ] {
-            assert!(!is_database(bad), "{bad}");
+            assert!(!takes("mongodb.database", bad), "{bad:?}");
         }
-        for good in ["messages", "a.b", "system", "my system.x"] {
-            assert!(is_collection(good), "{good}");
+        for good in ["messages", "a.b", "system", "my system.x", "Daten-ä"] {
+            assert!(takes("mongodb.collection", good), "{good}");
         }
         for bad in ["", ".a", "system.x", "a$b", "a\0"] {
-            assert!(!is_collection(bad), "{bad}");
+            assert!(!takes("mongodb.collection", bad), "{bad:?}");
         }
     }
 
     #[test]
     fn groups_are_names_that_librdkafka_leaves_as_they_are() {
-        assert!(is_group("data-consumer-group"));
-        assert!(is_group("group of ours"));
-        for bad in ["", " ", " a", "a\n", "a\0b"] {
-            assert!(!is_group(bad), "{bad:?}");
+        for good in ["data-consumer-group", "group of ours", "g", "Gruppe-ä"] {
+            assert!(takes("kafka.group_id", good), "{good}");
         }
+        for bad in ["", " ", " a", "a ", "a\n", "a\0b", "a\u{85}b", "\u{3000}a"] {
+            assert!(!takes("kafka.group_id", bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_file_is_valid() {
+        assert!(schema::validator().is_valid(&serde_json::from_str(MINIMAL).unwrap()));
     }
 }

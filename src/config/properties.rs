@@ -5,7 +5,50 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
 use super::errors::{ConfigErrors, quoted};
+use super::masking::masked;
+
+pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "patternProperties": {
+            "^[a-zA-Z0-9._-]+$": {
+                "type": ["string", "integer", "boolean"],
+                "pattern": r"^[^\x00]*$",
+            },
+        },
+        "additionalProperties": false,
+        "writeOnly": true,
+        "errorMessage": "expected an object of librdkafka properties",
+    })
+}
+
+/// Masked: this is for people.
+pub(super) fn serialize<S: Serializer>(
+    properties: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    masked(properties).serialize(serializer)
+}
+
+/// Their values as texts, which librdkafka takes.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let properties = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let as_text = |value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(properties
+        .into_iter()
+        .map(|(name, value)| (name, as_text(value)))
+        .collect())
+}
 
 /// What a property may not be.
 enum Rule {

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
-use super::names::is_word;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize, Serializer};
 
-/// A MongoDB URI. `Debug` and `Display` give it without credentials, and without every option that
-/// isn't known to be harmless.
-#[derive(Clone, PartialEq, Eq)]
+use super::names::{is_server, is_word};
+
+/// A MongoDB URI. `Debug`, `Display` and `Serialize` give it without credentials, and without every
+/// option that isn't known to be harmless.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct SecretUri(String);
 
 const MASK: &str = "***";
@@ -66,7 +70,10 @@ impl SecretUri {
         options
             .split('&')
             .filter_map(|option| option.split_once('='))
-            .map(|(name, value)| (name.to_lowercase(), percent_decoded(value)))
+            .map(|(name, value)| {
+                let value = percent_decode_str(value).decode_utf8_lossy();
+                (name.to_lowercase(), value.into_owned())
+            })
     }
 }
 
@@ -92,7 +99,8 @@ impl fmt::Display for SecretUri {
         let (hosts, database) = hosts.split_once('/').unwrap_or((hosts, ""));
         for (index, host) in hosts.split(',').enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{}", if is_host(host) { host } else { MASK })?;
+            // What follows a colon must be a port, as it may be a password.
+            write!(f, "{comma}{}", if is_server(host) { host } else { MASK })?;
         }
         if !database.is_empty() {
             write!(f, "/{}", if is_word(database) { database } else { MASK })?;
@@ -113,51 +121,16 @@ impl fmt::Display for SecretUri {
     }
 }
 
+impl Serialize for SecretUri {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Debug for SecretUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretUri({self})")
     }
-}
-
-/// A host with or without a port; what follows a colon must be a port, as it may be a password.
-fn is_host(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => {
-            let is_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
-            (if is_ipv6 { "ipv6" } else { "" }, port.strip_prefix(':'))
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    is_word(host) && port.is_none_or(|port| port.parse::<u16>().is_ok())
-}
-
-/// Percent escapes replaced, as far as they are escapes; what is then not UTF-8 is replaced too.
-fn percent_decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        if let Some((high, low)) = escaped {
-            decoded.push(high << 4 | low);
-            rest = &tail[2..];
-        } else {
-            decoded.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::observe::metrics::MetricsCollector;
 use crate::runtime::StopSignal;
 use crate::store::WriterPool;
 
-/// The longest poll: a stop is noticed after it.
-const LONGEST_POLL: Duration = Duration::from_millis(250);
+/// The longest wait inside a poll: a stop is noticed after it.
+const POLL_SLICE: Duration = Duration::from_millis(250);
 /// One wait for room. The poller serves the group between two of them.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
@@ -50,7 +50,7 @@ pub struct Poller {
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
     topic: String,
-    longest_poll: Duration,
+    poll_timeout: Duration,
     pending: PendingBatches,
     positions: Positions,
     positions_reported_at: Instant,
@@ -107,7 +107,7 @@ impl Poller {
             ),
             health,
             topic: settings.topic,
-            longest_poll: settings.poll_timeout.min(LONGEST_POLL),
+            poll_timeout: settings.poll_timeout,
             pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
             positions: Positions::default(),
             positions_reported_at: now,
@@ -149,7 +149,7 @@ impl Poller {
         } else {
             self.end_pressure();
         }
-        let polled = consumer.poll(state.poll_timeout(self.longest_poll));
+        let polled = self.poll(consumer, state.poll_timeout(self.poll_timeout));
         // A rebalance may have happened inside the poll: what is no longer ours is not ours to store.
         if self.positions.renew(&self.assignment) {
             self.drop_what_is_gone();
@@ -158,6 +158,20 @@ impl Poller {
             Polled::Message(message) => Event::Message(message),
             Polled::Nothing => Event::NothingReady,
             Polled::Error(error) => Event::PollFailed(error),
+        }
+    }
+
+    /// Polls once, in slices between which a stop is noticed.
+    fn poll<'c>(&self, consumer: &'c KafkaConsumer, mut timeout: Duration) -> Polled<'c> {
+        loop {
+            let slice = timeout.min(POLL_SLICE);
+            timeout -= slice;
+            match consumer.poll(slice) {
+                Polled::Nothing if !timeout.is_zero() && !self.stop.is_stopping() => {
+                    self.health.beat(Instant::now());
+                }
+                polled => return polled,
+            }
         }
     }
 

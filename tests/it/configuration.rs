@@ -1,5 +1,7 @@
 //! A faulty configuration: the process ends with exit code 2 before it does anything.
 
+use std::path::Path;
+
 use crate::harness::{SHORT, Servers, WorkerSetup, World};
 
 fn world() -> World {
@@ -142,6 +144,32 @@ fn check_prints_the_effective_configuration() {
         .argument("check")
         .run();
     assert_eq!(finished.code, Some(2));
+}
+
+#[test]
+fn print_schema_prints_the_schema_of_the_repository_and_reads_no_configuration() {
+    let finished = world()
+        .worker()
+        .config_file("no-such-folder/config.json")
+        .set("consumer.batch_size", 0)
+        .argument("print-schema")
+        .run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.schema.json");
+    let expected = std::fs::read_to_string(path).unwrap();
+    assert!(
+        finished.output.trim_end() == expected.trim_end(),
+        "make it anew: kafka-mongo-consumer print-schema > config.schema.json"
+    );
+}
+
+#[test]
+fn a_file_may_name_its_schema_which_need_not_be_there() {
+    let world = world();
+    let path = world.path("own.json");
+    std::fs::write(&path, r#"{"$schema": "./no-such.schema.json"}"#).unwrap();
+    let finished = world.worker().config_file(&path).argument("check").run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
 }
 
 #[test]

@@ -16,6 +16,7 @@ consumer.batch_size = "9" => found a text, expected a whole number from 1 to 100
 consumer.batch_size = [9] => found an array, expected a whole number from 1 to 100000
 consumer.max_retries = 0 => found `0`, expected a whole number from 1 to 100
 consumer.retry_backoff_ms = 60001 => found `60001`, expected a whole number from 1 to 60000
+kafka.poll_timeout_ms = 1001 => found `1001`, expected a whole number from 1 to 1000
 consumer.shutdown_timeout_ms = 999 => found `999`, expected a whole number from 1000 to 3600000
 consumer.writer_threads = -1 => found `-1`, expected a whole number from 1 to 256
 metrics.port = 65536 => found `65536`, expected a whole number from 0 to 65535

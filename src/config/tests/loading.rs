@@ -19,7 +19,9 @@ fn defaults_are_those_of_the_specification() {
             group_id: "data-consumer-group".into(),
             dead_letter_topic: "dead-letter-topic".into(),
             auto_offset_reset: AutoOffsetReset::Earliest,
+            enable_auto_commit: false,
             poll_timeout: Duration::from_secs(1),
+            properties: [].into(),
             consumer_properties: [].into(),
             producer_properties: [].into(),
             dead_letter_oversize: DeadLetterOversize::Stop,
@@ -78,6 +80,7 @@ fn the_file_in_the_repository_says_the_defaults() {
         text[section].as_object_mut().unwrap().remove(key).unwrap();
     }
     let specified = json!({
+        "$schema": "./config.schema.json",
         "kafka": {
             "bootstrap_servers": "kafka:9092", "topic": "data-topic",
             "group_id": "data-consumer-group", "dead_letter_topic": "dead-letter-topic",
@@ -195,7 +198,13 @@ fn the_effective_configuration_has_every_key_and_can_be_loaded_again() {
         .into_iter()
         .map(|(path, _)| path)
         .collect();
-    assert_eq!(paths, keys().iter().map(|key| key.path).collect::<Vec<_>>());
+    assert_eq!(
+        paths,
+        keys()
+            .iter()
+            .map(|key| key.path.as_str())
+            .collect::<Vec<_>>()
+    );
     assert_eq!(load(effective.to_string(), &[]).unwrap(), config);
 
     let other = load(file_with(&other_values()), &[]).unwrap();

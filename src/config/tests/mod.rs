@@ -2,6 +2,7 @@
 
 mod faults;
 mod loading;
+mod schema;
 mod secrets;
 mod sources;
 

@@ -1,0 +1,97 @@
+//! The rules between keys. One is left out where a key that it looks at is faulty already.
+
+use serde_json::Value;
+
+use super::errors::ConfigErrors;
+use super::layer::Faulty;
+use super::model::Config;
+use super::properties;
+use super::write_concern::{JOURNAL_PATH, W_PATH};
+
+/// The longest `database.collection` of MongoDB, in bytes (of an unsharded collection).
+const NAMESPACE_BYTES: usize = 255;
+
+/// Notes what breaks a rule, and works out what depends on several keys. `given` has the values of the
+/// file's form that are no defaults.
+pub(super) fn apply(
+    config: &mut Config,
+    given: &Value,
+    faulty: &Faulty,
+    errors: &mut ConfigErrors,
+) {
+    let are_sound = |paths: &[&str]| !paths.iter().any(|path| faulty.contains(path));
+    let Config {
+        kafka,
+        mongodb,
+        consumer,
+        ..
+    } = config;
+
+    if are_sound(&["kafka.topic", "kafka.dead_letter_topic"])
+        && kafka.topic == kafka.dead_letter_topic
+    {
+        let fault = "the same as `kafka.topic`: dead letters would be read again, for ever; give it \
+                     a topic of its own";
+        errors.add("`kafka.dead_letter_topic`", fault);
+    }
+
+    let bytes = mongodb.database.len() + 1 + mongodb.collection.len();
+    if are_sound(&["mongodb.database", "mongodb.collection"]) && bytes > NAMESPACE_BYTES {
+        let fault = format!(
+            "{bytes} bytes long together with `mongodb.database` and the dot between them, which \
+             MongoDB limits to {NAMESPACE_BYTES}; use a shorter name"
+        );
+        errors.add("`mongodb.collection`", fault);
+    }
+
+    // A batch that may not be in flight would never go out.
+    for (part, part_value, whole, whole_value) in [
+        (
+            "consumer.batch_bytes",
+            consumer.batch_bytes,
+            "consumer.max_in_flight_bytes",
+            consumer.max_in_flight_bytes,
+        ),
+        (
+            "consumer.batch_size",
+            consumer.batch_size,
+            "consumer.max_in_flight_messages",
+            consumer.max_in_flight_messages,
+        ),
+    ] {
+        if are_sound(&[part, whole]) && part_value > whole_value {
+            let fault = format!(
+                "found `{part_value}`, more than `{whole}` with `{whole_value}`; lower the one or \
+                 raise the other"
+            );
+            errors.add(format!("`{part}`"), fault);
+        }
+    }
+
+    let shutdown_timeout =
+        are_sound(&["consumer.shutdown_timeout_ms"]).then_some(consumer.shutdown_timeout);
+    for (path, given) in [
+        ("kafka.properties", &kafka.properties),
+        ("kafka.consumer_properties", &kafka.consumer_properties),
+        ("kafka.producer_properties", &kafka.producer_properties),
+    ] {
+        if are_sound(&[path]) {
+            properties::judge(path, given, shutdown_timeout, errors);
+        }
+    }
+    let shared = std::mem::take(&mut kafka.properties);
+    kafka.consumer_properties = properties::merged(&shared, &kafka.consumer_properties);
+    kafka.producer_properties = properties::merged(&shared, &kafka.producer_properties);
+    kafka.max_poll_interval = properties::max_poll_interval(&kafka.consumer_properties);
+
+    let is_given = |path: &str| {
+        path.split('.')
+            .try_fold(given, |it, name| it.get(name))
+            .is_some()
+    };
+    if are_sound(&["mongodb.uri", W_PATH, JOURNAL_PATH]) {
+        mongodb
+            .write_concern
+            .merge_uri(&mongodb.uri, is_given, errors);
+    }
+}

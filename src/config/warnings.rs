@@ -1,0 +1,31 @@
+//! What is allowed and yet weakens a promise.
+
+use super::model::Config;
+use super::properties::trusts_any_broker;
+
+impl Config {
+    /// What is allowed and yet weakens a promise: to be logged at the start.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.mongodb.write_concern.journal {
+            warnings.push(
+                "`mongodb.write_concern.journal` is `false`: a crash of the MongoDB server can lose \
+                 messages whose offsets are committed already"
+                    .to_owned(),
+            );
+        }
+        for (path, properties) in [
+            ("consumer", &self.kafka.consumer_properties),
+            ("producer", &self.kafka.producer_properties),
+        ] {
+            if trusts_any_broker(properties) {
+                warnings.push(format!(
+                    "the {path}'s properties switch off the check of the broker's certificate: \
+                     anyone on the way can read and change what is sent"
+                ));
+            }
+        }
+        warnings
+    }
+}
