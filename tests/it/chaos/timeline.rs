@@ -13,6 +13,8 @@ pub struct Timeline {
     started: Instant,
     entries: Vec<(Duration, String)>,
     faults: Vec<Fault>,
+    /// The process ids of workers that were frozen, and when they continued.
+    frozen: Vec<(u32, Timestamp)>,
 }
 
 struct Fault {
@@ -24,6 +26,9 @@ struct Fault {
 /// How long after a fault a worker may still report errors: attempts and timeouts that began during the fault.
 const AFTERMATH: Duration = Duration::from_secs(45);
 
+/// The times in logs are rounded to milliseconds.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 impl Timeline {
     pub fn new(seed: u64) -> Self {
         Self {
@@ -31,6 +36,7 @@ impl Timeline {
             started: Instant::now(),
             entries: Vec::new(),
             faults: Vec::new(),
+            frozen: Vec::new(),
         }
     }
 
@@ -57,6 +63,18 @@ impl Timeline {
             let kind = fault.kind;
             self.note(format!("{kind:?} is over"));
         }
+    }
+
+    pub fn worker_continues(&mut self, process: u32) {
+        self.frozen.push((process, Timestamp::now()));
+    }
+
+    /// Whether this worker was frozen before this time. The time limit of a dead letter goes on while its worker is
+    /// frozen, so it may be over when the worker continues.
+    pub fn explains_expired_dead_letter(&self, worker: u32, at: Timestamp) -> bool {
+        self.frozen.iter().any(|&(process, continued)| {
+            process == worker && at >= continued - MILLISECOND && at <= continued + AFTERMATH
+        })
     }
 
     /// Whether a fault explains that MongoDB counted as unavailable around this time.
@@ -92,8 +110,7 @@ impl Timeline {
         self.faults
             .iter()
             .filter(move |fault| {
-                // The times in logs are rounded to milliseconds.
-                let began = fault.began - Duration::from_millis(1);
+                let began = fault.began - MILLISECOND;
                 let is_over = fault.ended.is_some_and(|end| at > end + AFTERMATH);
                 began <= at && !is_over
             })

@@ -126,6 +126,7 @@ impl Slot {
                 return;
             }
             timeline.note(format!("worker {index} continues"));
+            timeline.worker_continues(worker.id());
             worker.signal(Signal::Cont);
             self.state = State::Running;
         }
@@ -143,7 +144,7 @@ impl Slot {
         timeline.note(format!("worker {index} has ended: {status}"));
         let was_asked = matches!(self.state, State::StoppingSince(_));
         assert!(
-            is_explained(status, was_asked, timeline),
+            is_explained(status, worker, was_asked, timeline),
             "worker {index} ended with {status}; SIGTERM was sent: {was_asked}"
         );
         check_log(worker, timeline);
@@ -153,12 +154,16 @@ impl Slot {
 }
 
 /// Whether a fault of this time explains this exit status.
-fn is_explained(status: ExitStatus, was_asked: bool, timeline: &Timeline) -> bool {
+fn is_explained(status: ExitStatus, worker: &Worker, was_asked: bool, timeline: &Timeline) -> bool {
     let now = Timestamp::now();
     match status.code() {
         Some(0) => was_asked,
         // The broker didn't take a dead letter in time, or the worker could not leave the group.
-        Some(1 | 3) => timeline.explains_lost_broker(now),
+        Some(1) => {
+            timeline.explains_lost_broker(now)
+                || timeline.explains_expired_dead_letter(worker.id(), now)
+        }
+        Some(3) => timeline.explains_lost_broker(now),
         Some(4) => timeline.explains_refusal(now),
         _ => false,
     }
@@ -172,7 +177,7 @@ fn check_log(worker: &Worker, timeline: &Timeline) {
             .and_then(|text| text.parse().ok())
             .unwrap_or_else(|| panic!("no time: {}", line.raw));
         assert!(
-            is_line_explained(&line, at, timeline),
+            is_line_explained(&line, worker, at, timeline),
             "no fault explains: {}",
             line.raw
         );
@@ -184,7 +189,11 @@ fn check_log(worker: &Worker, timeline: &Timeline) {
     assert!(panics.is_none(), "{panics:?}");
 }
 
-fn is_line_explained(line: &LogLine, at: Timestamp, timeline: &Timeline) -> bool {
+fn is_line_explained(line: &LogLine, worker: &Worker, at: Timestamp, timeline: &Timeline) -> bool {
+    let is_dead_letter_lost = line.msg.contains("can be neither stored");
+    if is_dead_letter_lost && timeline.explains_expired_dead_letter(worker.id(), at) {
+        return true;
+    }
     if line.msg.starts_with("MongoDB is unavailable") {
         timeline.explains_outage(at)
     } else if line.msg.starts_with("stopped: MongoDB refused us") {
