@@ -33,6 +33,10 @@ fn specified_metrics_have_the_right_values() {
             && metrics.observations(metric::COMMIT_TIME) >= 1
     });
     world.wait_committed_to_end(SHORT);
+    // The worker hears of its commit after the broker has it.
+    worker.wait_until("the commits are shown", SHORT, |metrics| {
+        metrics.sum(metric::COMMITTED_OFFSET) == 101
+    });
     let answer = worker.request("GET", "/metrics");
     assert!(
         answer.head.contains("text/plain; version=0.0.4"),
