@@ -107,6 +107,8 @@ const RULES: &[(&str, Rule)] = &[
     ("delivery.timeout.ms", Rule::WithinShutdown),
     ("retries", Rule::AtLeast(1, RETRIES)),
     ("message.send.max.retries", Rule::AtLeast(1, RETRIES)),
+    ("message.max.bytes", Rule::Never("a dead letter above it would stop the worker at the same message again and again; the broker's own limit applies: set `max.message.bytes` of the dead letter topic")),
+    ("queue.buffering.max.kbytes", Rule::AtLeast(131_072, "a dead letter larger than the producer's queue would wait for ever")),
     ("transactional.id", Rule::Never("dead letters are not sent in transactions, and none would ever become visible; leave it out")),
 ];
 

@@ -31,6 +31,8 @@ const PAUSE_AFTER: Duration = Duration::from_secs(3);
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the group may take for an assignment before that is said, and said again.
+const ASSIGNMENT_WARNING: Duration = Duration::from_secs(30);
 /// How long leaving the group may take after the settling.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -62,6 +64,9 @@ pub struct Poller {
     served_at: Instant,
     is_paused: bool,
     errors: PollErrors,
+    subscribed_at: Instant,
+    /// How long after the subscription the next warning about a missing assignment is due.
+    next_assignment_warning: Duration,
 }
 
 /// The poller's next step, done or waited for.
@@ -115,6 +120,8 @@ impl Poller {
             pressure_since: None,
             served_at: now,
             is_paused: false,
+            subscribed_at: now,
+            next_assignment_warning: ASSIGNMENT_WARNING,
         }
     }
 
@@ -185,11 +192,7 @@ impl Poller {
             }
             Event::NothingReady => {
                 self.is_source_drained = true;
-                // Whatever lies below the positions was dispatched only if nothing is pending.
-                if self.pending.is_empty() {
-                    self.report_positions();
-                    self.errors.look_for_topic(&self.consumer);
-                }
+                self.look_around();
             }
             Event::PollFailed(error) => {
                 self.is_source_drained = true;
@@ -197,7 +200,9 @@ impl Poller {
                 // Errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
-            Event::Dispatched | Event::WaitedForRoom => {}
+            // Beside a steadily busy partition no poll ever brings nothing.
+            Event::Dispatched => self.look_around(),
+            Event::WaitedForRoom => {}
         }
         self.health.beat(Instant::now());
         Ok(())
@@ -327,6 +332,31 @@ impl Poller {
             .drop_if(|id| positions.epoch(id.partition) != Some(id.epoch));
         if dropped > 0 {
             debug!("{dropped} records of partitions that are gone were dropped");
+        }
+    }
+
+    /// Says so where the group gives no assignment: an empty one is an assignment, too.
+    fn warn_without_assignment(&mut self) {
+        let waited = self.subscribed_at.elapsed();
+        if waited < self.next_assignment_warning || self.health.has_assignment() {
+            return;
+        }
+        self.next_assignment_warning = waited + ASSIGNMENT_WARNING;
+        let group = self.consumer.group_protocol_hint();
+        warn!(seconds = waited.as_secs();
+            "the group has given no assignment yet, so nothing is read: {}{group}",
+            self.consumer
+                .connection_error()
+                .unwrap_or_else(|| "librdkafka reports no error".to_owned()));
+    }
+
+    /// What has to be done now and then while nothing is pending: only then everything below the positions was
+    /// dispatched.
+    fn look_around(&mut self) {
+        if self.pending.is_empty() {
+            self.warn_without_assignment();
+            self.report_positions();
+            self.errors.look_for_topic(&self.consumer);
         }
     }
 

@@ -20,20 +20,27 @@ pub struct Attempts {
     pub first_delay: Duration,
 }
 
-/// Asks for the topic until a broker answers, and calls `after_failure` after each failed attempt. Returns
-/// `None` if the stop came first. Fails when the attempts are used up.
+/// Asks for the topic and its offsets until a broker answers. Calls `after_failure` after each failed attempt, and
+/// `beat` while it waits. Returns `None` if the stop came first. Fails when the attempts are used up.
 pub fn reach_kafka(
     consumer: &KafkaConsumer,
     attempts: Attempts,
     stop: &StopSignal,
+    beat: impl Fn(),
     after_failure: impl Fn(),
 ) -> Result<Option<TopicState>, Failure> {
-    retry(stop, Delays::doubling(attempts.first_delay), |attempt| {
-        let error = match consumer.topic_state(LONGEST_ATTEMPT) {
+    let delays = Delays::doubling(attempts.first_delay);
+    retry(stop, delays, beat, |attempt| {
+        let error = match consumer.reach(LONGEST_ATTEMPT) {
             Ok(state) => return Ok(state),
             Err(error) => error,
         };
         after_failure();
+        // librdkafka tells why a connection failed beside the answer to the question.
+        let error = match consumer.connection_error() {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        };
         if attempt >= attempts.count {
             let why = format!("{error} ({attempt} attempts)");
             return Err(RetryError::Final(Failure::kafka_unreachable().because(why)));
@@ -60,7 +67,7 @@ impl KafkaWatch {
             let Some(consumer) = self.consumer.upgrade() else {
                 break;
             };
-            if reach_kafka(&consumer, self.attempts, &self.stop, || {})?.is_some() {
+            if reach_kafka(&consumer, self.attempts, &self.stop, || {}, || {})?.is_some() {
                 info!("Kafka can be reached again");
             }
         }

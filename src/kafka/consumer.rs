@@ -1,8 +1,8 @@
 //! The consumer: polling and pausing. Only the poller polls.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::Offset as KafkaOffset;
@@ -20,12 +20,16 @@ use crate::config::{AutoOffsetReset, Config};
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::FirstStart;
 
+/// How many events of librdkafka are served at once while nothing can be consumed.
+const SERVED_AT_ONCE: usize = 64;
+
 /// How long an assignment may take to find out where to begin.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 pub struct KafkaConsumer {
     consumer: BaseConsumer<RebalanceContext>,
     topic: Topic,
+    uses_new_group_protocol: bool,
 }
 
 /// The result of one poll.
@@ -75,9 +79,14 @@ impl KafkaConsumer {
             listener,
             paused: AtomicBool::new(false),
             offset_was_reset: AtomicBool::new(false),
+            connection_error: Mutex::default(),
         };
         let consumer = settings::consumer(config).create_with_context(context)?;
-        Ok(Self { consumer, topic })
+        Ok(Self {
+            consumer,
+            topic,
+            uses_new_group_protocol: settings::uses_new_group_protocol(config),
+        })
     }
 
     /// Asks the brokers for the topic, and so whether they can be reached. Fails when no broker answers
@@ -94,8 +103,45 @@ impl KafkaConsumer {
         })
     }
 
+    /// Finds out whether Kafka can be reached. The answer about the topic may come from a bootstrap address, so
+    /// a partition's leader is asked for an offset too: it is at the address that the brokers advertise. Fails
+    /// when no broker answers within `timeout` for each question, or one refuses.
+    pub fn reach(&self, timeout: Duration) -> KafkaResult<TopicState> {
+        let queries = Queries {
+            consumer: &self.consumer,
+            topic: &self.topic,
+            timeout,
+        };
+        let Some(partitions) = queries.partitions()? else {
+            return Ok(TopicState::Missing);
+        };
+        queries.any_offset(&partitions)?;
+        Ok(TopicState::Available(partitions.len()))
+    }
+
+    /// Why a connection to a broker failed, as librdkafka last said since the last call.
+    pub fn connection_error(&self) -> Option<String> {
+        let mut error = self
+            .consumer
+            .context()
+            .connection_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        error.take()
+    }
+
     pub fn subscribe(&self) -> KafkaResult<()> {
         Ok(self.consumer.subscribe(&[&self.topic.name])?)
+    }
+
+    /// What to check where the group gives no assignment, as the end of a sentence.
+    pub fn group_protocol_hint(&self) -> &'static str {
+        if self.uses_new_group_protocol {
+            "; `group.protocol` is `consumer`: see whether the brokers offer that protocol (Kafka 4.0 or newer, or \
+             `group.coordinator.rebalance.protocols` with `consumer`)"
+        } else {
+            "; see whether the group's coordinator is up, and whether another member holds up a rebalance"
+        }
     }
 
     /// Begins to close. Keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by polling.
@@ -112,7 +158,10 @@ impl KafkaConsumer {
     /// Lets librdkafka log what it has to say, such as why a connection failed. For a consumer that has not
     /// subscribed: nothing but log lines and errors can come then.
     pub fn serve_log(&self) {
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+        // A poll that served a log line returns like one that had nothing to serve.
+        for _ in 0..SERVED_AT_ONCE {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
     }
 
     /// Takes the next message, or serves the group. Waits up to `timeout`, and longer where a rebalance has

@@ -71,6 +71,20 @@ pub(super) fn is_authorization(error: &ClientError) -> bool {
     )
 }
 
+/// Whether the error says why a connection to a broker failed. "All brokers are down" says only that they did.
+pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::SSL
+                | Code::Resolve
+                | Code::BrokerTransportFailure
+        )
+    )
+}
+
 pub(super) fn is_unknown_topic(code: Code) -> bool {
     matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic)
 }

@@ -70,6 +70,20 @@ impl<C: ConsumerContext> Queries<'_, C> {
         self.found(&self.consumer.offsets_for_times(list, self.timeout)?)
     }
 
+    /// Asks the leaders for the ends of their partitions' logs. Fails if none of them answers.
+    pub(super) fn any_offset(&self, partitions: &[TopicPartition]) -> ClientResult<()> {
+        let list = self.list(partitions, KafkaOffset::End)?;
+        let answers = self.consumer.offsets_for_times(list, self.timeout)?;
+        let mut errors = Vec::new();
+        for element in answers.elements() {
+            match element.error() {
+                Ok(()) => return Ok(()),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
     /// What the group has committed. Partitions without a commit are left out.
     pub(super) fn committed(
         &self,

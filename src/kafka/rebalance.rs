@@ -1,8 +1,8 @@
 //! The rebalance: where each new assignment begins, and what a revoke asks of the worker. The callbacks run
 //! on the thread that polls.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
-use super::errors::{KafkaError, is_authorization};
+use super::errors::{KafkaError, is_about_a_connection, is_authorization};
 use super::log::forward_log;
 use super::queries::Queries;
 use super::statistics;
@@ -62,6 +62,9 @@ pub(super) struct RebalanceContext {
     pub(super) paused: AtomicBool,
     /// librdkafka has logged that it reset an offset.
     pub(super) offset_was_reset: AtomicBool,
+    /// Why a connection failed last. Behind a lock, because the thread that asks whether Kafka can be reached
+    /// is not always the one that polls.
+    pub(super) connection_error: Mutex<Option<String>>,
 }
 
 impl ClientContext for RebalanceContext {
@@ -85,6 +88,13 @@ impl ClientContext for RebalanceContext {
     fn error(&self, error: ClientError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
             self.listener.poll_interval_exceeded();
+        }
+        if is_about_a_connection(&error) {
+            let mut last = self
+                .connection_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *last = Some(reason.to_owned());
         }
         // Errors that matter come through `poll` as well, and are judged there.
         debug!("librdkafka: {error}: {reason}");
@@ -166,10 +176,10 @@ impl RebalanceContext {
         let mut assigned = Vec::with_capacity(starts.len());
         for &(partition, start) in starts {
             self.report(partition, start);
-            if !matches!(start, StartingOffset::Committed(_)) {
-                let offset = KafkaOffset::Offset(start.offset().0);
-                list.set_partition_offset(&self.topic.name, partition.number, offset)?;
-            }
+            // Always set, also to the committed offset: without it librdkafka asks the group a second time, and
+            // if that answer is an error the partition may never be read (librdkafka issue 5586).
+            let offset = KafkaOffset::Offset(start.offset().0);
+            list.set_partition_offset(&self.topic.name, partition.number, offset)?;
             assigned.push(AssignedPartition {
                 partition,
                 epoch: self.assignment.begin(partition, start.offset()),

@@ -45,16 +45,18 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
         // An undetected bit error would be an altered message.
         .set("check.crcs", "true");
-    let new_protocol = kafka
-        .consumer_properties
-        .get("group.protocol")
-        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
-    if !new_protocol {
+    if !uses_new_group_protocol(config) {
         // The new protocol refuses the client's own strategy.
         settings.set("partition.assignment.strategy", "cooperative-sticky");
     }
-    apply(&mut settings, &kafka.consumer_properties);
+    apply(&mut settings, &kafka.consumer_properties, PRODUCER_ONLY);
     settings
+}
+
+/// Whether the consumer joins the group by the protocol of KIP-848.
+pub(super) fn uses_new_group_protocol(config: &Config) -> bool {
+    let protocol = config.kafka.consumer_properties.get("group.protocol");
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 
 /// For a reader outside of the worker's group: without the properties of a group member.
@@ -92,7 +94,11 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
             "message.timeout.ms",
             message_timeout(config).as_millis().to_string(),
         );
-    apply(&mut settings, &config.kafka.producer_properties);
+    apply(
+        &mut settings,
+        &config.kafka.producer_properties,
+        CONSUMER_ONLY,
+    );
     settings
 }
 
@@ -124,8 +130,89 @@ fn client(config: &Config) -> ClientConfig {
     settings
 }
 
-fn apply(settings: &mut ClientConfig, properties: &BTreeMap<String, String>) {
+/// `kafka.properties` are for all clients, and each client gets those that it knows: librdkafka warns at every
+/// start about properties of the other kind.
+fn apply(
+    settings: &mut ClientConfig,
+    properties: &BTreeMap<String, String>,
+    of_the_other_kind: &[&str],
+) {
     for (name, value) in properties {
-        settings.set(name, value);
+        if !of_the_other_kind.contains(&name.as_str()) {
+            settings.set(name, value);
+        }
+    }
+}
+
+/// The properties that librdkafka 2.12 knows for consumers alone, from its CONFIGURATION.md. Those that the
+/// configuration refuses are left out.
+const CONSUMER_ONLY: &[&str] = &[
+    "check.crcs",
+    "coordinator.query.interval.ms",
+    "enable.partition.eof",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "group.protocol",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "offset.store.method",
+    "partition.assignment.strategy",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "session.timeout.ms",
+];
+
+/// The same for producers.
+const PRODUCER_ONLY: &[&str] = &[
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "linger.ms",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "partitioner",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "queuing.strategy",
+    "request.required.acks",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    "transaction.timeout.ms",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_gets_its_own_properties_and_the_shared_ones() {
+        let names = ["group.instance.id", "linger.ms", "ssl.ca.location"];
+        let properties = names.map(|name| (name.to_owned(), "1".to_owned())).into();
+        let given = |of_the_other_kind| {
+            let mut settings = ClientConfig::new();
+            apply(&mut settings, &properties, of_the_other_kind);
+            names.map(|name| settings.get(name).is_some())
+        };
+        assert_eq!(given(PRODUCER_ONLY), [true, false, true]);
+        assert_eq!(given(CONSUMER_ONLY), [false, true, true]);
     }
 }

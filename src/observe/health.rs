@@ -93,6 +93,11 @@ impl Health {
         self.facts().assigned_partitions = Some(partitions);
     }
 
+    /// Whether the group has made an assignment, which may be one of no partitions.
+    pub fn has_assignment(&self) -> bool {
+        self.facts().assigned_partitions.is_some()
+    }
+
     pub fn set_kafka_reachable(&self, reachable: bool) {
         self.facts().kafka_reachable = reachable;
     }

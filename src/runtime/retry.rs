@@ -50,23 +50,34 @@ pub enum RetryError<E> {
     Final(E),
 }
 
-/// Calls `attempt` with 1, 2, 3 … until it succeeds or fails for good, and waits between two calls.
-/// Returns `None` if the stop came first.
+/// How often a wait between two attempts beats.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Calls `attempt` with 1, 2, 3 … until it succeeds or fails for good, and waits between two calls. Calls
+/// `beat` before each attempt and every second of the waits. Returns `None` if the stop came first.
 pub fn retry<T, E>(
     stop: &StopSignal,
     mut delays: Delays,
+    beat: impl Fn(),
     mut attempt: impl FnMut(u32) -> Result<T, RetryError<E>>,
 ) -> Result<Option<T>, E> {
     let mut number = 1;
     loop {
+        beat();
         match attempt(number) {
             Ok(value) => return Ok(Some(value)),
             Err(RetryError::Final(error)) => return Err(error),
             Err(RetryError::Again) => {}
         }
         number = number.saturating_add(1);
-        if stop.wait(delays.next_delay()) {
-            return Ok(None);
+        let mut delay = delays.next_delay();
+        while !delay.is_zero() {
+            let slice = delay.min(BEAT);
+            if stop.wait(slice) {
+                return Ok(None);
+            }
+            delay -= slice;
+            beat();
         }
     }
 }
@@ -81,15 +92,25 @@ mod tests {
     fn attempts_go_on_until_one_succeeds_or_is_final() {
         let stop = StopSignal::new();
         let delays = || Delays::constant(Duration::from_millis(1));
-        let third: Result<_, &str> = retry(&stop, delays(), |attempt| match attempt {
-            3 => Ok(attempt),
-            _ => Err(RetryError::Again),
-        });
+        let third: Result<_, &str> = retry(
+            &stop,
+            delays(),
+            || {},
+            |attempt| match attempt {
+                3 => Ok(attempt),
+                _ => Err(RetryError::Again),
+            },
+        );
         assert_eq!(third, Ok(Some(3)));
-        let failed: Result<Option<()>, _> = retry(&stop, delays(), |attempt| match attempt {
-            2 => Err(RetryError::Final("never")),
-            _ => Err(RetryError::Again),
-        });
+        let failed: Result<Option<()>, _> = retry(
+            &stop,
+            delays(),
+            || {},
+            |attempt| match attempt {
+                2 => Err(RetryError::Final("never")),
+                _ => Err(RetryError::Again),
+            },
+        );
         assert_eq!(failed, Err("never"));
     }
 
@@ -97,10 +118,15 @@ mod tests {
     fn a_stop_ends_the_wait_between_two_attempts() {
         let stop = StopSignal::new();
         let delays = Delays::constant(Duration::from_secs(3600));
-        let stopped: Result<Option<()>, &str> = retry(&stop, delays, |_| {
-            stop.ask(Instant::now());
-            Err(RetryError::Again)
-        });
+        let stopped: Result<Option<()>, &str> = retry(
+            &stop,
+            delays,
+            || {},
+            |_| {
+                stop.ask(Instant::now());
+                Err(RetryError::Again)
+            },
+        );
         assert_eq!(stopped, Ok(None));
     }
 

@@ -74,9 +74,15 @@ impl DataConsumer {
                 Failure::configuration("librdkafka refused the consumer's settings").because(error)
             },
         )?;
-        let topic = reach_kafka(&consumer, self.attempts(), &self.stop, || {
-            consumer.serve_log();
-        })?;
+        let topic = reach_kafka(
+            &consumer,
+            self.attempts(),
+            &self.stop,
+            || self.beat(),
+            || {
+                consumer.serve_log();
+            },
+        )?;
         let Some(topic) = topic else {
             return Ok(None);
         };
@@ -105,35 +111,40 @@ impl DataConsumer {
     ) -> Result<Option<Arc<MongoDbHandler>>, Failure> {
         let consumer = &self.config.consumer;
         let delays = Delays::doubling(consumer.retry_backoff);
-        let handler = retry(&self.stop, delays, |attempt| {
-            let (handler, error) = match MongoDbHandler::connect(&self.config) {
-                Ok(handler) => match handler.check_target() {
-                    Ok(topology) => {
-                        self.warn_of_rollback(topology);
-                        outage.report(true);
-                        info!("connected to MongoDB");
-                        return Ok(handler);
+        let handler = retry(
+            &self.stop,
+            delays,
+            || self.beat(),
+            |attempt| {
+                let (handler, error) = match MongoDbHandler::connect(&self.config) {
+                    Ok(handler) => match handler.check_target() {
+                        Ok(topology) => {
+                            self.warn_of_rollback(topology);
+                            outage.report(true);
+                            info!("connected to MongoDB");
+                            return Ok(handler);
+                        }
+                        Err(error) => (Some(handler), error),
+                    },
+                    Err(error) => (None, error),
+                };
+                let why = match error {
+                    MongoDbError::Refused(why) => {
+                        return Err(RetryError::Final(Failure::mongodb_refused().because(why)));
                     }
-                    Err(error) => (Some(handler), error),
-                },
-                Err(error) => (None, error),
-            };
-            let why = match error {
-                MongoDbError::Refused(why) => {
-                    return Err(RetryError::Final(Failure::mongodb_refused().because(why)));
+                    MongoDbError::Unavailable(why) => why,
+                };
+                if attempt < consumer.max_retries {
+                    warn!(attempt; "MongoDB could not be reached, trying again: {why}");
+                    return Err(RetryError::Again);
                 }
-                MongoDbError::Unavailable(why) => why,
-            };
-            if attempt < consumer.max_retries {
-                warn!(attempt; "MongoDB could not be reached, trying again: {why}");
-                return Err(RetryError::Again);
-            }
-            // Without a seed list there is no client that could connect later.
-            let handler =
-                handler.ok_or_else(|| RetryError::Final(Failure::running(why.clone())))?;
-            outage.failed(&why);
-            Ok(handler)
-        })?;
+                // Without a seed list there is no client that could connect later.
+                let handler =
+                    handler.ok_or_else(|| RetryError::Final(Failure::running(why.clone())))?;
+                outage.failed(&why);
+                Ok(handler)
+            },
+        )?;
         Ok(handler.map(Arc::new))
     }
 
@@ -150,6 +161,11 @@ impl DataConsumer {
                 "`mongodb.write_concern.journal` is false: a crash of mongod can lose acknowledged messages"
             );
         }
+    }
+
+    /// The start is alive while it waits for Kafka or MongoDB.
+    fn beat(&self) {
+        self.health.beat(Instant::now());
     }
 
     pub(super) fn attempts(&self) -> Attempts {

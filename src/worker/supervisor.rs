@@ -34,6 +34,8 @@ pub(super) struct Running {
 struct Supervision {
     running: Option<Running>,
     failure: Option<Failure>,
+    /// The failure is only that a thread ended, which another thread's failure may have caused.
+    is_failure_a_consequence: bool,
     is_poller_done: bool,
 }
 
@@ -71,6 +73,7 @@ impl DataConsumer {
         let mut supervision = Supervision {
             running: Some(running),
             failure: None,
+            is_failure_a_consequence: false,
             is_poller_done: false,
         };
         loop {
@@ -122,7 +125,7 @@ impl DataConsumer {
     ) {
         match event {
             ProcessEvent::StopRequested => self.health.set_stopping(),
-            ProcessEvent::Failed(failure) => self.fail(supervision, failure),
+            ProcessEvent::Failed(failure) => self.fail(supervision, failure, false),
             ProcessEvent::ThreadEnded { thread, result } => {
                 threads.heard_end(&thread);
                 if thread == POLLER {
@@ -134,26 +137,29 @@ impl DataConsumer {
                     Ok(()) => {
                         self.health.thread_died(&thread);
                         let why = format!("thread `{thread}` ended by itself");
-                        self.fail(supervision, Failure::running(why));
+                        self.fail(supervision, Failure::running(why), true);
                     }
                     Err(failure) => {
                         self.health.thread_died(&thread);
-                        self.fail(supervision, failure);
+                        self.fail(supervision, failure, false);
                     }
                 }
             }
         }
     }
 
-    /// The first failure counts. Settled records are still committed, but nothing is waited for long.
-    fn fail(&self, supervision: &mut Supervision, failure: Failure) {
+    /// The first failure counts, but a cause counts before its consequence: a poller that fails closes the pool,
+    /// and its writers may be heard first. Settled records are still committed, but nothing is waited for long.
+    fn fail(&self, supervision: &mut Supervision, failure: Failure, is_consequence: bool) {
         self.health.set_stopping();
         let settle_time = settle_time(self.config.consumer.shutdown_timeout);
         self.stop
             .ask(Instant::now() + FAILURE_SETTLE_TIME.min(settle_time));
-        if supervision.failure.is_none() {
+        let is_cause = supervision.is_failure_a_consequence && !is_consequence;
+        if supervision.failure.is_none() || is_cause {
             warn!("stopping, because of a failure: {}", failure.chain());
             supervision.failure = Some(failure);
+            supervision.is_failure_a_consequence = is_consequence;
         } else {
             warn!("a further failure: {}", failure.chain());
         }

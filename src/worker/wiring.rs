@@ -152,20 +152,25 @@ impl DataConsumer {
         let stop = self.stop.clone();
         let interval = self.config.mongodb.reconnect_interval;
         threads.spawn_finite("mongodb-setup", move || {
-            let done = retry(&stop, Delays::constant(interval), |_| {
-                let setup = mongodb
-                    .check_target()
-                    .and_then(|_| mongodb.create_indexes());
-                setup.map_err(|error| match error {
-                    MongoDbError::Refused(why) => {
-                        RetryError::Final(Failure::mongodb_refused().because(why))
-                    }
-                    MongoDbError::Unavailable(why) => {
-                        warn!("the index on `created_at` could not be created yet: {why}");
-                        RetryError::Again
-                    }
-                })
-            });
+            let done = retry(
+                &stop,
+                Delays::constant(interval),
+                || {},
+                |_| {
+                    let setup = mongodb
+                        .check_target()
+                        .and_then(|_| mongodb.create_indexes());
+                    setup.map_err(|error| match error {
+                        MongoDbError::Refused(why) => {
+                            RetryError::Final(Failure::mongodb_refused().because(why))
+                        }
+                        MongoDbError::Unavailable(why) => {
+                            warn!("the index on `created_at` could not be created yet: {why}");
+                            RetryError::Again
+                        }
+                    })
+                },
+            );
             done.map(|_| ())
         })
     }

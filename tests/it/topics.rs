@@ -1,6 +1,8 @@
 //! Kinds of topics: transactions, compaction, codecs, large messages.
 
-use crate::harness::{Content, Fate, MINUTE, Message, Producer, SHORT, World, metric, until};
+use crate::harness::{
+    Background, Content, Fate, MINUTE, Message, Producer, SHORT, World, metric, until,
+};
 
 #[test]
 fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
@@ -65,6 +67,44 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().stored, 300);
+}
+
+/// Beside a steadily busy partition, no poll ever brings nothing.
+#[test]
+fn markers_of_an_idle_partition_leave_no_lag_beside_a_busy_one() {
+    let world = World::new(2);
+    let id = world.group.clone();
+    let transactional = Producer::with(&world, &[("transactional.id", &id)]);
+    let mut worker = world.worker().start();
+    worker.wait_ready();
+    // Evenly over the "first one partition": partition 0.
+    let busy = Background::start(&world, 1000, 50, 1);
+    transactional.begin();
+    for number in 0..50 {
+        transactional.send(transactional.numbered(number, 1, 0).partition(1));
+    }
+    transactional.commit();
+    for _ in 0..3 {
+        transactional.begin();
+        transactional.send(
+            transactional
+                .numbered(500, 1, 0)
+                .partition(1)
+                .fate(Fate::Absent),
+        );
+        transactional.abort();
+    }
+    let end = until("the markers are written", SHORT, || {
+        let end = world.bounds()[&1].end;
+        (end == 50 + 1 + 3 * 2).then_some(end)
+    });
+    worker.wait_for("the markers are passed", SHORT, |_| {
+        (world.committed()[&1] == Some(end)).then_some(())
+    });
+    assert!(busy.stop() > 0);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
 }
 
 #[test]

@@ -159,6 +159,50 @@ fn unauthorized_commit_stops_the_worker() {
     worker.logged("Kafka refuses our commits");
 }
 
+/// librdkafka asks for a committed offset a second time unless the start is given explicitly, and doesn't ask again
+/// after this error.
+#[test]
+fn partitions_are_read_although_a_second_question_for_their_commits_would_fail() {
+    let (cluster, world) = world_on_a_mock();
+    let producer = Producer::new(&world);
+    producer.fill(0..PER_ROUND, PARTITIONS);
+    let mut first = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    first.stop();
+
+    let mut second = world.worker().start();
+    second.wait_for_log("connected to Kafka", SHORT);
+    cluster.request_errors(
+        Api::OffsetFetch,
+        &[
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR,
+            Code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        ],
+    );
+    producer.fill(PER_ROUND..2 * PER_ROUND, PARTITIONS);
+    second.wait_until("everything is stored", SHORT, |metrics| {
+        settled(metrics) == 100
+    });
+    second.stop();
+    assert_eq!(world.check().stored, 200);
+}
+
+#[test]
+fn last_error_is_the_cause_of_the_stop() {
+    let (cluster, world) = world_on_a_mock();
+    cluster.request_errors(
+        Api::JoinGroup,
+        &[Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 50],
+    );
+    for _ in 0..5 {
+        let mut worker = world.worker().start();
+        assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
+        let errors = worker.errors();
+        let last = errors.last().unwrap();
+        assert!(last.msg.contains("GroupAuthorizationFailed"), "{errors:#?}");
+    }
+}
+
 #[test]
 fn missing_dead_letter_topic_stops_the_worker() {
     let (cluster, world) = world_on_a_mock();
