@@ -90,7 +90,8 @@ fn stop_ends_in_time_while_the_broker_is_frozen() {
     let broker = Broker::start("faults-broker-frozen");
     let world = broker.world();
     let setup = worker_of(&world)
-        .set("consumer.shutdown_timeout_ms", 6000)
+        // Short, so that Kafka doesn't take the frozen broker for a dead one.
+        .set("consumer.shutdown_timeout_ms", 3000)
         // So the stop has something to commit.
         .set("consumer.offset_commit_frequency", 1_000_000)
         .set("consumer.offset_commit_interval_ms", 3_600_000);
