@@ -229,7 +229,7 @@ fn rejection_is_logged_without_the_payload() {
     worker.stop();
     world.check();
     let line = worker.logged("a record goes to the dead letter topic");
-    assert_eq!(line.level, "WARN");
+    assert_eq!(line.level, "ERROR");
     assert_eq!(line.text("topic"), Some(world.topic.as_str()));
     assert_eq!(
         (line.number("partition"), line.number("offset")),
