@@ -207,11 +207,12 @@ fn a_log_that_nobody_reads_is_dropped_and_reported_later() {
     }
     let mut stdin = child.stdin.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    let reader = std::thread::spawn(move || {
+    let read = move || {
         let mut text = String::new();
         stderr.read_to_string(&mut text).unwrap();
         text
-    });
+    };
+    let reader = std::thread::Builder::new().spawn(read).unwrap();
     writeln!(stdin, "go on").unwrap();
     assert!(child.wait().unwrap().success());
     let text = reader.join().unwrap();

@@ -52,7 +52,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
         .name("filler".to_owned())
         .spawn(move || {
             // More than a pipe holds: this waits, and fails when the reader is dropped.
-            let _ = filler.write_all(&[b'\n'; 1 << 20]);
+            let _ = filler.write_all(&vec![b'\n'; 1 << 20]);
         })
         .unwrap();
     (reader, writer)
