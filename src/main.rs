@@ -1,12 +1,13 @@
-//! Arguments, run, exit code; nothing else.
+//! Signals, arguments, run, exit code; nothing else.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use kafka_mongo_consumer::{Cli, execute};
+use kafka_mongo_consumer::{CaughtSignals, Cli, execute};
 
 fn main() -> ExitCode {
-    match execute(&Cli::parse()) {
+    let signals = CaughtSignals::catch();
+    match execute(&Cli::parse(), signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit_code(),
     }

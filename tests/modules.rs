@@ -11,7 +11,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     (
         "commands",
         &[
-            "cli", "worker", "replay", "failure", "kafka", "mongo", "observe", "config", "core",
+            "cli", "worker", "replay", "runtime", "failure", "kafka", "mongo", "observe", "config",
+            "core",
         ],
     ),
     (
@@ -43,7 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "commit",
         &["runtime", "failure", "kafka", "observe", "config", "core"],
     ),
-    ("runtime", &["failure"]),
+    ("runtime", &["failure", "observe"]),
     ("failure", &["config"]),
     ("kafka", &["config", "core"]),
     ("mongo", &["config", "core"]),

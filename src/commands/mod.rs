@@ -8,8 +8,8 @@ mod print_schema;
 mod run;
 
 use std::env;
-use std::io::{self, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 
@@ -20,31 +20,39 @@ use crate::failure::Failure;
 use crate::kafka::{ReadError, Topic, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
+use crate::runtime::CaughtSignals;
 
-/// Executes the command of the command line. A failure is already logged or printed when this returns, and
-/// carries the exit code.
-pub fn execute(cli: &Cli) -> Result<(), Failure> {
+/// Executes the command of the command line. `signals` were caught before the command line was read. A failure is
+/// already logged or printed when this returns, and carries the exit code.
+pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(), Failure> {
+    let signals = signals.inspect_err(print_failure)?;
     let config = || load(&cli.config);
     match cli.command() {
-        Command::Run => run::run(config()?),
-        Command::Check => check::check(&config()?),
-        Command::PrintSchema => print_schema::print_schema(),
+        Command::Run => run::run(config()?, signals),
+        Command::Check => {
+            signals.release();
+            check::check(&config()?)
+        }
+        Command::PrintSchema => {
+            signals.release();
+            print_schema::print_schema()
+        }
         Command::Audit(arguments) => {
+            signals.release();
             let config = config()?;
             run_for_operator(|| audit::audit(&config, &arguments))
         }
         Command::DeadLetters(command) => {
             let config = config()?;
-            run_for_operator(|| dead_letters::execute(&config, command))
+            run_for_operator(|| dead_letters::execute(&config, command, signals))
         }
     }
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
     Config::load(file, env::vars_os()).map_err(|errors| {
-        // Without a configuration there is no logger yet. If standard error is closed, there is nowhere
-        // to report the errors.
-        let _ = writeln!(io::stderr(), "{errors}");
+        // Without a configuration there is no logger yet.
+        worker_log::print(&errors.to_string());
         Failure::from(errors)
     })
 }
@@ -55,7 +63,15 @@ fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(),
     worker_log::init(LevelFilter::Warn, LogFormat::Text)
         .map_err(|error| Failure::running(error.to_string()))
         .and_then(|()| command())
-        .inspect_err(|failure| output::print_error(&format!("error: {}", failure.chain())))
+        .inspect_err(|failure| {
+            worker_log::report_suppressed(Instant::now(), Duration::ZERO);
+            worker_log::flush();
+            print_failure(failure);
+        })
+}
+
+fn print_failure(failure: &Failure) {
+    output::print_error(&format!("error: {}", failure.chain()));
 }
 
 /// A reader of the topic `name`. It can look up the offsets that the workers' group has committed, but never joins

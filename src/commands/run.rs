@@ -2,22 +2,27 @@
 
 use log::{info, warn};
 
+use super::print_failure;
 use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};
+use crate::runtime::CaughtSignals;
 use crate::worker::DataConsumer;
 
-pub(super) fn run(config: Config) -> Result<(), Failure> {
+pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure> {
     let format = match config.logging.format {
         ConfiguredFormat::Json => LogFormat::Json,
         ConfiguredFormat::Text => LogFormat::Text,
     };
     worker_log::init(config.logging.level, format)
-        .map_err(|error| Failure::running(error.to_string()))?;
+        .map_err(|error| Failure::running("can't start the log").because(error))
+        .inspect_err(print_failure)?;
     info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic, group = config.kafka.group_id;
         "starting");
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    DataConsumer::new(config).run()
+    let outcome = DataConsumer::new(config).run(signals);
+    worker_log::flush();
+    outcome
 }

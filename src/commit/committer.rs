@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, select};
-use log::{debug, warn};
+use log::{Level, debug, warn};
 
 use super::commit_thread::CommitAnswer;
 use super::in_flight::InFlight;
@@ -122,7 +122,7 @@ impl Committer {
             shown_at: now,
             heard: 0,
             is_turn_open: false,
-            warnings: RateLimited::default(),
+            warnings: RateLimited::new(Level::Warn, "offsets could not be committed, trying again"),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use log::warn;
+use log::{Level, warn};
 
 use crate::failure::Failure;
 use crate::kafka::{KafkaConsumer, KafkaError, PollError, TopicState};
@@ -33,7 +33,7 @@ impl PollErrors {
             topic,
             health,
             topic_missed_at: Some(now),
-            log: RateLimited::default(),
+            log: RateLimited::new(Level::Warn, "an error of a poll"),
         }
     }
 

@@ -40,6 +40,11 @@ impl KafkaError {
                 "see whether that topic is compacted: a record without a key can't be written to such a \
                  topic"
             }
+            Some(Code::InvalidTimestamp) => {
+                "compare this host's clock with the broker's: a dead letter has the time of the failure, and \
+                 `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` of that topic limit \
+                 how far it may be off"
+            }
             _ => "see the broker's log",
         }
     }
@@ -53,7 +58,14 @@ impl From<ClientError> for KafkaError {
 
 impl fmt::Display for KafkaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.0.fmt(f)?;
+        if self.0.rdkafka_error_code() == Some(Code::InvalidSessionTimeout) {
+            f.write_str(
+                "; set `session.timeout.ms` to a value between `group.min.session.timeout.ms` and \
+                 `group.max.session.timeout.ms` of the broker",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -163,5 +175,20 @@ impl CommitErrorClass {
             ) => Self::Refused,
             _ => Self::Retriable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_an_operator_can_end_says_how() {
+        let session = KafkaError(ClientError::MessageConsumption(Code::InvalidSessionTimeout));
+        let text = session.to_string();
+        assert!(text.contains("`group.max.session.timeout.ms`"), "{text}");
+        let clock = KafkaError(ClientError::MessageProduction(Code::InvalidTimestamp));
+        let advice = clock.dead_letter_advice();
+        assert!(advice.contains("clock"), "{advice}");
     }
 }

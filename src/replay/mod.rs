@@ -28,7 +28,7 @@ use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Ranges, ReaderOffsets, Topic, TopicReader};
-use crate::runtime::{ProcessEvents, StopSignal, Threads, spawn_signals};
+use crate::runtime::{CaughtSignals, ProcessEvents, StopSignal, Threads};
 
 use destination::Destination;
 use progress::ReplayProgress;
@@ -52,16 +52,18 @@ struct Span {
 pub fn replay(
     config: &Config,
     request: &ReplayRequest,
+    signals: CaughtSignals,
     show: &mut dyn FnMut(&ReplayTally),
 ) -> (ReplayTally, Result<(), Failure>) {
     let mut tally = ReplayTally::default();
-    let result = run(config, request, &mut tally, show);
+    let result = run(config, request, signals, &mut tally, show);
     (tally, result)
 }
 
 fn run(
     config: &Config,
     request: &ReplayRequest,
+    signals: CaughtSignals,
     tally: &mut ReplayTally,
     show: &mut dyn FnMut(&ReplayTally),
 ) -> Result<(), Failure> {
@@ -69,7 +71,7 @@ fn run(
     let (events, heard) = ProcessEvents::channel();
     let mut threads = Threads::new(events.clone());
     let settle_time = settle_time(config.consumer.shutdown_timeout);
-    spawn_signals(&mut threads, stop.clone(), settle_time, events.clone())?;
+    signals.spawn(&mut threads, stop.clone(), settle_time, events.clone())?;
 
     let topic = &config.kafka.dead_letter_topic;
     let source = Topic::new(TopicId::DEAD_LETTERS, topic);

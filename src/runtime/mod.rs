@@ -10,7 +10,7 @@ mod wake_up;
 
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use retry::{Delays, RetryError, retry};
-pub use signals::spawn_signals;
+pub use signals::CaughtSignals;
 pub use stop::StopSignal;
 pub use threads::Threads;
 pub use wake_up::WakeUp;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use log::warn;
+use log::{Level, log};
 
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome, Ownership, RecordReceipt};
@@ -18,6 +18,9 @@ use crate::failure::Failure;
 use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, KafkaError, SendError};
 use crate::observe::log::RateLimited;
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
+
+/// The log line of a record.
+const LINE: &str = "a record goes to the dead letter topic";
 
 /// How often a full producer queue is tried again.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(50);
@@ -68,7 +71,10 @@ pub struct DeadLetters {
     sink: Arc<dyn DeadLetterSink>,
     identity: ConsumerIdentity,
     report: Arc<ReportContext>,
-    log: RateLimited,
+    /// For records that can't be stored as they are.
+    rejected: RateLimited,
+    /// For records that can't be stored while MongoDB is unavailable.
+    redirected: RateLimited,
     /// The process stops after so many rejections in a row; 0: never.
     max_consecutive_rejections: u64,
     consecutive_rejections: AtomicU64,
@@ -95,7 +101,8 @@ impl DeadLetters {
                 dead_letter_topic: dead_letter_topic.to_owned(),
                 events,
             }),
-            log: RateLimited::default(),
+            rejected: RateLimited::new(Level::Error, LINE),
+            redirected: RateLimited::new(Level::Warn, LINE),
             max_consecutive_rejections,
             consecutive_rejections: AtomicU64::new(0),
         }
@@ -188,17 +195,23 @@ impl DeadLetters {
         ))))
     }
 
+    /// A rejected record is an error. A redirected one is handled as configured, and the outage is logged by itself.
     fn log_rejection(&self, record: &Record, rejection: &Rejection) {
-        let Some(suppressed) = self.log.admit(Instant::now()) else {
+        let (level, limit) = if rejection.reason == Reason::MongodbUnavailable {
+            (Level::Warn, &self.redirected)
+        } else {
+            (Level::Error, &self.rejected)
+        };
+        let Some(suppressed) = limit.admit(Instant::now()) else {
             return;
         };
         let (partition, offset) = record.source();
         // Neither the value nor the server's words, which may quote it.
-        warn!(
-            topic = self.identity.topic, partition = partition.number,
+        log!(
+            level, topic = self.identity.topic, partition = partition.number,
             offset = offset.0, bytes = record.size(), reason = rejection.reason.as_str(),
             field = rejection.field.as_deref(), code = rejection.code, suppressed;
-            "a record goes to the dead letter topic"
+            "{LINE}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The consumer of the specification: connects, and runs until told to stop.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use log::{error, info, warn};
@@ -14,8 +14,11 @@ use crate::intake::{Attempts, reach_kafka};
 use crate::kafka::{Assignment, KafkaConsumer, RebalanceListener, TopicState};
 use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
 use crate::observe::health::Health;
+use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
-use crate::runtime::{Delays, ProcessEvent, ProcessEvents, RetryError, StopSignal, Threads, retry};
+use crate::runtime::{
+    CaughtSignals, Delays, ProcessEvent, ProcessEvents, RetryError, StopSignal, Threads, retry,
+};
 use crate::store::MongoDbOutage;
 
 /// Takes messages off the topic and stores them, until told to stop.
@@ -47,14 +50,18 @@ impl DataConsumer {
     }
 
     /// Runs until a signal or a failure, and stops in order. Fails when the process ends other than as asked.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, signals: CaughtSignals) -> Result<(), Failure> {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.clone());
-        let outcome = self.start(&mut threads).and_then(|running| match running {
-            Some(running) => self.supervise(&mut threads, running),
-            // The stop came while connecting: there is nothing to settle.
-            None => Ok(()),
-        });
+        let outcome = self
+            .start(&mut threads, signals)
+            .and_then(|running| match running {
+                Some(running) => self.supervise(&mut threads, running),
+                // The stop came while connecting: there is nothing to settle.
+                None => Ok(()),
+            });
+        // Before the last line, which says why the process ends.
+        report_suppressed(Instant::now(), Duration::ZERO);
         match &outcome {
             Ok(()) => info!("stopped as asked"),
             Err(failure) => error!("stopped: {}", failure.chain()),

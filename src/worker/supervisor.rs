@@ -13,7 +13,8 @@ use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::DeadLetterProducer;
 use crate::observe::http::HttpServer;
-use crate::runtime::{ProcessEvent, Threads, spawn_signals};
+use crate::observe::log::flush;
+use crate::runtime::{CaughtSignals, ProcessEvent, Threads};
 
 pub(super) const POLLER: &str = "poller";
 
@@ -55,12 +56,17 @@ impl DataConsumer {
             // Only a sleep.
             let _ = after(timeout).recv();
             error!("the stop hangs: ending the process; what isn't committed will be read again");
+            flush();
             process::exit(1);
         })
     }
 
-    pub(super) fn spawn_signals(&self, threads: &mut Threads) -> Result<(), Failure> {
-        spawn_signals(
+    pub(super) fn spawn_signals(
+        &self,
+        threads: &mut Threads,
+        signals: CaughtSignals,
+    ) -> Result<(), Failure> {
+        signals.spawn(
             threads,
             self.stop.clone(),
             settle_time(self.config.consumer.shutdown_timeout),

@@ -18,7 +18,7 @@ use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warnings};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
-use crate::runtime::{Delays, RetryError, Threads, retry};
+use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, retry};
 use crate::store::{
     DeadLetters, MongoDbInserter, MongoDbOutage, Stage, WriterPool, consumer_identity,
     dead_letter_producer, spawn_report_pollers,
@@ -26,9 +26,16 @@ use crate::store::{
 
 impl DataConsumer {
     /// Connects, and starts every thread. `None` if the stop came first.
-    pub(super) fn start(&self, threads: &mut Threads) -> Result<Option<Running>, Failure> {
+    pub(super) fn start(
+        &self,
+        threads: &mut Threads,
+        signals: CaughtSignals,
+    ) -> Result<Option<Running>, Failure> {
         self.spawn_watchdog(threads)?;
-        self.spawn_signals(threads)?;
+        self.spawn_signals(threads, signals)?;
+        if self.stop.is_stopping() {
+            return Ok(None);
+        }
         let http = self.spawn_http(threads)?;
 
         let observer = Arc::new(WorkerObserver {

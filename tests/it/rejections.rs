@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::{
-    Content, DeadLetter, Fate, Json, MINUTE, Message, Producer, SHORT, World, metric, text,
+    Content, DeadLetter, Fate, Json, LogLine, MINUTE, Message, Producer, SHORT, Worker, World,
+    metric, text,
 };
 
 /// Some messages have old timestamps; retention must not delete them.
@@ -229,7 +230,7 @@ fn rejection_is_logged_without_the_payload() {
     worker.stop();
     world.check();
     let line = worker.logged("a record goes to the dead letter topic");
-    assert_eq!(line.level, "WARN");
+    assert_eq!(line.level, "ERROR");
     assert_eq!(line.text("topic"), Some(world.topic.as_str()));
     assert_eq!(
         (line.number("partition"), line.number("offset")),
@@ -239,6 +240,40 @@ fn rejection_is_logged_without_the_payload() {
     for line in worker.log() {
         assert!(!line.raw.contains("private"), "{}", line.raw);
     }
+}
+
+#[test]
+fn each_rejection_is_in_the_log_or_in_the_number_of_those_left_out() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    for _ in 0..200 {
+        producer.send(Message::refused("{", "invalid_json"));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    let told = |worker: &Worker| -> i64 {
+        let lines = worker.log().into_iter().filter(LogLine::is_rejection);
+        let numbers = lines.map(|line| {
+            assert!(line.is_error(), "{}", line.raw);
+            let is_one = !line.msg.starts_with("left out of the log");
+            line.number("suppressed").unwrap() + i64::from(is_one)
+        });
+        numbers.sum()
+    };
+    // While it runs, without a further rejection.
+    worker.wait_for("all rejections are told", SHORT, |worker| {
+        (told(worker) == 200).then_some(())
+    });
+    for _ in 0..50 {
+        producer.send(Message::refused("{", "invalid_json"));
+    }
+    producer.flush();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    assert_eq!(told(&worker), 250);
+    assert_eq!(worker.log().last().unwrap().msg, "stopped as asked");
+    world.check();
 }
 
 /// 500 bytes that no codec compresses, different for each number.

@@ -1,7 +1,10 @@
 //! A stop: the worker settles what it has consumed and leaves the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bson::doc;
 
@@ -94,6 +97,52 @@ fn worker_can_be_stopped_while_it_connects() {
     worker.address();
     worker.signal(Signal::Term);
     assert_eq!(worker.wait_exit(SHORT).code(), Some(0));
+}
+
+/// Whether the process has a handler for SIGTERM.
+fn catches_sigterm(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .map(|mask| u64::from_str_radix(mask.trim(), 16).unwrap())
+        .unwrap();
+    caught & (1 << (15 - 1)) != 0
+}
+
+#[test]
+fn a_stop_at_any_moment_of_the_start_ends_with_exit_code_0() {
+    let world = World::new(1);
+    for millis in [0, 0, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] {
+        let mut worker = world.worker().start();
+        // Before the first instruction of `main`, nothing can be done about a signal.
+        let started = Instant::now();
+        while !catches_sigterm(worker.id()) {
+            assert!(started.elapsed() < SHORT, "it doesn't catch SIGTERM");
+            thread::yield_now();
+        }
+        thread::park_timeout(Duration::from_millis(millis));
+        worker.signal(Signal::Term);
+        let status = worker.wait_exit(SHORT);
+        assert_eq!(status.code(), Some(0), "after {millis} ms: {status}");
+    }
+}
+
+#[test]
+fn a_stop_while_the_configuration_is_read_ends_with_exit_code_0() {
+    let world = World::new(1);
+    // Whoever reads this file waits until something is written to it.
+    let file = world.path("config.fifo");
+    let made = Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    let mut worker = world.worker().config_file(&file).start();
+    worker.wait_for("it catches SIGTERM", SHORT, |worker| {
+        catches_sigterm(worker.id()).then_some(())
+    });
+    worker.signal(Signal::Term);
+    fs::write(&file, "{}").unwrap();
+    assert_eq!(worker.wait_exit(SHORT).code(), Some(0));
+    assert_eq!(worker.log().last().unwrap().msg, "stopped as asked");
 }
 
 #[test]

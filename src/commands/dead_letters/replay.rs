@@ -10,8 +10,13 @@ use crate::core::dead_letter::ReplayCriteria;
 use crate::core::partition::TopicId;
 use crate::failure::Failure;
 use crate::replay::{self, ReplayRequest, ReplayTally};
+use crate::runtime::CaughtSignals;
 
-pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<(), Failure> {
+pub(super) fn replay(
+    config: &Config,
+    arguments: ReplayDeadLetters,
+    signals: CaughtSignals,
+) -> Result<(), Failure> {
     if let Some(to) = &arguments.to {
         check_target(config, to)?;
     }
@@ -29,7 +34,7 @@ pub(super) fn replay(config: &Config, arguments: ReplayDeadLetters) -> Result<()
         dry_run: arguments.dry_run,
     };
     let mut progress = Progress::new();
-    let (tally, result) = replay::replay(config, &request, &mut |tally| {
+    let (tally, result) = replay::replay(config, &request, signals, &mut |tally| {
         progress.show(|| progress_line(&request, tally));
     });
     drop(progress);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use socket2::{SockRef, TcpKeepalive};
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -94,7 +95,7 @@ impl HttpServer {
             stopping: AtomicBool::new(false),
             next_self_check: Mutex::new(Instant::now()),
             stalled: Mutex::default(),
-            log_limit: RateLimited::default(),
+            log_limit: RateLimited::new(Level::Warn, "a warning of the HTTP server"),
         })
     }
 

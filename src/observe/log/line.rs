@@ -107,12 +107,33 @@ impl<'kvs> VisitSource<'kvs> for Fields {
     }
 }
 
-/// A field's value as JSON: numbers and booleans keep their types, every other value becomes a string.
+/// A field's value as JSON: numbers, booleans and lists keep their types, every other value becomes a string.
 struct Converted(Value);
 
 impl VisitValue<'_> for Converted {
+    /// A value that is known by its text only. A list that was given with `:?` reads like a JSON array.
     fn visit_any(&mut self, value: kv::Value<'_>) -> Result<(), kv::Error> {
-        self.0 = Value::String(value.to_string());
+        let text = value.to_string();
+        let list = text
+            .starts_with('[')
+            .then(|| serde_json::from_str::<Vec<Value>>(&text).ok());
+        self.0 = list.flatten().map_or(Value::String(text), Value::Array);
+        Ok(())
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
+        self.0 = Value::String(value.to_owned());
+        Ok(())
+    }
+
+    /// A number beyond the range of 64 bits becomes a string: many readers would round it.
+    fn visit_u128(&mut self, value: u128) -> Result<(), kv::Error> {
+        self.0 = u64::try_from(value).map_or_else(|_| Value::from(value.to_string()), Value::from);
+        Ok(())
+    }
+
+    fn visit_i128(&mut self, value: i128) -> Result<(), kv::Error> {
+        self.0 = i64::try_from(value).map_or_else(|_| Value::from(value.to_string()), Value::from);
         Ok(())
     }
 
@@ -149,6 +170,8 @@ mod tests {
     use super::*;
     use log::Level;
     use log::kv::Source;
+    use serde_json::json;
+    use std::time::Duration;
 
     const THREAD: &str = "writer-3";
 
@@ -206,7 +229,9 @@ mod tests {
     #[test]
     fn json_keeps_the_types_of_fields() {
         let error = io::Error::other("broken \"pipe\"");
-        let fields: [(&str, kv::Value<'_>); 9] = [
+        let partitions = [3, 5];
+        let threads = ["writer-0", "a \"quoted\" name"];
+        let fields: [(&str, kv::Value<'_>); 14] = [
             ("partition", 3_i32.into()),
             ("offset", i64::MIN.into()),
             ("size", u64::MAX.into()),
@@ -216,6 +241,11 @@ mod tests {
             ("paused", true.into()),
             ("letter", 'x'.into()),
             ("error", kv::Value::from_display(&error)),
+            ("millis", Duration::from_millis(604).as_millis().into()),
+            ("below", i128::from(i64::MIN).into()),
+            ("partitions", kv::Value::from_debug(&partitions)),
+            ("threads", kv::Value::from_debug(&threads)),
+            ("text", "[1, 2]".into()),
         ];
         let object = object("m", &fields);
         assert_eq!(object["partition"], 3);
@@ -227,6 +257,11 @@ mod tests {
         assert_eq!(object["paused"], true);
         assert_eq!(object["letter"], "x");
         assert_eq!(object["error"], "broken \"pipe\"");
+        assert_eq!(object["millis"], 604);
+        assert_eq!(object["below"], i64::MIN);
+        assert_eq!(object["partitions"], json!([3, 5]));
+        assert_eq!(object["threads"], json!(["writer-0", "a \"quoted\" name"]));
+        assert_eq!(object["text"], "[1, 2]");
     }
 
     #[test]

@@ -1,19 +1,40 @@
-//! The log: where lines are written, their format, and the rate limit for lines that repeat.
+//! The log: the queue and the thread that writes it, the format of a line, and the rate limit for lines that
+//! repeat.
 
 mod line;
+mod queue;
 mod rate;
 #[cfg(test)]
 mod tests;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env::{self, VarError};
+use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use env_logger::Target;
 use jiff::Timestamp;
-use log::{Level, LevelFilter, Record, SetLoggerError};
+use log::kv::Value;
+use log::{Level, LevelFilter, Record};
 
-pub use rate::RateLimited;
+pub use rate::{RateLimited, report_suppressed};
+
+use queue::LineQueue;
+
+/// How long the end of the process waits for the reader of the log.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the writing thread looks for lines that a rate limit has suppressed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When the number of suppressed lines is logged, if no further line of their kind tells it: so long after the last
+/// of them.
+const SUPPRESSED_FOR: Duration = Duration::from_secs(2);
+
+/// A process has one log.
+static QUEUE: LineQueue = LineQueue::new();
 
 /// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +48,11 @@ pub enum LogFormat {
 
 /// Sends the log, and the message of every panic, to standard error.
 ///
-/// A valid `RUST_LOG` overrides `level`. A line that can't be written is dropped: the worker must go on if
-/// the reader of its log disappears. Fails if the process already has a logger.
-pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError> {
+/// A thread of its own writes the lines, so that no other thread waits for the reader of the log. A valid
+/// `RUST_LOG` overrides `level`. A line that can't be written, or that waits behind too many others, is dropped
+/// and counted: the worker must go on whatever the reader of its log does. Fails if the process already has a
+/// logger, or if the system has no thread to give.
+pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<()> {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level);
     // env_logger could read the variable itself, but reports an invalid one with `eprintln!`: that isn't
@@ -44,13 +67,92 @@ pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError>
         }
         write_line(out, format, record)
     });
-    builder.try_init()?;
+    builder.target(Target::Pipe(Box::new(IntoQueue)));
+    builder.try_init().map_err(io::Error::other)?;
+    start_writing(format)?;
 
     if let Err(error) = filters {
         log::warn!("`RUST_LOG` is not valid, so the configured log level is used: {error}");
     }
-    log_panics();
+    panic::set_hook(Box::new(move |info| log_panic(info, format)));
     Ok(())
+}
+
+/// Writes a text to standard error, for a process that ends before it has a log. Waits for a reader only for a
+/// short time. Not to be called after [`init`].
+pub fn print(text: &str) {
+    QUEUE.push(format!("{text}\n").as_bytes());
+    // Without the thread the text can't be written, and there is nowhere to report that.
+    if start_writing(LogFormat::Text).is_ok() {
+        flush();
+    }
+}
+
+/// Waits until the log is written, for a short time only: a log that nobody reads must not keep the process from
+/// ending. To be called before the process ends.
+pub fn flush() {
+    // If the time is up, the lines are lost. There is nowhere to report that.
+    let _ = QUEUE.flush(FLUSH_TIMEOUT);
+}
+
+/// How many lines were dropped since the process started, because nobody read the log fast enough.
+pub fn dropped_lines() -> u64 {
+    QUEUE.dropped()
+}
+
+/// Where env_logger writes its lines, each with one call.
+struct IntoQueue;
+
+impl Write for IntoQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        QUEUE.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts the thread that writes the log. It isn't one of the worker's watched threads: it starts before them, has
+/// to outlive them, and does nothing but wait and write. If it ended, the log would end, and every dropped line
+/// would be counted.
+fn start_writing(format: LogFormat) -> io::Result<()> {
+    let thread = thread::Builder::new().name("log".to_owned());
+    thread.spawn(move || write_queue(format)).map(drop)
+}
+
+fn write_queue(format: LogFormat) {
+    let mut buffer = Vec::new();
+    let mut next_look = Instant::now() + LOOK_INTERVAL;
+    loop {
+        QUEUE.write_next(&mut io::stderr(), &mut buffer, LOOK_INTERVAL, |dropped| {
+            dropped_line(dropped, format)
+        });
+        let now = Instant::now();
+        if now >= next_look {
+            report_suppressed(now, SUPPRESSED_FOR);
+            next_look = now + LOOK_INTERVAL;
+        }
+    }
+}
+
+/// The line that reports dropped lines; empty if the filters drop warnings.
+fn dropped_line(dropped: u64, format: LogFormat) -> Vec<u8> {
+    if !log::log_enabled!(Level::Warn) {
+        return Vec::new();
+    }
+    line_of(
+        format,
+        &Record::builder()
+            .level(Level::Warn)
+            .target(module_path!())
+            .args(format_args!(
+                "{dropped} lines of the log were dropped, because nobody read them in time"
+            ))
+            .key_values(&[("dropped", dropped)])
+            .build(),
+    )
 }
 
 /// Whether this is the error that rdkafka logs when a consumer is dropped after it was closed. The worker
@@ -73,11 +175,7 @@ fn checked_filters(variable: Result<String, VarError>) -> Result<Option<String>,
     }
 }
 
-fn write_line(
-    out: &mut impl std::io::Write,
-    format: LogFormat,
-    record: &Record<'_>,
-) -> std::io::Result<()> {
+fn write_line(out: &mut impl Write, format: LogFormat, record: &Record<'_>) -> io::Result<()> {
     let now = Timestamp::now();
     let thread = thread::current();
     let thread = thread.name().unwrap_or("unnamed");
@@ -87,20 +185,16 @@ fn write_line(
     }
 }
 
-/// Makes every panic a log line: the standard message has several lines, and none of them is JSON. If the
-/// filters drop even errors, the standard message is printed.
-fn log_panics() {
-    let standard = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if log::log_enabled!(target: "panic", Level::Error) {
-            log_panic(info);
-        } else {
-            standard(info);
-        }
-    }));
+fn line_of(format: LogFormat, record: &Record<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    // A write to memory can't fail.
+    let _ = write_line(&mut line, format, record);
+    line
 }
 
-fn log_panic(info: &PanicHookInfo<'_>) {
+/// Makes a panic one log line, whatever the filters: the standard message has several lines, and none of them is
+/// JSON.
+fn log_panic(info: &PanicHookInfo<'_>, format: LogFormat) {
     // The payload of `panic!` is a `&str` for a literal and a `String` for a formatted text.
     let payload = info.payload();
     let message = payload
@@ -112,9 +206,19 @@ fn log_panic(info: &PanicHookInfo<'_>) {
         .location()
         .map_or_else(String::new, ToString::to_string);
     let backtrace = Backtrace::capture();
+    let mut fields = vec![("location", Value::from(location.as_str()))];
     if backtrace.status() == BacktraceStatus::Captured {
-        log::error!(target: "panic", location, backtrace:%; "panicked: {message}");
-    } else {
-        log::error!(target: "panic", location; "panicked: {message}");
+        fields.push(("backtrace", Value::from_display(&backtrace)));
     }
+    QUEUE.push(&line_of(
+        format,
+        &Record::builder()
+            .level(Level::Error)
+            .target("panic")
+            .args(format_args!("panicked: {message}"))
+            .key_values(&fields.as_slice())
+            .build(),
+    ));
+    // A second panic may abort the process.
+    flush();
 }

@@ -1,58 +1,109 @@
-//! A rate limit for a log line that may repeat often. Pure: the time is an argument.
+//! A rate limit for a log line that may repeat often. The number of suppressed lines is always logged: by the next
+//! line of their kind, or else a short time later.
 
-use std::sync::{Mutex, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A token bucket: `burst` lines at once, then one line per `interval`. Threads may share it.
+use log::Level;
+
+/// So many lines at once …
+const BURST: u32 = 10;
+/// … and then one for each interval.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Every limit of the process, so that its suppressed lines can be reported. A limit stays in this list when its
+/// owner is gone: there are only a few, made at the start.
+static LIMITS: Mutex<Vec<Arc<Limit>>> = Mutex::new(Vec::new());
+
+/// Limits one kind of line: 10 at once, then one for each second. Threads may share it.
 #[derive(Debug)]
-pub struct RateLimited {
-    burst: u32,
-    interval: Duration,
-    /// A mutex, because the two values change together. It is held for a comparison and an addition, and
-    /// only when a line is about to be logged.
+pub struct RateLimited(Arc<Limit>);
+
+#[derive(Debug)]
+struct Limit {
+    level: Level,
+    line: &'static str,
+    /// A mutex, because its values change together. It is held for a comparison and an addition, and only when
+    /// a line is about to be logged.
     bucket: Mutex<Bucket>,
 }
 
-#[derive(Debug)]
+/// A token bucket. Pure: the time is an argument.
+#[derive(Debug, Default)]
 struct Bucket {
     /// When the bucket will be full again. Tokens aren't counted: each line moves this time on by one
-    /// interval. A line is admitted while this time is at most `burst - 1` intervals in the future.
+    /// interval. A line is admitted while this time is at most `BURST - 1` intervals in the future.
     full_at: Option<Instant>,
-    /// Lines that were not admitted since the last admitted one.
+    /// Lines that were not admitted since their number was last told.
     suppressed: u64,
+    suppressed_at: Option<Instant>,
 }
 
 impl RateLimited {
-    /// A `burst` of 0 counts as 1, because a line that is never logged would be a bug.
-    pub const fn new(burst: u32, interval: Duration) -> Self {
-        Self {
-            burst,
-            interval,
-            bucket: Mutex::new(Bucket {
-                full_at: None,
-                suppressed: 0,
-            }),
-        }
+    /// A limit for lines of this level. `line` is their text, or says what they are about.
+    pub fn new(level: Level, line: &'static str) -> Self {
+        let limit = Arc::new(Limit {
+            level,
+            line,
+            bucket: Mutex::default(),
+        });
+        LIMITS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&limit));
+        Self(limit)
     }
 
-    /// `Some` if the line may be logged now, with the number of lines suppressed since the last one.
+    /// `Some` if the line may be logged now, with the number of lines suppressed before it that no line has told
+    /// yet.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = bucket.full_at.map_or(now, |full_at| full_at.max(now));
-        let ahead = full_at.saturating_duration_since(now);
-        if ahead > self.interval.saturating_mul(self.burst.saturating_sub(1)) {
-            bucket.suppressed += 1;
-            return None;
-        }
-        bucket.full_at = Some(full_at.checked_add(self.interval).unwrap_or(full_at));
-        Some(std::mem::take(&mut bucket.suppressed))
+        self.0.bucket().admit(now)
     }
 }
 
-impl Default for RateLimited {
-    /// 10 lines at once, then one per second.
-    fn default() -> Self {
-        Self::new(10, Duration::from_secs(1))
+/// Logs how many lines of each kind were suppressed, where no line has told it yet and the last of them was
+/// suppressed at least `since` ago.
+pub fn report_suppressed(now: Instant, since: Duration) {
+    let limits = LIMITS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for limit in limits {
+        let suppressed = limit.bucket().take_suppressed(now, since);
+        if suppressed > 0 {
+            log::log!(limit.level, suppressed; "left out of the log: {suppressed} more of `{}`", limit.line);
+        }
+    }
+}
+
+impl Limit {
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        let full_at = self.full_at.map_or(now, |full_at| full_at.max(now));
+        let ahead = full_at.saturating_duration_since(now);
+        if ahead > INTERVAL.saturating_mul(BURST - 1) {
+            self.suppressed += 1;
+            self.suppressed_at = Some(now);
+            return None;
+        }
+        self.full_at = Some(full_at.checked_add(INTERVAL).unwrap_or(full_at));
+        Some(mem::take(&mut self.suppressed))
+    }
+
+    /// The number of suppressed lines, if the last of them was suppressed at least `since` ago; otherwise 0.
+    fn take_suppressed(&mut self, now: Instant, since: Duration) -> u64 {
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= since;
+        if self.suppressed_at.is_some_and(is_due) {
+            mem::take(&mut self.suppressed)
+        } else {
+            0
+        }
     }
 }
 
@@ -60,65 +111,70 @@ impl Default for RateLimited {
 mod tests {
     use super::*;
 
-    /// Each step: milliseconds since the start, and the expected result of `admit`.
-    fn check(burst: u32, steps: &[(u64, Option<u64>)]) {
-        let limit = RateLimited::new(burst, Duration::from_secs(1));
+    fn after(start: Instant, millis: u64) -> Instant {
+        start + Duration::from_millis(millis)
+    }
+
+    /// A bucket that has admitted a whole burst at `start`.
+    fn emptied(start: Instant) -> Bucket {
+        let mut bucket = Bucket::default();
+        for _ in 0..BURST {
+            assert_eq!(bucket.admit(start), Some(0));
+        }
+        bucket
+    }
+
+    /// Each step: milliseconds since the burst, and the expected result of `admit`.
+    fn check(steps: &[(u64, Option<u64>)]) {
         let start = Instant::now();
+        let mut bucket = emptied(start);
         for (index, &(at, expect)) in steps.iter().enumerate() {
-            let now = start + Duration::from_millis(at);
-            assert_eq!(limit.admit(now), expect, "step {index}, at {at} ms");
+            let admitted = bucket.admit(after(start, at));
+            assert_eq!(admitted, expect, "step {index}, at {at} ms");
         }
     }
 
     #[test]
-    fn burst_passes_then_one_per_interval() {
-        let (yes, no) = (Some(0), None);
-        check(
-            3,
-            &[
-                (0, yes),
-                (0, yes),
-                (0, yes),
-                (0, no),
-                (999, no),
-                (1000, Some(2)),
-                (1000, no),
-                (2000, Some(1)),
-            ],
-        );
+    fn a_burst_passes_then_one_per_interval() {
+        check(&[
+            (0, None),
+            (999, None),
+            (1000, Some(2)),
+            (1000, None),
+            (2000, Some(1)),
+        ]);
     }
 
     #[test]
     fn a_long_pause_allows_no_more_than_one_burst() {
-        let (yes, no) = (Some(0), None);
-        check(
-            2,
-            &[
-                (0, yes),
-                (0, yes),
-                (60_000, yes),
-                (60_000, yes),
-                (60_000, no),
-            ],
-        );
+        let mut steps = vec![(60_000, Some(0)); 10];
+        steps.push((60_000, None));
+        check(&steps);
     }
 
     #[test]
     fn a_clock_that_stands_still_or_goes_back_is_harmless() {
-        check(
-            2,
-            &[(5000, Some(0)), (0, None), (5000, Some(1)), (5000, None)],
-        );
+        check(&[(5000, Some(0)), (0, None), (5000, Some(1))]);
     }
 
     #[test]
-    fn a_burst_of_zero_admits_single_lines() {
-        check(0, &[(0, Some(0)), (0, None), (1000, Some(1))]);
+    fn suppressed_lines_are_told_once_and_only_some_time_after_the_last_of_them() {
+        let start = Instant::now();
+        let mut bucket = emptied(start);
+        let two = Duration::from_secs(2);
+        assert_eq!(bucket.take_suppressed(after(start, 60_000), two), 0);
+        for at in [0, 100, 200] {
+            assert_eq!(bucket.admit(after(start, at)), None);
+        }
+        assert_eq!(bucket.take_suppressed(after(start, 2199), two), 0);
+        assert_eq!(bucket.take_suppressed(after(start, 2200), two), 3);
+        assert_eq!(bucket.take_suppressed(after(start, 9000), two), 0);
+        assert_eq!(bucket.admit(after(start, 9000)), Some(0));
     }
 
     #[test]
     fn threads_share_one_bucket() {
-        let limit = RateLimited::default();
+        let limit = RateLimited::new(Level::Warn, "a line");
         let now = Instant::now();
         let admitted: usize = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..4)

@@ -2,13 +2,16 @@
 //! executes only the test `child`.
 
 use std::env;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use serde_json::Value;
 
-use super::{LogFormat, checked_filters, init};
+use super::{
+    LogFormat, RateLimited, checked_filters, dropped_lines, flush, init, report_suppressed,
+};
 
 const ROLE: &str = "LOG_TEST_ROLE";
 
@@ -18,6 +21,8 @@ fn child() {
     let format = match env::var(ROLE).as_deref() {
         Ok("json") => LogFormat::Json,
         Ok("text") => LogFormat::Text,
+        Ok("unread") => return log_without_a_reader(),
+        Ok("suppressed") => return log_suppressed_lines(),
         _ => return,
     };
     init(LevelFilter::Info, format).unwrap();
@@ -31,7 +36,51 @@ fn child() {
         .spawn(|| panic!("as asked\nfor"))
         .unwrap();
     assert!(writer.join().is_err());
+    flush();
     println!("survived");
+}
+
+/// Standard error is a pipe that nobody reads for now. Logs much more than the pipe and the queue hold.
+fn log_without_a_reader() {
+    init(LevelFilter::Info, LogFormat::Json).unwrap();
+    let started = Instant::now();
+    for _ in 0..100 {
+        log::info!("{}", "x".repeat(50_000));
+    }
+    flush();
+    let taken = started.elapsed();
+    assert!(
+        taken < Duration::from_secs(20),
+        "waited for a reader: {taken:?}"
+    );
+    assert!(dropped_lines() > 10, "{}", dropped_lines());
+    println!("dropped {}", dropped_lines());
+    io::stdout().flush().unwrap();
+    // Goes on when the test reads.
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).unwrap();
+    flush();
+}
+
+/// Logs more lines than a limit admits, then waits until the thread of the log reports the others. Then again, and
+/// reports them itself.
+fn log_suppressed_lines() {
+    init(LevelFilter::Info, LogFormat::Json).unwrap();
+    let limit = RateLimited::new(Level::Error, "something happened");
+    let now = Instant::now();
+    let log_some = |count| {
+        for number in 0..count {
+            if let Some(suppressed) = limit.admit(now) {
+                log::error!(number, suppressed; "something happened");
+            }
+        }
+    };
+    log_some(30);
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).unwrap();
+    log_some(7);
+    report_suppressed(now, Duration::ZERO);
+    flush();
 }
 
 fn command(format: &str) -> Command {
@@ -138,4 +187,66 @@ fn filters_are_checked_before_they_are_used() {
     assert_eq!(checked_filters(Err(env::VarError::NotPresent)), Ok(None));
     let not_unicode = env::VarError::NotUnicode(std::ffi::OsString::from("x"));
     assert!(checked_filters(Err(not_unicode)).is_err());
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_dropped_and_reported_later() {
+    let mut child = command("unread")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = io::BufReader::new(child.stdout.take().unwrap());
+    let mut dropped = 0;
+    while dropped == 0 {
+        let mut line = String::new();
+        assert!(io::BufRead::read_line(&mut stdout, &mut line).unwrap() > 0);
+        let count = line.strip_prefix("dropped ").map(str::trim);
+        dropped = count.map_or(0, |count| count.parse().unwrap());
+    }
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let read = move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).unwrap();
+        text
+    };
+    let reader = std::thread::Builder::new().spawn(read).unwrap();
+    writeln!(stdin, "go on").unwrap();
+    assert!(child.wait().unwrap().success());
+    let text = reader.join().unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (report, others) = lines.split_last().unwrap();
+    assert_eq!(report["level"], "WARN");
+    assert_eq!(report["dropped"], dropped);
+    assert_eq!(u64::try_from(others.len()).unwrap() + dropped, 100);
+}
+
+#[test]
+fn suppressed_lines_are_reported_when_no_further_line_follows() {
+    let mut child = command("suppressed")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = io::BufRead::lines(io::BufReader::new(child.stderr.take().unwrap()));
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    for number in 0..10 {
+        assert_eq!(next()["number"], number);
+    }
+    for suppressed in [20, 7] {
+        let line = next();
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["suppressed"], suppressed);
+        let text = format!("left out of the log: {suppressed} more of `something happened`");
+        assert_eq!(line["msg"], text);
+        // Fails after the second line: the child has ended.
+        let _ = writeln!(stdin, "go on");
+    }
+    assert!(child.wait().unwrap().success());
 }

@@ -36,6 +36,7 @@ pub(super) struct Families {
     pub(super) poll_interval_exceeded: IntCounter,
     pub(super) mongodb_available: IntGauge,
     pub(super) paused: IntGauge,
+    pub(super) log_lines_dropped: IntCounter,
 }
 
 impl Families {
@@ -174,6 +175,10 @@ impl Families {
             paused: new.gauge(
                 "consumer_paused",
                 "Whether consumption is paused (1) or not (0).",
+            ),
+            log_lines_dropped: new.counter(
+                "consumer_log_lines_dropped_total",
+                "Lines of the log that were dropped, because nobody read them in time.",
             ),
         }
     }

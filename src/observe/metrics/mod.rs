@@ -12,6 +12,8 @@ use prometheus::{Registry, TextEncoder};
 
 use families::Families;
 
+use crate::observe::log::dropped_lines;
+
 /// The label `target` of `consumer_active_connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionTarget {
@@ -38,6 +40,8 @@ pub struct MetricsCollector {
     /// age would stop growing when that thread hangs, which is what it must show. A mutex, because an
     /// `Instant` doesn't fit in an atomic; it is locked once per batch and per scrape.
     oldest_in_flight_since: Mutex<Option<Instant>>,
+    /// Held while the counter of dropped log lines is brought up to date at a scrape.
+    counting_log_lines: Mutex<()>,
 }
 
 impl MetricsCollector {
@@ -49,6 +53,7 @@ impl MetricsCollector {
             port,
             families: Families::new(&registry, reasons),
             oldest_in_flight_since: Mutex::new(None),
+            counting_log_lines: Mutex::new(()),
             registry,
         };
         collector.register_process_metrics();
@@ -233,6 +238,14 @@ impl MetricsCollector {
         self.families.paused.set(i64::from(paused));
     }
 
+    /// Shows all lines that the log has dropped since the process started.
+    fn show_log_lines_dropped(&self, dropped: u64) {
+        let counter = &self.families.log_lines_dropped;
+        // Two scrapes at once may both count the same lines, so they come one after the other.
+        let _one_at_a_time = self.counting_log_lines.lock();
+        counter.inc_by(dropped.saturating_sub(counter.get()));
+    }
+
     /// All metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
         let oldest = *self
@@ -241,6 +254,7 @@ impl MetricsCollector {
             .unwrap_or_else(PoisonError::into_inner);
         let age = oldest.map_or(Duration::ZERO, |taken| taken.elapsed());
         self.families.oldest_in_flight.set(age.as_secs_f64());
+        self.show_log_lines_dropped(dropped_lines());
 
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {

@@ -97,6 +97,7 @@ fn every_metric_has_its_name_and_type() {
         ("consumer_poll_interval_exceeded_total", "counter"),
         ("consumer_mongodb_available", "gauge"),
         ("consumer_paused", "gauge"),
+        ("consumer_log_lines_dropped_total", "counter"),
         ("consumer_build_info", "gauge"),
     ] {
         assert_eq!(types.get(name), Some(&kind), "{name}");
@@ -300,4 +301,13 @@ fn busy_writers_are_counted() {
     check(&metrics, "consumer_writers_busy", &[], 2.0);
     metrics.decrement_writers_busy();
     check(&metrics, "consumer_writers_busy", &[], 1.0);
+}
+
+#[test]
+fn dropped_log_lines_are_counted_once() {
+    let metrics = collector();
+    for dropped in [0, 3, 3, 5] {
+        metrics.show_log_lines_dropped(dropped);
+    }
+    check(&metrics, "consumer_log_lines_dropped_total", &[], 5.0);
 }

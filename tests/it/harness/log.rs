@@ -8,6 +8,9 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Map, Value};
 
+/// What the worker logs of a rejected record.
+pub const REJECTION: &str = "a record goes to the dead letter topic";
+
 /// One line of the log. A line that isn't JSON has its text in `msg` and no level.
 #[derive(Debug, Clone)]
 pub struct LogLine {
@@ -31,6 +34,12 @@ impl LogLine {
 
     pub fn is_error(&self) -> bool {
         self.level == "ERROR"
+    }
+
+    /// Whether this line reports one rejected record, or how many of these lines were left out. It is of level
+    /// ERROR, but the worker has done what it should.
+    pub fn is_rejection(&self) -> bool {
+        self.msg.contains(REJECTION)
     }
 
     /// The whole number in a field.

@@ -27,6 +27,7 @@ pub use admin::Admin;
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;
+pub use http::request;
 pub use json::{Json, text};
 pub use log::LogLine;
 pub use metrics::Metrics;

@@ -197,10 +197,10 @@ impl Worker {
         self.log.lines()
     }
 
-    /// The lines of level ERROR so far.
+    /// The lines of level ERROR so far, without those about rejected records.
     pub fn errors(&self) -> Vec<LogLine> {
         let mut lines = self.log();
-        lines.retain(LogLine::is_error);
+        lines.retain(|line| line.is_error() && !line.is_rejection());
         lines
     }
 
