@@ -129,11 +129,13 @@ impl WritePlan {
                 }
             }
             Err(mut error) => {
-                if error.subject == ErrorSubject::Operator {
-                    self.phase = Phase::Stop(error.clone());
-                } else {
+                match error.subject {
+                    ErrorSubject::Operator => self.phase = Phase::Stop(error.clone()),
+                    ErrorSubject::Server | ErrorSubject::CredentialsAcceptedBefore => {}
                     // The query named several documents, so its error is not about one of them.
-                    error.subject = ErrorSubject::Server;
+                    ErrorSubject::Duplicate | ErrorSubject::Record | ErrorSubject::Unknown => {
+                        error.subject = ErrorSubject::Server;
+                    }
                 }
                 // The next round inserts the duplicates again, and so finds them again.
                 for (index, _) in duplicates {
@@ -255,7 +257,9 @@ impl WritePlan {
             match error.subject {
                 ErrorSubject::Duplicate => self.duplicates.push((index, error)),
                 ErrorSubject::Record => self.verdicts.push((index, rejected(&error))),
-                ErrorSubject::Server => self.retry.push((index, error)),
+                ErrorSubject::Server | ErrorSubject::CredentialsAcceptedBefore => {
+                    self.retry.push((index, error));
+                }
                 ErrorSubject::Unknown => {
                     // The server works through a command in order. What it took after this refusal is evidence.
                     let took_later = last_taken.is_some_and(|last| last > place);
@@ -285,9 +289,13 @@ impl WritePlan {
             // One document may be the cause.
             (ErrorSubject::Record, _) => self.groups.extend(halves(group)),
             (ErrorSubject::Unknown, _) if !attempts_left => self.groups.extend(halves(group)),
-            (ErrorSubject::Server | ErrorSubject::Duplicate | ErrorSubject::Unknown, _) => {
-                self.retry_all(group, &error);
-            }
+            (
+                ErrorSubject::Server
+                | ErrorSubject::CredentialsAcceptedBefore
+                | ErrorSubject::Duplicate
+                | ErrorSubject::Unknown,
+                _,
+            ) => self.retry_all(group, &error),
             (ErrorSubject::Operator, _) => {
                 self.retry_all(group, &error);
                 self.phase = Phase::Stop(error);
@@ -341,8 +349,12 @@ impl WritePlan {
             // If one of the errors is certainly about the server, all of them may be.
             let certain = |error: &&WriteError| error.subject != ErrorSubject::Unknown;
             let errors = || self.retry.iter().map(|(_, error)| error);
-            if let Some(error) = errors().find(certain).or_else(|| errors().next()) {
-                self.phase = Phase::Unavailable(error.clone());
+            if let Some(error) = errors().find(certain).or_else(|| errors().next()).cloned() {
+                self.phase = if error.subject == ErrorSubject::CredentialsAcceptedBefore {
+                    Phase::Stop(error)
+                } else {
+                    Phase::Unavailable(error)
+                };
             }
         }
     }

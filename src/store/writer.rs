@@ -50,7 +50,7 @@ struct SetAside {
 enum Event {
     Batch(DispatchedBatch),
     /// A batch that was set aside may go on.
-    SetAside(SetAside),
+    SetAside(Box<SetAside>),
     /// No batch came for a while, but some are set aside.
     Nothing,
     /// No batch came for a while.
@@ -95,7 +95,7 @@ impl Writer {
             && let Some(set_aside) = self.set_aside.pop_front()
         {
             self.is_new_batch_next = true;
-            return Event::SetAside(set_aside);
+            return Event::SetAside(Box::new(set_aside));
         }
         let timeout = match () {
             () if may_go_on => Duration::ZERO,
@@ -120,7 +120,7 @@ impl Writer {
             Event::SetAside(set_aside) => {
                 let stage = Arc::clone(&self.stage);
                 let _busy = BusyWriter::new(&*stage.observer);
-                self.go_on(set_aside)
+                self.go_on(*set_aside)
             }
             Event::Idle => {
                 self.inserter.idle();

@@ -26,6 +26,9 @@ pub enum ErrorSubject {
     /// The server answered with a code that isn't in the table. It counts as the server's fault, unless the server
     /// takes other documents between two refusals of the same one.
     Unknown,
+    /// The server refused the credentials, but accepted them before. The server may be the cause for a moment: it counts
+    /// as the cause until the attempts are used up, and then the operator's settings do.
+    CredentialsAcceptedBefore,
     /// The operator's settings: credentials, privileges, a collection that can't take documents.
     Operator,
 }
@@ -35,7 +38,9 @@ impl ErrorSubject {
     pub(super) fn is_known_verdict(self) -> bool {
         match self {
             Self::Duplicate | Self::Record => true,
-            Self::Server | Self::Unknown | Self::Operator => false,
+            Self::Server | Self::Unknown | Self::CredentialsAcceptedBefore | Self::Operator => {
+                false
+            }
         }
     }
 }

@@ -448,6 +448,19 @@ fn a_refusal_of_us_stops_everything() {
 }
 
 #[test]
+fn refused_credentials_that_were_accepted_before_stop_everything_after_the_attempts() {
+    let mut plan = plan(2);
+    let denied = error(ErrorSubject::CredentialsAcceptedBefore, 18);
+    for _ in 1..3 {
+        plan.inserted(InsertOutcome::Failed(denied.clone()));
+        assert_eq!(plan.step(), Step::BackOff);
+        plan.backed_off();
+    }
+    plan.inserted(InsertOutcome::Failed(denied.clone()));
+    assert_eq!(plan.step(), Step::Stop(denied));
+}
+
+#[test]
 fn records_that_are_gone_leave_the_plan() {
     let mut plan = plan(3);
     plan.inserted(InsertOutcome::Failed(server()));
