@@ -1,5 +1,8 @@
 //! Whether MongoDB takes writes, as the writers learn it: a pure state machine; time is an argument.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 /// What writers do with records while MongoDB is unavailable.
@@ -13,20 +16,53 @@ pub enum OutagePolicy {
     Stop,
 }
 
-/// Available: writes go through. Unavailable: one probe at a time is let through every
-/// `reconnect_interval`.
+/// How an outage was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutageCause {
+    /// No server answered. A ping can show that the outage is over.
+    NoAnswer,
+    /// The server answered a write, and the answer was about the server. Only a write can show that the outage is
+    /// over: the server may answer a ping and still take no write.
+    WriteRefused,
+    /// The server refused documents with codes that aren't in the table. The cause may be the server or these
+    /// documents. Writes of other documents will tell.
+    UnknownRefusals,
+}
+
+/// Who asks for permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A writer whose next documents were not refused before.
+    Writer,
+    /// A writer whose next document was refused with a code that isn't in the table.
+    SuspectWriter,
+    /// An idle writer that would send a ping.
+    Ping,
+}
+
+/// Available: writes go through. Unavailable: one probe at a time is permitted, every `reconnect_interval`. While
+/// the cause may be the documents, others than the suspects may always be written.
 #[derive(Debug)]
 pub struct Availability {
     reconnect_interval: Duration,
     policy: OutagePolicy,
     state: State,
+    /// Probes of this outage that were refused with unknown codes.
+    refused_probes: u32,
 }
+
+/// Under [`OutagePolicy::Stop`], the outage is certain after so many probes that were refused with unknown codes.
+const REFUSED_PROBES_BEFORE_STOP: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Available,
-    Unavailable { since: Instant, probe_at: Instant },
-    Probing { since: Instant },
+    Unavailable {
+        since: Instant,
+        cause: OutageCause,
+        /// `None` while a probe is under way.
+        probe_at: Option<Instant>,
+    },
 }
 
 /// Whether a write may be tried now.
@@ -34,10 +70,22 @@ enum State {
 pub enum Permit {
     /// MongoDB is available.
     Write,
+    /// It isn't certain that MongoDB is unavailable: this caller may try once, and must report a failure.
+    Once,
     /// MongoDB is unavailable, and this caller is the probe: it must report the result.
     Probe,
     /// MongoDB is unavailable: do what the policy says.
     Denied,
+}
+
+/// What a failure changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureEffect {
+    /// An outage began.
+    Began,
+    /// The documents were possibly the cause of the outage. Now it is certain that MongoDB is the cause.
+    BecameCertain,
+    None,
 }
 
 /// An outage that is over.
@@ -52,6 +100,7 @@ impl Availability {
             reconnect_interval,
             policy,
             state: State::Available,
+            refused_probes: 0,
         }
     }
 
@@ -59,124 +108,139 @@ impl Availability {
         self.state == State::Available
     }
 
-    /// Asks for permission to write.
-    pub fn permit(&mut self, now: Instant) -> Permit {
+    /// Whether MongoDB is unavailable, and the documents can't be the cause.
+    pub fn is_certainly_unavailable(&self) -> bool {
         match self.state {
-            State::Available => Permit::Write,
-            State::Unavailable { since, probe_at }
-                if self.policy != OutagePolicy::Stop && now >= probe_at =>
-            {
-                self.state = State::Probing { since };
-                Permit::Probe
-            }
-            State::Unavailable { .. } | State::Probing { .. } => Permit::Denied,
+            State::Available => false,
+            State::Unavailable { cause, .. } => cause != OutageCause::UnknownRefusals,
         }
     }
 
-    /// The server took a write, or judged one by itself. Returns the outage that this ended, if any.
+    /// Asks for permission to write, or to send a ping.
+    pub fn permit(&mut self, caller: Caller, now: Instant) -> Permit {
+        let permit = self.permit_now(caller, now);
+        if let (Permit::Probe, State::Unavailable { probe_at, .. }) = (permit, &mut self.state) {
+            *probe_at = None;
+        }
+        permit
+    }
+
+    /// The answer that [`Availability::permit`] would give. It permits nothing yet.
+    pub fn permit_now(&self, caller: Caller, now: Instant) -> Permit {
+        let State::Unavailable {
+            cause, probe_at, ..
+        } = self.state
+        else {
+            return Permit::Write;
+        };
+        let may_probe = match (caller, cause) {
+            (Caller::Writer, OutageCause::UnknownRefusals) => return Permit::Once,
+            (Caller::SuspectWriter, OutageCause::UnknownRefusals) => true,
+            (Caller::Ping, OutageCause::WriteRefused | OutageCause::UnknownRefusals) => false,
+            (Caller::Writer | Caller::SuspectWriter, _) | (Caller::Ping, OutageCause::NoAnswer) => {
+                self.policy != OutagePolicy::Stop
+            }
+        };
+        if may_probe && probe_at.is_some_and(|probe_at| now >= probe_at) {
+            Permit::Probe
+        } else {
+            Permit::Denied
+        }
+    }
+
+    /// The server took a write or judged one by itself, or it answered a ping that was permitted. Returns the outage
+    /// that this ended, if any.
     pub fn succeeded(&mut self, now: Instant) -> Option<Outage> {
-        let since = match self.state {
-            State::Available => return None,
-            State::Unavailable { since, .. } | State::Probing { since } => since,
+        let State::Unavailable { since, .. } = self.state else {
+            return None;
         };
         self.state = State::Available;
+        self.refused_probes = 0;
         Some(Outage {
             lasted: now.saturating_duration_since(since),
         })
     }
 
-    /// A probe ended without a result: the next one is due after the interval.
-    pub fn probe_ended(&mut self, now: Instant) {
-        if let State::Probing { since } = self.state {
-            let probe_at = now + self.reconnect_interval;
-            self.state = State::Unavailable { since, probe_at };
+    /// A ping was answered. This ends only an outage in which no server answered.
+    pub fn ping_succeeded(&mut self, now: Instant) -> Option<Outage> {
+        match self.state {
+            State::Unavailable {
+                cause: OutageCause::NoAnswer,
+                ..
+            } => self.succeeded(now),
+            State::Available | State::Unavailable { .. } => {
+                self.probe_ended(now);
+                None
+            }
         }
     }
 
-    /// The attempts were used up, or a probe failed. Returns whether this began an outage.
-    pub fn failed(&mut self, now: Instant) -> bool {
-        let probe_at = now + self.reconnect_interval;
-        let (since, began) = match self.state {
-            State::Available => (now, true),
-            State::Unavailable { since, .. } | State::Probing { since } => (since, false),
+    /// A probe ended without a result: the next one is due after the interval.
+    pub fn probe_ended(&mut self, now: Instant) {
+        if let State::Unavailable { probe_at, .. } = &mut self.state {
+            probe_at.get_or_insert(now + self.reconnect_interval);
+        }
+    }
+
+    /// The attempts were used up, or a probe failed.
+    pub fn failed(&mut self, cause: OutageCause, now: Instant) -> FailureEffect {
+        let next_probe = now + self.reconnect_interval;
+        let State::Unavailable {
+            since,
+            cause: earlier,
+            probe_at,
+        } = self.state
+        else {
+            self.state = State::Unavailable {
+                since: now,
+                cause,
+                probe_at: Some(next_probe),
+            };
+            return FailureEffect::Began;
         };
-        self.state = State::Unavailable { since, probe_at };
-        began
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INTERVAL: Duration = Duration::from_secs(5);
-
-    #[test]
-    fn writes_are_permitted_while_mongodb_is_available() {
-        let now = Instant::now();
-        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
-        assert_eq!(availability.permit(now), Permit::Write);
-        assert_eq!(availability.succeeded(now), None);
-    }
-
-    #[test]
-    fn an_outage_lets_one_probe_through_each_interval() {
-        let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
-        assert!(
-            availability.failed(start),
-            "the first failure begins the outage"
-        );
-        assert!(!availability.failed(start), "the second one is part of it");
-        assert_eq!(availability.permit(start), Permit::Denied);
-        let due = start + INTERVAL;
-        assert_eq!(availability.permit(due), Permit::Probe);
-        assert!(
-            matches!(availability.permit(due), Permit::Denied),
-            "one probe at a time"
-        );
-        assert!(!availability.failed(due));
-        assert_eq!(availability.permit(due), Permit::Denied);
-        let later = due + INTERVAL;
-        assert_eq!(availability.permit(later), Permit::Probe);
-        let outage = availability.succeeded(later).expect("the outage ends");
-        assert_eq!(outage.lasted, INTERVAL * 2);
-        assert_eq!(availability.permit(later), Permit::Write);
+        let was_probing = probe_at.is_none();
+        let cause = self.cause_now(earlier, cause, was_probing);
+        // Failures of other writers don't postpone the suspects' probe: there may always be another one.
+        let keeps_probe_time = cause == OutageCause::UnknownRefusals && !was_probing;
+        self.state = State::Unavailable {
+            since,
+            cause,
+            probe_at: if keeps_probe_time {
+                probe_at
+            } else {
+                Some(next_probe)
+            },
+        };
+        let is_certain = cause != OutageCause::UnknownRefusals;
+        if is_certain && earlier == OutageCause::UnknownRefusals {
+            FailureEffect::BecameCertain
+        } else {
+            FailureEffect::None
+        }
     }
 
-    #[test]
-    fn a_probe_without_a_result_is_followed_by_the_next() {
-        let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
-        availability.probe_ended(start);
-        assert!(availability.is_available(), "there was no probe");
-        availability.failed(start);
-        let due = start + INTERVAL;
-        assert_eq!(availability.permit(due), Permit::Probe);
-        availability.probe_ended(due);
-        assert_eq!(availability.permit(due), Permit::Denied);
-        assert_eq!(availability.permit(due + INTERVAL), Permit::Probe);
-    }
-
-    #[test]
-    fn a_late_failure_of_an_old_attempt_postpones_the_probe_and_keeps_the_outage() {
-        let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
-        availability.failed(start);
-        assert!(!availability.failed(start + INTERVAL / 2));
-        assert!(matches!(
-            availability.permit(start + INTERVAL),
-            Permit::Denied
-        ));
-        assert_eq!(availability.permit(start + INTERVAL * 3 / 2), Permit::Probe);
-    }
-
-    #[test]
-    fn under_the_stop_policy_nothing_probes() {
-        let start = Instant::now();
-        let mut availability = Availability::new(INTERVAL, OutagePolicy::Stop);
-        assert_eq!(availability.permit(start), Permit::Write);
-        availability.failed(start);
-        assert_eq!(availability.permit(start + INTERVAL * 100), Permit::Denied);
+    /// The cause of the outage after one more failure.
+    fn cause_now(
+        &mut self,
+        earlier: OutageCause,
+        latest: OutageCause,
+        was_probing: bool,
+    ) -> OutageCause {
+        match (earlier, latest) {
+            (_, OutageCause::UnknownRefusals) if was_probing => {
+                self.refused_probes += 1;
+                let stops = self.policy == OutagePolicy::Stop;
+                if stops && self.refused_probes >= REFUSED_PROBES_BEFORE_STOP {
+                    OutageCause::WriteRefused
+                } else {
+                    OutageCause::UnknownRefusals
+                }
+            }
+            // A late answer to an old attempt.
+            (earlier, OutageCause::UnknownRefusals) => earlier,
+            // Only a write can tell whether the reason of that refusal is gone.
+            (OutageCause::WriteRefused, OutageCause::NoAnswer) => OutageCause::WriteRefused,
+            (_, latest) => latest,
+        }
     }
 }

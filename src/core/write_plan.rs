@@ -1,45 +1,49 @@
-//! Writing one batch as a pure step machine: it says what to do next, is told what came of it, and
-//! gives each document its verdict exactly once. No driver, no clock, no randomness.
+//! The way of one batch into MongoDB, as a pure state machine. It says what to do next, is told the result, and gives
+//! each document its verdict exactly once. No driver, no clock, no randomness.
 //!
-//! Documents are known by their index in the batch.
+//! A document is known by its index in the batch.
 
 mod outcome;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::mem;
 
+use super::evidence::InsertSpan;
 use super::rejection::{Reason, Rejection};
 
 pub use outcome::{ErrorSubject, InsertOutcome, Step, StoredDocument, Verdict, WriteError};
 
 /// The state of one batch on its way into MongoDB.
 ///
-/// It goes in rounds, each an attempt to insert all that is pending: in one go, and where a command
-/// was refused as a whole, in halves, down to the single document. What a round leaves open goes into
-/// the next one.
+/// The plan works in rounds. A round tries to insert every document that has no verdict, at first in one command.
+/// A command that the server refuses as a whole may be split into halves, down to single documents. Documents that
+/// have no verdict at the end of a round go into the next one.
+///
+/// A code that isn't in the table may be about the document or about the server. A document that was refused with
+/// such a code is a *suspect*: from then on it is inserted in a command of its own. It is rejected when it is refused
+/// again, and the server took another document, of any batch, between the two refusals.
 #[derive(Debug)]
 pub struct WritePlan {
     max_attempts: u32,
     attempts: u32,
     phase: Phase,
-    /// What this round still has to insert; the last group is next.
+    /// What this round still has to insert. The last group is inserted next.
     groups: Vec<Vec<usize>>,
-    /// Whose key was there already: read back at the end of the round.
+    /// Documents whose key exists already. They are read back at the end of the round.
     duplicates: Open,
-    /// Refused each on its own.
-    refused: Open,
-    /// For the next round, and why.
+    /// Documents for the next round.
     retry: Open,
-    /// Whether the server took, or judged by itself, any document of this batch.
-    accepted: bool,
-    /// The single documents that were refused for an unknown reason have had, or have now, their second
-    /// chance.
-    is_confirming: bool,
+    /// The suspects. An insert of which the server took a document is evidence against a suspect if the number of
+    /// that insert is higher than the number here.
+    suspects: BTreeMap<usize, u64>,
+    /// The latest insert that is known here and of which the server took a document.
+    taken: u64,
     verdicts: Vec<(usize, Verdict)>,
 }
 
-/// Documents without a verdict, with what stands against them.
+/// Documents without a verdict, each with its last error.
 type Open = Vec<(usize, WriteError)>;
 
 #[derive(Debug)]
@@ -51,7 +55,8 @@ enum Phase {
 }
 
 impl WritePlan {
-    /// A plan for `documents` (by index), each attempt being one insert; `max_attempts` of at least 1.
+    /// A plan for `documents`, given by their indexes. `max_attempts` is the number of rounds before MongoDB counts
+    /// as unavailable; 0 counts as 1.
     pub fn new(documents: Vec<usize>, max_attempts: u32) -> Self {
         let mut plan = Self {
             max_attempts: max_attempts.max(1),
@@ -59,10 +64,9 @@ impl WritePlan {
             phase: Phase::Round,
             groups: Vec::new(),
             duplicates: Vec::new(),
-            refused: Vec::new(),
             retry: Vec::new(),
-            accepted: false,
-            is_confirming: false,
+            suspects: BTreeMap::new(),
+            taken: 0,
             verdicts: Vec::new(),
         };
         plan.begin_round(documents);
@@ -74,38 +78,44 @@ impl WritePlan {
             Phase::BackOff => Step::BackOff,
             Phase::Unavailable(error) => Step::Unavailable(error.clone()),
             Phase::Stop(error) => Step::Stop(error.clone()),
-            Phase::Round => match self.groups.last() {
-                Some(group) => Step::Insert(group.clone()),
+            Phase::Round => match self.groups.last().map(Vec::as_slice) {
+                Some([index]) if self.suspects.contains_key(index) => Step::InsertSuspect(*index),
+                Some(group) => Step::Insert(group.to_vec()),
                 None if self.duplicates.is_empty() => Step::Done,
                 None => Step::ReadBack(indexes(&self.duplicates).collect()),
             },
         }
     }
 
-    /// The verdicts since the last call, each document's once in all.
+    /// The verdicts since the last call.
     pub fn take_verdicts(&mut self) -> Vec<(usize, Verdict)> {
         mem::take(&mut self.verdicts)
     }
 
-    /// Rounds begun so far, since the start or the last [`WritePlan::start_over`].
+    /// The number of rounds begun since the start or the last [`WritePlan::start_over`].
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// What came of the insert that [`Step::Insert`] asked for.
-    pub fn inserted(&mut self, outcome: InsertOutcome) {
+    /// The result of the insert that [`Step::Insert`] or [`Step::InsertSuspect`] asked for, and its place among the
+    /// inserts of all writers.
+    pub fn inserted(&mut self, outcome: InsertOutcome, span: InsertSpan) {
         let Some(group) = self.groups.pop() else {
             return;
         };
+        self.taken = self.taken.max(span.taken_before);
+        if outcome.took_any(group.len()) {
+            self.taken = self.taken.max(span.number);
+        }
         match outcome {
-            InsertOutcome::Answered(errors) => self.answered(&group, errors),
-            InsertOutcome::Failed(error) => self.failed(group, error),
+            InsertOutcome::Answered(errors) => self.answered(&group, errors, span),
+            InsertOutcome::Failed(error) => self.failed(group, error, span),
         }
         self.end_round_if_over();
     }
 
-    /// What was found for the documents of [`Step::ReadBack`], in their order; an error means that the
-    /// look itself failed.
+    /// What was found for the documents of [`Step::ReadBack`], in their order; or the error, if they could not be
+    /// read.
     pub fn read_back(&mut self, found: Result<Vec<StoredDocument>, WriteError>) {
         let duplicates = mem::take(&mut self.duplicates);
         match found {
@@ -118,13 +128,18 @@ impl WritePlan {
                         .push((index, duplicate_verdict(found, &error)));
                 }
             }
-            Err(error) => {
-                // The next round inserts the duplicates too, and tells them apart afresh.
+            Err(mut error) => {
+                match error.subject {
+                    ErrorSubject::Operator => self.phase = Phase::Stop(error.clone()),
+                    ErrorSubject::Server | ErrorSubject::CredentialsAcceptedBefore => {}
+                    // The query named several documents, so its error is not about one of them.
+                    ErrorSubject::Duplicate | ErrorSubject::Record | ErrorSubject::Unknown => {
+                        error.subject = ErrorSubject::Server;
+                    }
+                }
+                // The next round inserts the duplicates again, and so finds them again.
                 for (index, _) in duplicates {
                     self.retry.push((index, error.clone()));
-                }
-                if error.subject == ErrorSubject::Operator {
-                    self.phase = Phase::Stop(error);
                 }
             }
         }
@@ -139,35 +154,41 @@ impl WritePlan {
         }
     }
 
-    /// Begins all pending documents' attempts afresh, after an outage or while it lasts.
+    /// Gives all pending documents their full number of attempts again, after an outage or during it. The suspects
+    /// stay suspects.
     pub fn start_over(&mut self) {
         self.attempts = 0;
-        self.accepted = false;
         let pending = self.pending();
         self.begin_round(pending);
     }
 
-    /// Lets this round be the last before [`Step::Unavailable`]: while MongoDB is unavailable, one
-    /// error more says enough.
+    /// Makes the current round the last one before [`Step::Unavailable`]. During an outage one more error is enough.
     pub fn single_attempt(&mut self) {
         self.attempts = self.max_attempts;
     }
 
-    /// Takes all pending documents out of the plan: the caller settles them elsewhere.
+    /// Takes all pending documents out of the plan, because the caller settles them elsewhere.
     pub fn redirect(&mut self) -> Vec<usize> {
         let pending = self.pending();
         self.begin_round(Vec::new());
         pending
     }
 
-    /// Takes the documents for which `keep` is false out of the plan: they are no longer ours. Nothing
-    /// else changes.
+    /// Takes the documents of the current [`Step::Insert`] or [`Step::InsertSuspect`] out of the plan, because the
+    /// caller settles them elsewhere.
+    pub fn redirect_next(&mut self) -> Vec<usize> {
+        let group = self.groups.pop().unwrap_or_default();
+        self.end_round_if_over();
+        group
+    }
+
+    /// Takes the documents out of the plan for which `keep` is false: their partition went to another member.
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         for group in &mut self.groups {
             group.retain(|&index| keep(index));
         }
         self.groups.retain(|group| !group.is_empty());
-        for open in [&mut self.duplicates, &mut self.refused, &mut self.retry] {
+        for open in [&mut self.duplicates, &mut self.retry] {
             open.retain(|(index, _)| keep(*index));
         }
         if self.pending().is_empty() {
@@ -177,9 +198,9 @@ impl WritePlan {
         }
     }
 
-    /// The documents without a verdict, ascending.
+    /// The documents without a verdict, in ascending order.
     pub fn pending(&self) -> Vec<usize> {
-        let open = [&self.duplicates, &self.refused, &self.retry];
+        let open = [&self.duplicates, &self.retry];
         let mut pending: Vec<usize> = open
             .into_iter()
             .flat_map(indexes)
@@ -189,43 +210,66 @@ impl WritePlan {
         pending
     }
 
+    /// The suspects come last, each in a group of its own: so they don't spoil the command of another document, and
+    /// the other documents may be the evidence.
     fn begin_round(&mut self, documents: Vec<usize>) {
         self.phase = Phase::Round;
         self.duplicates.clear();
-        self.refused.clear();
         self.retry.clear();
         self.groups.clear();
-        self.is_confirming = false;
-        if !documents.is_empty() {
-            self.attempts += 1;
-            self.groups.push(documents);
+        if documents.is_empty() {
+            return;
+        }
+        self.attempts += 1;
+        let (suspects, others): (Vec<usize>, Vec<usize>) = documents
+            .into_iter()
+            .partition(|index| self.suspects.contains_key(index));
+        self.insert_each_alone(suspects);
+        if !others.is_empty() {
+            self.groups.push(others);
         }
     }
 
+    fn insert_each_alone(&mut self, documents: Vec<usize>) {
+        self.groups
+            .extend(documents.into_iter().rev().map(|index| vec![index]));
+    }
+
     /// The server answered for each document of `group`.
-    fn answered(&mut self, group: &[usize], errors: Vec<(usize, WriteError)>) {
+    fn answered(&mut self, group: &[usize], errors: Vec<(usize, WriteError)>, span: InsertSpan) {
         let mut error_of: Vec<Option<WriteError>> = vec![None; group.len()];
         for (place, error) in errors {
             if let Some(slot) = error_of.get_mut(place) {
                 *slot = Some(error);
             }
         }
-        for (&index, error) in group.iter().zip(error_of) {
+        let is_taken = |error: &Option<WriteError>| {
+            error
+                .as_ref()
+                .is_none_or(|error| error.subject.is_known_verdict())
+        };
+        let last_taken = error_of.iter().rposition(is_taken);
+        for (place, (&index, error)) in group.iter().zip(error_of).enumerate() {
             let Some(error) = error else {
-                self.accepted = true;
                 self.verdicts.push((index, Verdict::Stored));
                 continue;
             };
             match error.subject {
-                ErrorSubject::Duplicate => {
-                    self.accepted = true;
-                    self.duplicates.push((index, error));
+                ErrorSubject::Duplicate => self.duplicates.push((index, error)),
+                ErrorSubject::Record => self.verdicts.push((index, rejected(&error))),
+                ErrorSubject::Server | ErrorSubject::CredentialsAcceptedBefore => {
+                    self.retry.push((index, error));
                 }
-                ErrorSubject::Record => {
-                    self.accepted = true;
-                    self.verdicts.push((index, rejected(&error)));
+                ErrorSubject::Unknown => {
+                    // The server works through a command in order. What it took after this refusal is evidence.
+                    let took_later = last_taken.is_some_and(|last| last > place);
+                    let since = if took_later {
+                        span.number - 1
+                    } else {
+                        span.begun_by_the_end
+                    };
+                    self.refused_alone(index, error, span.taken_before, since);
                 }
-                ErrorSubject::Server | ErrorSubject::Unknown => self.retry.push((index, error)),
                 ErrorSubject::Operator => {
                     self.phase = Phase::Stop(error.clone());
                     self.retry.push((index, error));
@@ -234,34 +278,44 @@ impl WritePlan {
         }
     }
 
-    /// Nothing is known of any document of `group`.
-    fn failed(&mut self, group: Vec<usize>, error: WriteError) {
+    /// The command failed as a whole: the server said nothing about single documents.
+    fn failed(&mut self, group: Vec<usize>, error: WriteError, span: InsertSpan) {
         let attempts_left = self.attempts < self.max_attempts;
-        match error.subject {
-            ErrorSubject::Record | ErrorSubject::Unknown
-                if group.len() > 1 && (error.subject == ErrorSubject::Record || !attempts_left) =>
-            {
-                // The command was refused as a whole: one record may be the cause.
-                self.groups.extend(halves(group));
+        match (error.subject, group.as_slice()) {
+            (ErrorSubject::Record, &[index]) => self.verdicts.push((index, rejected(&error))),
+            (ErrorSubject::Unknown, &[index]) => {
+                self.refused_alone(index, error, span.taken_before, span.begun_by_the_end);
             }
-            ErrorSubject::Record => self.refuse(group, &error),
-            ErrorSubject::Unknown if !attempts_left => self.refuse(group, &error),
-            ErrorSubject::Server | ErrorSubject::Duplicate | ErrorSubject::Unknown => {
-                // Whatever this round has left would fare no better.
-                self.retry_all(group, &error);
-            }
-            ErrorSubject::Operator => {
+            // One document may be the cause.
+            (ErrorSubject::Record, _) => self.groups.extend(halves(group)),
+            (ErrorSubject::Unknown, _) if !attempts_left => self.groups.extend(halves(group)),
+            (
+                ErrorSubject::Server
+                | ErrorSubject::CredentialsAcceptedBefore
+                | ErrorSubject::Duplicate
+                | ErrorSubject::Unknown,
+                _,
+            ) => self.retry_all(group, &error),
+            (ErrorSubject::Operator, _) => {
                 self.retry_all(group, &error);
                 self.phase = Phase::Stop(error);
             }
         }
     }
 
-    fn refuse(&mut self, group: Vec<usize>, error: &WriteError) {
-        self.refused
-            .extend(group.into_iter().map(|index| (index, error.clone())));
+    /// One document was refused with a code that isn't in the table, by an insert that began when `taken_before` was
+    /// the latest evidence. Evidence against the document are inserts with a number higher than `since`.
+    fn refused_alone(&mut self, index: usize, error: WriteError, taken_before: u64, since: u64) {
+        let earlier = *self.suspects.entry(index).or_insert(since);
+        let was_taken_between = earlier < taken_before;
+        if was_taken_between {
+            self.verdicts.push((index, rejected(&error)));
+        } else {
+            self.retry.push((index, error));
+        }
     }
 
+    /// The rest of this round would fail for the same reason.
     fn retry_all(&mut self, group: Vec<usize>, error: &WriteError) {
         let unfinished = mem::take(&mut self.groups)
             .into_iter()
@@ -269,26 +323,12 @@ impl WritePlan {
             .chain(group);
         self.retry
             .extend(unfinished.map(|index| (index, error.clone())));
-        if !self.accepted {
-            // Too early to say whom their refusal is about.
-            self.retry.append(&mut self.refused);
-        }
     }
 
     fn end_round_if_over(&mut self) {
         let running = matches!(self.phase, Phase::Round);
         if !running || !self.groups.is_empty() || !self.duplicates.is_empty() {
             return;
-        }
-        if let Some(error) = self.refused_by_the_server() {
-            self.phase = Phase::Unavailable(error);
-            return;
-        }
-        if self.confirm_unknown_refusals() {
-            return;
-        }
-        for (index, error) in mem::take(&mut self.refused) {
-            self.verdicts.push((index, rejected(&error)));
         }
         if self.retry.is_empty() {
             return;
@@ -297,57 +337,26 @@ impl WritePlan {
             self.phase = Phase::BackOff;
             return;
         }
-        // The attempts are used up. Where the server took other documents of this batch, or told them
-        // apart, what it refuses again and again for a reason outside the table is about these records.
-        let tells_apart = self.accepted || !self.refuses_all_alike();
-        let (singled_out, rest): (Open, Open) = mem::take(&mut self.retry)
-            .into_iter()
-            .partition(|(_, error)| tells_apart && error.subject == ErrorSubject::Unknown);
-        for (index, error) in singled_out {
-            self.verdicts.push((index, rejected(&error)));
-        }
+        // The attempts are used up. Where there is evidence already, the next refusal decides.
+        let retry = mem::take(&mut self.retry);
+        let (decidable, rest): (Open, Open) = retry.into_iter().partition(|(index, error)| {
+            let since = self.suspects.get(index);
+            error.subject == ErrorSubject::Unknown && since.is_some_and(|&since| since < self.taken)
+        });
         self.retry = rest;
-        if let Some((_, error)) = self.retry.first() {
-            self.phase = Phase::Unavailable(error.clone());
+        self.insert_each_alone(indexes(&decidable).collect());
+        if self.groups.is_empty() {
+            // If one of the errors is certainly about the server, all of them may be.
+            let certain = |error: &&WriteError| error.subject != ErrorSubject::Unknown;
+            let errors = || self.retry.iter().map(|(_, error)| error);
+            if let Some(error) = errors().find(certain).or_else(|| errors().next()).cloned() {
+                self.phase = if error.subject == ErrorSubject::CredentialsAcceptedBefore {
+                    Phase::Stop(error)
+                } else {
+                    Phase::Unavailable(error)
+                };
+            }
         }
-    }
-
-    /// Whether the answer for each of several documents was the same refusal.
-    fn refuses_all_alike(&self) -> bool {
-        self.retry.len() > 1
-            && self
-                .retry
-                .iter()
-                .all(|(_, error)| error.code == self.retry[0].1.code)
-    }
-
-    /// A refusal for an unknown reason says something of a document only if the server takes others at
-    /// that time: a fault of the server that passed while its culprit was sought would single out whoever
-    /// came first. So each gets a second chance, alone, now that the server has taken others. Says whether
-    /// there is one to give.
-    fn confirm_unknown_refusals(&mut self) -> bool {
-        if !self.accepted || self.is_confirming {
-            return false;
-        }
-        self.is_confirming = true;
-        let (unknown, known): (Open, Open) = mem::take(&mut self.refused)
-            .into_iter()
-            .partition(|(_, error)| error.subject == ErrorSubject::Unknown);
-        self.refused = known;
-        self.groups
-            .extend(unknown.iter().rev().map(|(index, _)| vec![*index]));
-        !self.groups.is_empty()
-    }
-
-    /// Where every single document was refused, and alike, it is the server's doing.
-    fn refused_by_the_server(&self) -> Option<WriteError> {
-        let (_, first) = self.refused.first()?;
-        let alike = self
-            .refused
-            .iter()
-            .all(|(_, error)| error.code == first.code);
-        let telling = self.refused.len() > 1 || first.subject == ErrorSubject::Unknown;
-        (!self.accepted && self.retry.is_empty() && alike && telling).then(|| first.clone())
     }
 }
 
@@ -357,7 +366,7 @@ fn indexes(open: &Open) -> impl Iterator<Item = usize> {
 
 fn halves(mut group: Vec<usize>) -> [Vec<usize>; 2] {
     let second = group.split_off(group.len() / 2);
-    // The last group is next: the first half goes first.
+    // The last group is inserted next, so the first half goes first.
     [second, group]
 }
 

@@ -14,6 +14,11 @@ pub(super) fn needs_no_session(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::SessionsNotSupported)
 }
 
+/// Whether the server, or the driver, refused the credentials.
+pub(super) fn is_authentication_failure(error: &Error) -> bool {
+    matches!(*error.kind, ErrorKind::Authentication { .. })
+}
+
 /// Whether the DNS seed list of a `mongodb+srv` URI could not be looked up.
 pub(super) fn is_dns_failure(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::DnsResolve { .. })
@@ -47,7 +52,7 @@ pub(super) fn insert_outcome(error: &Error) -> InsertOutcome {
 
 fn document_error(error: &IndexedWriteError) -> WriteError {
     WriteError {
-        subject: subject_of_code(error.code),
+        subject: subject_of_code(error.code, error.code_name.as_deref()),
         code: Some(error.code),
         message: error.message.clone(),
         summary: summary(error.code, error.code_name.as_deref()),
@@ -73,7 +78,7 @@ pub(super) fn write_error(error: &Error) -> WriteError {
     .any(|label| error.contains_label(label));
     let (subject, answer, message) = match error.kind.as_ref() {
         ErrorKind::Command(command) => (
-            subject_of_command_code(command.code),
+            subject_of_command_code(command.code, &command.code_name),
             Some((command.code, command.code_name.as_str())),
             command.message.clone(),
         ),
@@ -83,13 +88,20 @@ pub(super) fn write_error(error: &Error) -> WriteError {
         }) => {
             // The documents may be stored, but not as durably as the write concern demands. So none of
             // them is settled.
-            let subject = match subject_of_code(refused.code) {
+            let subject = match subject_of_code(refused.code, Some(&refused.code_name)) {
                 ErrorSubject::Operator => ErrorSubject::Operator,
                 _ => ErrorSubject::Server,
             };
             let message = format!("write concern not satisfied: {}", refused.message);
             let answer = (refused.code, refused.code_name.as_str());
             (subject, Some(answer), message)
+        }
+        ErrorKind::Authentication { .. } => {
+            let subject = match refused_authentication(error) {
+                Some((code, name)) => subject_of_authentication_code(code, &name),
+                None => ErrorSubject::Operator,
+            };
+            (subject, None, error.to_string())
         }
         kind => (subject_of_kind(kind), None, error.to_string()),
     };
@@ -107,10 +119,33 @@ pub(super) fn write_error(error: &Error) -> WriteError {
     }
 }
 
+/// The server's answer to an authentication, if the driver kept it as the error's source.
+fn refused_authentication(error: &Error) -> Option<(i32, String)> {
+    let source = std::error::Error::source(error)?;
+    // The driver keeps the source in a box.
+    let source = match source.downcast_ref::<Box<Error>>() {
+        Some(boxed) => boxed,
+        None => source.downcast_ref::<Error>()?,
+    };
+    match source.kind.as_ref() {
+        ErrorKind::Command(command) => Some((command.code, command.code_name.clone())),
+        _ => None,
+    }
+}
+
+/// Whether the server or the credentials are the cause: a server that shuts down, and a mongos that reaches no config
+/// server, refuse an authentication too.
+fn subject_of_authentication_code(code: i32, name: &str) -> ErrorSubject {
+    match subject_of_code(code, Some(name)) {
+        ErrorSubject::Server => ErrorSubject::Server,
+        _ => ErrorSubject::Operator,
+    }
+}
+
 /// Judges the error code of a whole command. Only few codes are certainly about a document then: a
 /// standalone server, for example, answers `BadValue` to `w: 2`.
-fn subject_of_command_code(code: i32) -> ErrorSubject {
-    match subject_of_code(code) {
+fn subject_of_command_code(code: i32, name: &str) -> ErrorSubject {
+    match subject_of_code(code, Some(name)) {
         ErrorSubject::Record if !ABOUT_A_DOCUMENT.contains(&code) => ErrorSubject::Unknown,
         subject => subject,
     }
@@ -121,8 +156,7 @@ const ABOUT_A_DOCUMENT: [i32; 5] = [15, 22, 10334, 17419, 17420];
 
 fn subject_of_kind(kind: &ErrorKind) -> ErrorSubject {
     match kind {
-        ErrorKind::Authentication { .. }
-        | ErrorKind::InvalidTlsConfig { .. }
+        ErrorKind::InvalidTlsConfig { .. }
         | ErrorKind::IncompatibleServer { .. }
         | ErrorKind::SessionsNotSupported => ErrorSubject::Operator,
         // The driver refuses the whole insert if one document is too large.
@@ -131,8 +165,9 @@ fn subject_of_kind(kind: &ErrorKind) -> ErrorSubject {
     }
 }
 
-/// The table: judges one of the server's error codes by its meaning in the server's `error_codes.yml`.
-fn subject_of_code(code: i32) -> ErrorSubject {
+/// The table: judges one of the server's error codes by its meaning in the server's `error_codes.yml`. The server's
+/// name for the code matters only where others than MongoDB use the same number.
+fn subject_of_code(code: i32, name: Option<&str>) -> ErrorSubject {
     match code {
         // DuplicateKey and its older codes.
         11000 | 11001 | 12582 => ErrorSubject::Duplicate,
@@ -147,14 +182,28 @@ fn subject_of_code(code: i32) -> ErrorSubject {
         }
         // Unauthorized, AuthenticationFailed, UserNotFound, IllegalOperation, CommandNotFound,
         // InvalidNamespace, UnknownReplWriteConcern, CommandNotSupported, CommandNotSupportedOnView,
-        // CollectionIsSharded views and time-series refusals, APIVersionError, APIStrictError.
-        13 | 18 | 11 | 20 | 59 | 73 | 79 | 115 | 166 | 322 | 323 => ErrorSubject::Operator,
-        // Network, shutdown, elections, interruptions, time limits, locks, write conflicts, write
-        // concern, stale routing, migrations, limits of memory, files and locks, disk and quota.
-        6 | 7 | 24 | 43 | 46 | 50 | 63 | 64 | 70 | 74 | 82 | 89 | 91 | 100 | 112 | 117 | 133
-        | 134 | 146 | 150 | 189 | 202 | 208 | 216 | 225 | 234 | 239 | 246 | 261 | 262 | 264
-        | 267 | 272 | 276 | 314 | 317 | 364 | 365 | 371 | 384 | 391 | 402 | 8000 | 9001 | 10107
-        | 11600 | 11601 | 11602 | 13388 | 13435 | 13436 | 14031 => ErrorSubject::Server,
+        // AuthenticationRestrictionUnmet, APIVersionError, APIStrictError, MechanismUnavailable,
+        // DatabaseDifferCase.
+        11 | 13 | 18 | 20 | 59 | 73 | 79 | 115 | 166 | 214 | 322 | 323 | 334 | 13297 => {
+            ErrorSubject::Operator
+        }
+        // Network and name lookup, connections, shutdown.
+        6 | 7 | 89 | 91 | 145 | 172 | 279 | 303 | 317 | 333 | 372 | 384 | 398 | 407 | 9001
+        // Elections, replication and write concern, interruptions, time limits.
+        | 64 | 74 | 82 | 94 | 100 | 109 | 133 | 134 | 149 | 189 | 199 | 216 | 10058 | 10107 | 13435 | 13436
+        | 11600 | 11601 | 11602 | 46841 | 50 | 202 | 262 | 290 | 355 | 10_045_600
+        // Locks, write conflicts, snapshots, cursors, sessions and transactions.
+        | 24 | 46 | 107 | 112 | 117 | 208 | 43 | 237 | 239 | 246 | 314 | 225 | 261 | 267 | 281 | 282 | 363
+        // Namespaces and indexes that are being dropped, built or moved; background operations.
+        | 26 | 215 | 276 | 285 | 12586 | 12587
+        // Stale routing, migrations, resharding, config servers.
+        | 63 | 70 | 150 | 203 | 249 | 272 | 319 | 338 | 342 | 343 | 406 | 412 | 453 | 13388 | 56846 | 91331
+        // Limits of memory, files and requests, disk and quota, blocked writes.
+        | 39 | 42 | 146 | 264 | 301 | 364 | 365 | 371 | 391 | 402 | 433 | 449 | 450 | 462 | 14031
+        // TooManyRequests of Azure Cosmos DB.
+        | 16500 => ErrorSubject::Server,
+        // The proxy of MongoDB Atlas uses this number for many errors, and this name.
+        8000 if name == Some("AtlasError") => ErrorSubject::Server,
         _ => ErrorSubject::Unknown,
     }
 }
@@ -180,18 +229,61 @@ mod tests {
             (11600, ErrorSubject::Server),
             (14031, ErrorSubject::Server),
             (64, ErrorSubject::Server),
+            (13297, ErrorSubject::Operator),
+            (215, ErrorSubject::Server),
+            (249, ErrorSubject::Server),
+            (319, ErrorSubject::Server),
+            (338, ErrorSubject::Server),
+            (343, ErrorSubject::Server),
+            (12586, ErrorSubject::Server),
+            (12587, ErrorSubject::Server),
+            (46841, ErrorSubject::Server),
+            (16500, ErrorSubject::Server),
+            (8000, ErrorSubject::Unknown),
             (1, ErrorSubject::Unknown),
             (96, ErrorSubject::Unknown),
         ];
         for (code, expected) in table {
-            assert_eq!(subject_of_code(code), expected, "code {code}");
+            assert_eq!(subject_of_code(code, None), expected, "code {code}");
         }
         assert_eq!(
-            subject_of_command_code(2),
+            subject_of_code(8000, Some("AtlasError")),
+            ErrorSubject::Server
+        );
+        assert_eq!(
+            subject_of_command_code(2, "BadValue"),
             ErrorSubject::Unknown,
             "a standalone's answer to `w: 2`"
         );
-        assert_eq!(subject_of_command_code(22), ErrorSubject::Record);
-        assert_eq!(subject_of_command_code(13), ErrorSubject::Operator);
+        assert_eq!(
+            subject_of_command_code(22, "InvalidBSON"),
+            ErrorSubject::Record
+        );
+        assert_eq!(
+            subject_of_command_code(13, "Unauthorized"),
+            ErrorSubject::Operator
+        );
+    }
+
+    #[test]
+    fn a_server_that_fails_during_an_authentication_is_no_fault_of_the_credentials() {
+        for (code, name, expected) in [
+            (18, "AuthenticationFailed", ErrorSubject::Operator),
+            (334, "MechanismUnavailable", ErrorSubject::Operator),
+            (77777, "", ErrorSubject::Operator),
+            (91, "ShutdownInProgress", ErrorSubject::Server),
+            (133, "FailedToSatisfyReadPreference", ErrorSubject::Server),
+            (
+                11602,
+                "InterruptedDueToReplStateChange",
+                ErrorSubject::Server,
+            ),
+        ] {
+            assert_eq!(
+                subject_of_authentication_code(code, name),
+                expected,
+                "{name}"
+            );
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::raw::RawBsonRef;
@@ -23,6 +24,8 @@ use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, Write
 
 /// The longest time to select a server. It limits an attempt to write while no server is available.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time that the server may wait for a write concern, unless the URI has another `wtimeoutMS`.
+const WRITE_CONCERN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that the server may spend on a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,8 @@ const INDEX_NAME: &str = "created_at_1";
 pub struct MongoDbHandler {
     client: Client,
     collection: Collection<RawDocumentBuf>,
+    /// The server has taken an insert or judged a document, so it has accepted the credentials.
+    has_accepted_us: AtomicBool,
 }
 
 /// The kind of MongoDB deployment.
@@ -85,13 +90,21 @@ impl MongoDbHandler {
         options
             .max_pool_size
             .get_or_insert(connections.saturating_add(2));
-        options.write_concern = Some(write_concern(config));
+        let timeout = options
+            .write_concern
+            .take()
+            .and_then(|concern| concern.w_timeout);
+        options.write_concern = Some(write_concern(config, timeout));
         let client = Client::with_options(options)
             .map_err(|error| MongoDbError::Refused(error.to_string()))?;
         let collection = client
             .database(&mongodb.database)
             .collection(&mongodb.collection);
-        Ok(Self { client, collection })
+        Ok(Self {
+            client,
+            collection,
+            has_accepted_us: AtomicBool::new(false),
+        })
     }
 
     /// Checks that a server answers. Takes no longer than the server selection. Fails if no server answers,
@@ -206,13 +219,29 @@ impl MongoDbHandler {
         });
         let outcome = match result {
             Ok(_) => InsertOutcome::Answered(Vec::new()),
-            Err(error) => classify::insert_outcome(&error),
+            Err(error) => match classify::insert_outcome(&error) {
+                InsertOutcome::Failed(_) => InsertOutcome::Failed(self.write_error(&error)),
+                answered @ InsertOutcome::Answered(_) => answered,
+            },
         };
-        if let InsertOutcome::Failed(_) = outcome {
+        match outcome {
+            InsertOutcome::Answered(_) => self.has_accepted_us.store(true, Ordering::Relaxed),
             // The connection may be broken, so the session must not be used again.
-            session.close();
+            InsertOutcome::Failed(_) => session.close(),
         }
         outcome
+    }
+
+    /// Classifies an error of a whole command. Credentials that the server accepted before are probably right.
+    fn write_error(&self, error: &Error) -> WriteError {
+        let mut judged = classify::write_error(error);
+        if judged.subject == ErrorSubject::Operator
+            && classify::is_authentication_failure(error)
+            && self.has_accepted_us.load(Ordering::Relaxed)
+        {
+            judged.subject = ErrorSubject::CredentialsAcceptedBefore;
+        }
+        judged
     }
 
     /// Reads the documents with the `_id`s of `documents` from the primary, and compares them. Fails
@@ -237,7 +266,7 @@ impl MongoDbHandler {
                 .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
                 .collect()
         };
-        let stored = query().map_err(|error| classify::write_error(&error))?;
+        let stored = query().map_err(|error| self.write_error(&error))?;
         let found = documents
             .iter()
             .zip(&ids)
@@ -251,11 +280,21 @@ impl MongoDbHandler {
 }
 
 impl MongoDbError {
+    /// An error of a command that isn't about documents. If the server answered, and the answer isn't known to pass
+    /// by itself, then an operator must act.
     fn of(error: &Error) -> Self {
         let failure = classify::write_error(error);
         match failure.subject {
-            ErrorSubject::Operator => Self::Refused(failure.message),
-            _ => Self::Unavailable(failure.message),
+            ErrorSubject::Operator | ErrorSubject::CredentialsAcceptedBefore => {
+                Self::Refused(failure.message)
+            }
+            ErrorSubject::Server => Self::Unavailable(failure.message),
+            ErrorSubject::Duplicate | ErrorSubject::Record | ErrorSubject::Unknown => {
+                match failure.code {
+                    Some(code) => Self::Refused(format!("{} (code {code})", failure.message)),
+                    None => Self::Unavailable(failure.message),
+                }
+            }
         }
     }
 }
@@ -277,7 +316,9 @@ fn id_of(document: &RawDocument) -> &str {
     }
 }
 
-fn write_concern(config: &Config) -> WriteConcern {
+/// The configured write concern. Without a timeout the server would wait without a limit for a write concern that it
+/// can't satisfy. 0 in the URI means the same as no timeout, so it isn't used.
+fn write_concern(config: &Config, timeout_of_uri: Option<Duration>) -> WriteConcern {
     let configured = &config.mongodb.write_concern;
     let acknowledgment = match &configured.w {
         W::Nodes(nodes) => Acknowledgment::Nodes(*nodes),
@@ -287,5 +328,10 @@ fn write_concern(config: &Config) -> WriteConcern {
     WriteConcern::builder()
         .w(acknowledgment)
         .journal(configured.journal)
+        .w_timeout(
+            timeout_of_uri
+                .filter(|timeout| !timeout.is_zero())
+                .unwrap_or(WRITE_CONCERN_TIMEOUT),
+        )
         .build()
 }

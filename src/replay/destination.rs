@@ -82,7 +82,7 @@ impl Destination {
     /// Goes on with what could not be done before. Fails when the destination takes nothing any more.
     pub(super) fn advance(&mut self) -> Result<(), Failure> {
         match self {
-            Self::MongoDb { outage, .. } if !outage.is_available() => {
+            Self::MongoDb { outage, .. } if outage.is_certainly_unavailable() => {
                 Err(Failure::mongodb_unreachable().because(format!(
                     "{}; what isn't replayed yet waits in the dead letter topic: run the same command \
                      again when MongoDB is back",

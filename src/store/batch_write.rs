@@ -10,10 +10,10 @@ use super::inserter::Inserter;
 use super::stage::Stage;
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome};
-use crate::core::availability::{OutagePolicy, Permit};
+use crate::core::availability::{Caller, OutageCause, OutagePolicy, Permit};
 use crate::core::document::Documents;
 use crate::core::rejection::{Reason, Rejection};
-use crate::core::write_plan::{ErrorSubject, InsertOutcome, Step, Verdict, WritePlan};
+use crate::core::write_plan::{ErrorSubject, InsertOutcome, Step, Verdict, WriteError, WritePlan};
 use crate::failure::Failure;
 use crate::runtime::Delays;
 
@@ -44,24 +44,24 @@ impl<'a> BatchWrite<'a> {
     }
 
     /// Takes the documents through the plan until each has its verdict.
-    pub(super) fn run(&mut self, documents: &Documents) -> Result<(), Unfinished> {
+    pub(super) fn run(
+        &mut self,
+        documents: &Documents,
+        plan: &mut WritePlan,
+    ) -> Result<(), Unfinished> {
         let stage = self.stage;
-        let mut plan = WritePlan::new(documents.indexes().collect(), stage.max_attempts);
         let mut delays = Delays::doubling(stage.retry_backoff);
         loop {
             match plan.step() {
                 Step::Insert(indexes) => {
-                    if !self.may_insert(&mut plan)? {
-                        continue;
+                    if self.may_insert(plan, Caller::Writer)? {
+                        self.insert(documents, &indexes, plan)?;
                     }
-                    let outcome = self.insert(documents, &indexes);
-                    if let InsertOutcome::Failed(error) = &outcome
-                        && error.subject == ErrorSubject::Server
-                    {
-                        debug!("an insert failed: {}", error.summary);
-                        self.give_up_if_stopping()?;
+                }
+                Step::InsertSuspect(index) => {
+                    if self.may_insert(plan, Caller::SuspectWriter)? {
+                        self.insert(documents, &[index], plan)?;
                     }
-                    plan.inserted(outcome);
                 }
                 Step::ReadBack(indexes) => {
                     let raw: Vec<&RawDocument> = documents.get_all(&indexes);
@@ -74,11 +74,11 @@ impl<'a> BatchWrite<'a> {
                     let delay = delays.next_delay();
                     warn!(attempt = plan.attempts(), records = plan.pending().len(),
                         millis = delay.as_millis(); "MongoDB failed, the batch is tried again");
-                    self.wait(delay, &mut plan)?;
+                    self.wait(delay, plan)?;
                     plan.backed_off();
                 }
                 Step::Unavailable(error) => {
-                    stage.outage.failed(&error.summary);
+                    stage.outage.failed(cause_of(&error), &error.summary);
                     self.is_probing = false;
                     plan.start_over();
                     delays = Delays::doubling(stage.retry_backoff);
@@ -88,17 +88,17 @@ impl<'a> BatchWrite<'a> {
                     return Err(Unfinished::Failed(failure));
                 }
                 Step::Done => {
-                    self.take_verdicts(&mut plan)?;
+                    self.take_verdicts(plan)?;
                     return Ok(());
                 }
             }
-            self.take_verdicts(&mut plan)?;
+            self.take_verdicts(plan)?;
         }
     }
 
-    /// Asks for permission to insert. While MongoDB is unavailable, the stage's policy decides: then this
-    /// returns false, and the plan has moved on.
-    fn may_insert(&mut self, plan: &mut WritePlan) -> Result<bool, Unfinished> {
+    /// Asks for permission to insert. While MongoDB is unavailable, the stage's policy decides: then this returns
+    /// false, and the plan has moved on.
+    fn may_insert(&mut self, plan: &mut WritePlan, caller: Caller) -> Result<bool, Unfinished> {
         let stage = self.stage;
         if stage.stop.is_past_deadline() {
             return Err(Unfinished::GivenUp);
@@ -106,8 +106,12 @@ impl<'a> BatchWrite<'a> {
         if self.is_probing {
             return Ok(true);
         }
-        match stage.outage.permit() {
+        match stage.outage.permit(caller) {
             Permit::Write => return Ok(true),
+            Permit::Once => {
+                plan.single_attempt();
+                return Ok(true);
+            }
             Permit::Probe => {
                 self.is_probing = true;
                 plan.single_attempt();
@@ -116,35 +120,60 @@ impl<'a> BatchWrite<'a> {
             Permit::Denied => {}
         }
         self.give_up_if_stopping()?;
+        let is_suspect = caller == Caller::SuspectWriter;
         match stage.outage.policy() {
             OutagePolicy::Redirect => {
                 let attempts = plan.attempts();
-                let redirected = plan.redirect();
+                let redirected = if is_suspect {
+                    plan.redirect_next()
+                } else {
+                    plan.redirect()
+                };
                 stage.outage.count_redirected(redirected.len());
                 let unavailable =
                     || Rejection::new(Reason::MongodbUnavailable, "MongoDB was unavailable");
                 let rejections = redirected.into_iter().map(|i| (i, unavailable())).collect();
                 self.dead_letter_all(rejections, attempts)?;
             }
-            OutagePolicy::Wait => self.wait(SLICE, plan)?,
-            OutagePolicy::Stop => {
+            OutagePolicy::Stop if stage.outage.is_certainly_unavailable() => {
                 let failure = Failure::mongodb_unreachable().because(stage.outage.cause());
                 return Err(Unfinished::Failed(failure));
             }
+            OutagePolicy::Wait | OutagePolicy::Stop if is_suspect => {
+                return Err(Unfinished::SetAside);
+            }
+            OutagePolicy::Wait | OutagePolicy::Stop => self.wait(SLICE, plan)?,
         }
         Ok(false)
     }
 
-    fn insert(&mut self, documents: &Documents, indexes: &[usize]) -> InsertOutcome {
+    fn insert(
+        &mut self,
+        documents: &Documents,
+        indexes: &[usize],
+        plan: &mut WritePlan,
+    ) -> Result<(), Unfinished> {
+        let Stage {
+            outage, observer, ..
+        } = self.stage;
         let raw: Vec<&RawDocument> = documents.get_all(indexes);
+        let begun = outage.insert_begins();
         let started = Instant::now();
         let outcome = self.inserter.insert(&raw);
-        self.stage.observer.insert_took(started.elapsed());
+        observer.insert_took(started.elapsed());
+        let span = outage.insert_ended(&begun, outcome.took_any(indexes.len()));
         if outcome.proves_availability(indexes.len()) {
-            self.stage.outage.succeeded();
+            outage.succeeded();
             self.is_probing = false;
         }
-        outcome
+        if let InsertOutcome::Failed(error) = &outcome
+            && error.subject == ErrorSubject::Server
+        {
+            debug!("an insert failed: {}", error.summary);
+            self.give_up_if_stopping()?;
+        }
+        plan.inserted(outcome, span);
+        Ok(())
     }
 
     /// Waits before the next attempt, as long as records of the batch are ours and the process goes on.
@@ -208,6 +237,15 @@ impl<'a> BatchWrite<'a> {
             dead_letters.send(self.batch, index, &rejection, attempts, ownership, stop)?;
         }
         Ok(())
+    }
+}
+
+/// What an error that used up the attempts says about the outage.
+fn cause_of(error: &WriteError) -> OutageCause {
+    match (error.subject, error.code) {
+        (ErrorSubject::Unknown, _) => OutageCause::UnknownRefusals,
+        (_, Some(_)) => OutageCause::WriteRefused,
+        (_, None) => OutageCause::NoAnswer,
     }
 }
 

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{error, info, warn};
 
 use super::observer::StoreObserver;
-use crate::core::availability::{Availability, OutagePolicy, Permit};
+use crate::core::availability::{
+    Availability, Caller, FailureEffect, Outage, OutageCause, OutagePolicy, Permit,
+};
+use crate::core::evidence::{BegunInsert, Evidence, InsertSpan};
 
 /// Behind a lock, because a writer needs permission before each insert, and only one may probe.
 pub struct MongoDbOutage {
@@ -17,6 +20,7 @@ pub struct MongoDbOutage {
 
 struct State {
     availability: Availability,
+    evidence: Evidence,
     /// Records sent to the dead letter topic during this outage.
     redirected: usize,
     /// Why the last outage began.
@@ -32,6 +36,7 @@ impl MongoDbOutage {
         Self {
             state: Mutex::new(State {
                 availability: Availability::new(reconnect_interval, policy),
+                evidence: Evidence::default(),
                 redirected: 0,
                 cause: String::new(),
             }),
@@ -48,6 +53,11 @@ impl MongoDbOutage {
         self.state().availability.is_available()
     }
 
+    /// Whether MongoDB is unavailable, and the documents can't be the cause.
+    pub fn is_certainly_unavailable(&self) -> bool {
+        self.state().availability.is_certainly_unavailable()
+    }
+
     /// Whether records wait for MongoDB now, however long that takes.
     pub fn makes_records_wait(&self) -> bool {
         self.policy == OutagePolicy::Wait && !self.is_available()
@@ -58,13 +68,42 @@ impl MongoDbOutage {
         self.state().cause.clone()
     }
 
-    pub fn permit(&self) -> Permit {
-        self.state().availability.permit(Instant::now())
+    /// Asks for permission to write, or to send a ping.
+    pub fn permit(&self, caller: Caller) -> Permit {
+        self.state().availability.permit(caller, Instant::now())
     }
 
+    /// Whether `caller` would get a permission now.
+    pub fn would_permit(&self, caller: Caller) -> bool {
+        let permit = self.state().availability.permit_now(caller, Instant::now());
+        permit != Permit::Denied
+    }
+
+    pub fn insert_begins(&self) -> BegunInsert {
+        self.state().evidence.begin()
+    }
+
+    /// `took_any` says whether the server took a document, or judged one by itself.
+    pub fn insert_ended(&self, insert: &BegunInsert, took_any: bool) -> InsertSpan {
+        self.state().evidence.end(insert, took_any)
+    }
+
+    /// The server took a write, or judged one by itself.
     pub fn succeeded(&self) {
         let mut state = self.state();
-        let Some(outage) = state.availability.succeeded(Instant::now()) else {
+        let ended = state.availability.succeeded(Instant::now());
+        self.report_end(state, ended);
+    }
+
+    /// The server answered a ping.
+    pub fn ping_succeeded(&self) {
+        let mut state = self.state();
+        let ended = state.availability.ping_succeeded(Instant::now());
+        self.report_end(state, ended);
+    }
+
+    fn report_end(&self, mut state: MutexGuard<'_, State>, ended: Option<Outage>) {
+        let Some(outage) = ended else {
             return;
         };
         let redirected = std::mem::take(&mut state.redirected);
@@ -75,22 +114,47 @@ impl MongoDbOutage {
     }
 
     /// The attempts were used up, or a probe failed. `why` is fit for a log line.
-    pub fn failed(&self, why: &str) {
+    pub fn failed(&self, cause: OutageCause, why: &str) {
         let mut state = self.state();
-        if !state.availability.failed(Instant::now()) {
+        let effect = state.availability.failed(cause, Instant::now());
+        if effect == FailureEffect::None {
             return;
         }
         why.clone_into(&mut state.cause);
         drop(state);
-        self.report(false);
-        let consequence = match self.policy {
+        match effect {
+            FailureEffect::None => {}
+            FailureEffect::Began => {
+                self.report(false);
+                let consequence = self.consequence(cause);
+                error!("MongoDB is unavailable: {consequence}: {why}");
+            }
+            FailureEffect::BecameCertain => {
+                let consequence = self.consequence(cause);
+                warn!("MongoDB takes no messages at all: {consequence}: {why}");
+            }
+        }
+    }
+
+    fn consequence(&self, cause: OutageCause) -> &'static str {
+        let are_documents_suspect = cause == OutageCause::UnknownRefusals;
+        match self.policy {
+            OutagePolicy::Redirect if are_documents_suspect => {
+                "the messages that it refused are redirected to the dead letter topic until it takes one, \
+                 and the others are still tried"
+            }
             OutagePolicy::Redirect => {
                 "messages are redirected to the dead letter topic until it is back"
             }
+            OutagePolicy::Wait if are_documents_suspect => {
+                "the messages that it refused wait until it takes one, and the others are still tried"
+            }
             OutagePolicy::Wait => "messages wait, and consumption pauses, until it is back",
+            OutagePolicy::Stop if are_documents_suspect => {
+                "the messages that it refused are tried a few times more, and the others are still tried"
+            }
             OutagePolicy::Stop => "stopping",
-        };
-        error!("MongoDB is unavailable: {consequence}: {why}");
+        }
     }
 
     /// A probe ended without a result.

@@ -36,6 +36,8 @@ enum Fate {
     Conflict,
     RejectedAlone,
     SpoilsItsCommand,
+    /// Refused with a code that isn't in the table.
+    Unknown,
     InvalidJson,
 }
 
@@ -45,6 +47,8 @@ enum Turn {
     Works,
     ServerFails,
     ServerFailsAtSome,
+    /// The command is refused with a code that isn't in the table.
+    UnknownFault,
     RevokesFirstPartition,
     RevokesAll,
     Stops,
@@ -88,7 +92,7 @@ impl Model {
             Turn::Stops => self.stop.ask(Instant::now() + Duration::from_secs(60)),
             Turn::StopsAtOnce => self.stop.ask(Instant::now()),
             Turn::Panics => panic!("a panic that the test asked for"),
-            Turn::Works | Turn::ServerFails | Turn::ServerFailsAtSome => {}
+            Turn::Works | Turn::ServerFails | Turn::ServerFailsAtSome | Turn::UnknownFault => {}
         }
         turn
     }
@@ -109,6 +113,9 @@ impl Inserter for Model {
         if matches!(turn, Turn::ServerFails) {
             return InsertOutcome::Failed(write_error(ErrorSubject::Server, 91));
         }
+        if matches!(turn, Turn::UnknownFault) {
+            return InsertOutcome::Failed(write_error(ErrorSubject::Unknown, 77777));
+        }
         let fates = documents.iter().map(|d| self.fates[Self::index(d)]);
         if fates.clone().any(|fate| fate == Fate::SpoilsItsCommand) {
             return InsertOutcome::Failed(write_error(ErrorSubject::Record, 22));
@@ -120,6 +127,7 @@ impl Inserter for Model {
             let (subject, code) = match fate {
                 Fate::Stored => return None,
                 Fate::AlreadyStored | Fate::Conflict => (ErrorSubject::Duplicate, 11000),
+                Fate::Unknown => (ErrorSubject::Unknown, 77777),
                 _ => (ErrorSubject::Record, 121),
             };
             Some((place, write_error(subject, code)))
@@ -187,6 +195,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::Conflict),
         1 => Just(Fate::RejectedAlone),
         1 => Just(Fate::SpoilsItsCommand),
+        1 => Just(Fate::Unknown),
         1 => Just(Fate::InvalidJson),
     ];
     prop::collection::vec(fate, 1..20)
@@ -197,6 +206,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         6 => Just(Turn::Works),
         4 => Just(Turn::ServerFails),
         2 => Just(Turn::ServerFailsAtSome),
+        2 => Just(Turn::UnknownFault),
         1 => Just(Turn::RevokesFirstPartition),
         1 => Just(Turn::RevokesAll),
         1 => Just(Turn::Stops),
@@ -310,7 +320,14 @@ proptest! {
 
         let batch = dispatcher.dispatch(batch);
         // A panic ends the batch like any other end.
-        let _ = catch_unwind(AssertUnwindSafe(|| writer.store_batch(batch).is_ok()));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            writer
+                .store_batch(batch)
+                .and_then(|()| writer.go_on_with_all())
+                .is_ok()
+        }));
+        // What is set aside ends with its writer.
+        drop(writer);
         for (listener, delivery) in letters.waiting.lock().unwrap().drain(..) {
             match delivery {
                 Delivery::Undeliverable => listener.undeliverable(&kafka_error()),

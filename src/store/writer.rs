@@ -1,6 +1,8 @@
 //! A writer: takes a batch, turns its records into documents, and settles each record. It blocks; there are as
 //! many writers as are configured.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,13 +16,16 @@ use super::queue::BatchReceiver;
 use super::stage::Stage;
 use super::unfinished::Unfinished;
 use crate::commit::DispatchedBatch;
-use crate::core::availability::Permit;
+use crate::core::availability::{Caller, OutageCause, Permit};
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::rejection::Rejection;
+use crate::core::write_plan::WritePlan;
 use crate::failure::Failure;
 
 /// How often an idle writer looks whether MongoDB is to be probed.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// How often a writer looks whether the batches that it has set aside may go on.
+const ASIDE_LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
     stage: Arc<Stage>,
@@ -28,11 +33,26 @@ pub(super) struct Writer {
     inserter: Box<dyn Inserter>,
     /// Kept from one batch to the next for its memory.
     documents: Documents,
+    /// Batches of which only suspects are left, in the order in which they go on. Their records count as in flight,
+    /// which bounds them.
+    set_aside: VecDeque<SetAside>,
+    /// The last event was one of these batches: a new batch is next, if there is one.
+    is_new_batch_next: bool,
+}
+
+/// A batch of which only suspects are left, while MongoDB is unavailable.
+struct SetAside {
+    batch: DispatchedBatch,
+    plan: WritePlan,
 }
 
 /// What a writer waits for.
 enum Event {
     Batch(DispatchedBatch),
+    /// A batch that was set aside may go on.
+    SetAside(Box<SetAside>),
+    /// No batch came for a while, but some are set aside.
+    Nothing,
     /// No batch came for a while.
     Idle,
     /// Nobody is left who could offer a batch.
@@ -50,6 +70,8 @@ impl Writer {
             batches,
             inserter,
             documents: Documents::default(),
+            set_aside: VecDeque::new(),
+            is_new_batch_next: false,
         }
     }
 
@@ -58,16 +80,32 @@ impl Writer {
     pub(super) fn run(mut self) -> Result<(), Failure> {
         loop {
             match self.next_event() {
-                Event::PoolClosed => return Ok(()),
+                Event::PoolClosed => return self.finish_set_aside(),
                 event => self.handle_event(event)?,
             }
         }
     }
 
-    fn next_event(&self) -> Event {
-        match self.batches.recv(IDLE_LOOK) {
+    fn next_event(&mut self) -> Event {
+        self.drop_what_is_gone();
+        let may_go_on =
+            !self.set_aside.is_empty() && self.stage.outage.would_permit(Caller::SuspectWriter);
+        if may_go_on
+            && !mem::take(&mut self.is_new_batch_next)
+            && let Some(set_aside) = self.set_aside.pop_front()
+        {
+            self.is_new_batch_next = true;
+            return Event::SetAside(Box::new(set_aside));
+        }
+        let timeout = match () {
+            () if may_go_on => Duration::ZERO,
+            () if self.set_aside.is_empty() => IDLE_LOOK,
+            () => ASIDE_LOOK,
+        };
+        match self.batches.recv(timeout) {
             Ok(batch) => Event::Batch(batch),
-            Err(RecvTimeoutError::Timeout) => Event::Idle,
+            Err(RecvTimeoutError::Timeout) if self.set_aside.is_empty() => Event::Idle,
+            Err(RecvTimeoutError::Timeout) => Event::Nothing,
             Err(RecvTimeoutError::Disconnected) => Event::PoolClosed,
         }
     }
@@ -79,12 +117,17 @@ impl Writer {
                 let _busy = BusyWriter::new(&*stage.observer);
                 self.store_batch(batch)
             }
+            Event::SetAside(set_aside) => {
+                let stage = Arc::clone(&self.stage);
+                let _busy = BusyWriter::new(&*stage.observer);
+                self.go_on(*set_aside)
+            }
             Event::Idle => {
                 self.inserter.idle();
                 self.probe_if_due();
                 Ok(())
             }
-            Event::PoolClosed => Ok(()),
+            Event::Nothing | Event::PoolClosed => Ok(()),
         }
     }
 
@@ -103,13 +146,37 @@ impl Writer {
         }
         stage.observer.batch_started(records);
         let rejections = transcode(&batch, &mut self.documents);
+        let plan = WritePlan::new(self.documents.indexes().collect(), stage.max_attempts);
+        self.write(batch, plan, rejections)
+    }
+
+    /// Goes on with a batch that was set aside.
+    fn go_on(&mut self, set_aside: SetAside) -> Result<(), Failure> {
+        let SetAside { batch, plan } = set_aside;
+        // The documents' memory served other batches meanwhile. These records had valid documents before.
+        transcode(&batch, &mut self.documents);
+        self.write(batch, plan, Vec::new())
+    }
+
+    fn write(
+        &mut self,
+        mut batch: DispatchedBatch,
+        mut plan: WritePlan,
+        rejections: Vec<(usize, Rejection)>,
+    ) -> Result<(), Failure> {
+        let stage = &*self.stage;
         let mut batch_write = BatchWrite::new(stage, &mut batch, &mut *self.inserter);
         let result = batch_write
             .dead_letter_all(rejections, 0)
-            .and_then(|()| batch_write.run(&self.documents));
+            .and_then(|()| batch_write.run(&self.documents, &mut plan));
         drop(batch_write);
-        if let Err(Unfinished::Failed(failure)) = result {
-            return Err(failure);
+        match result {
+            Ok(()) | Err(Unfinished::GivenUp) => {}
+            Err(Unfinished::Failed(failure)) => return Err(failure),
+            Err(Unfinished::SetAside) => {
+                self.set_aside.push_back(SetAside { batch, plan });
+                return Ok(());
+            }
         }
         let is_ours = |id| stage.ownership.is_ours(id);
         let left = batch.unsettled().filter(|(_, record)| is_ours(record.id));
@@ -123,14 +190,39 @@ impl Writer {
         }
     }
 
+    /// Gives up the records of batches set aside whose partition went to another member.
+    fn drop_what_is_gone(&mut self) {
+        let ownership = &self.stage.ownership;
+        self.set_aside.retain_mut(|SetAside { batch, plan }| {
+            if batch.abandon_if(|id| !ownership.is_ours(id)) > 0 {
+                let records = batch.batch().records();
+                plan.retain(|index| ownership.is_ours(records[index].id));
+            }
+            !plan.pending().is_empty()
+        });
+    }
+
+    /// The pool is closed: each batch set aside is tried once more. What is left then stays uncommitted.
+    fn finish_set_aside(&mut self) -> Result<(), Failure> {
+        self.drop_what_is_gone();
+        mem::take(&mut self.set_aside)
+            .into_iter()
+            .try_for_each(|set_aside| self.go_on(set_aside))
+    }
+
+    #[cfg(test)]
+    pub(super) fn go_on_with_all(&mut self) -> Result<(), Failure> {
+        self.finish_set_aside()
+    }
+
     fn probe_if_due(&mut self) {
         let outage = &self.stage.outage;
-        if outage.is_available() || outage.permit() != Permit::Probe {
+        if outage.is_available() || outage.permit(Caller::Ping) != Permit::Probe {
             return;
         }
         match self.inserter.ping() {
-            Ok(()) => outage.succeeded(),
-            Err(error) => outage.failed(&error),
+            Ok(()) => outage.ping_succeeded(),
+            Err(error) => outage.failed(OutageCause::NoAnswer, &error),
         }
     }
 }

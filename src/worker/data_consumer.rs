@@ -8,6 +8,7 @@ use log::{error, info, warn};
 
 use super::memory;
 use crate::config::{Config, W};
+use crate::core::availability::OutageCause;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::intake::{Attempts, reach_kafka};
@@ -148,7 +149,7 @@ impl DataConsumer {
                 // Without a seed list there is no client that could connect later.
                 let handler =
                     handler.ok_or_else(|| RetryError::Final(Failure::running(why.clone())))?;
-                outage.failed(&why);
+                outage.failed(OutageCause::NoAnswer, &why);
                 Ok(handler)
             },
         )?;

@@ -185,6 +185,44 @@ fn outage_stops_a_replay_without_new_dead_letters() {
 }
 
 #[test]
+fn letters_refused_for_an_unknown_reason_dont_end_a_replay_that_stores_others() {
+    let world = World::new(1);
+    let database = world.mongodb();
+    let create = database.create_collection("messages");
+    create.validator(doc! { "name": "other" }).run().unwrap();
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let producer = Producer::new(&world);
+    for (id, value) in [("a", text("x")), ("b", text("x")), ("c", "1".to_owned())] {
+        let fate = Fate::DeadLettered("write_rejected");
+        producer.send(Message::stored(Json::message(id).add("value", value)).fate(fate));
+        producer.flush();
+    }
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    // From now on the server refuses a `value` that is no number, with a code that isn't in the worker's table.
+    let to_int = doc! { "$expr": { "$ne": [{ "$toInt": "$value" }, -1] } };
+    let change = doc! { "collMod": "messages", "validator": to_int };
+    database.run_command(change).run().unwrap();
+    let with_retries = |arguments: &str| {
+        command(&world, arguments)
+            .set("consumer.max_retries", 2)
+            .set("consumer.retry_backoff_ms", 10)
+            .set("consumer.batch_size", 1)
+            .set("consumer.writer_threads", 1)
+            .set("mongodb.reconnect_interval_ms", 100)
+    };
+    let finished = with_retries("replay --reason write_rejected").run();
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    assert_eq!(count(&finished, "stored in MongoDB"), 1);
+    assert_eq!(world.dead_letters().len(), 5);
+    // Now nothing but such letters is left: nothing shows that the server isn't the cause.
+    let finished = with_retries("replay --reason write_rejected").run();
+    assert_eq!(finished.code, Some(5), "{}", finished.errors);
+    assert_eq!(world.dead_letters().len(), 5);
+}
+
+#[test]
 fn repeated_failure_keeps_its_origin_and_stops_at_max_replays() {
     let world = World::new(2);
     let validator = doc! { "name": { "$ne": "refused" } };

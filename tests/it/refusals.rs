@@ -83,6 +83,19 @@ fn unfit_collections_are_refused() {
 }
 
 #[test]
+fn database_that_exists_in_another_case_exits_with_4_and_dead_letters_nothing() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let collection = world.mongodb().collection("others");
+    collection.insert_one(bson::doc! {}).run().unwrap();
+    let other_case = world.database.to_uppercase();
+    let finished = world.worker().set("mongodb.database", &other_case).run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    assert!(finished.errors.contains(&other_case), "{}", finished.errors);
+    assert_eq!(world.dead_letters().len(), 0);
+}
+
+#[test]
 fn wrong_password_exits_with_4_and_dead_letters_nothing() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);

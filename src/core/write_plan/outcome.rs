@@ -23,11 +23,26 @@ pub enum ErrorSubject {
     Record,
     /// The server or the network: the same insert may succeed later.
     Server,
-    /// The server answered with a code that isn't in the table. It counts as the server's fault until it
-    /// singles out one record.
+    /// The server answered with a code that isn't in the table. It counts as the server's fault, unless the server
+    /// takes other documents between two refusals of the same one.
     Unknown,
+    /// The server refused the credentials, but accepted them before. The server may be the cause for a moment: it counts
+    /// as the cause until the attempts are used up, and then the operator's settings do.
+    CredentialsAcceptedBefore,
     /// The operator's settings: credentials, privileges, a collection that can't take documents.
     Operator,
+}
+
+impl ErrorSubject {
+    /// Whether the server judged a document by itself, for a reason that is known to be about that document.
+    pub(super) fn is_known_verdict(self) -> bool {
+        match self {
+            Self::Duplicate | Self::Record => true,
+            Self::Server | Self::Unknown | Self::CredentialsAcceptedBefore | Self::Operator => {
+                false
+            }
+        }
+    }
 }
 
 /// The outcome of one unordered insert.
@@ -41,20 +56,30 @@ pub enum InsertOutcome {
 }
 
 impl InsertOutcome {
-    /// Whether this outcome of inserting `documents` proves that MongoDB takes writes: the server took
-    /// documents or judged some by themselves, and none failed because of the server or the settings.
+    /// Whether this outcome of inserting `documents` proves that MongoDB takes writes: the server took a document or
+    /// judged one by itself, and no document failed because of the server or the settings.
     pub fn proves_availability(&self, documents: usize) -> bool {
         let Self::Answered(errors) = self else {
             return false;
         };
-        let any = |subjects: [ErrorSubject; 2]| {
-            errors
+        let failed = [ErrorSubject::Server, ErrorSubject::Operator];
+        self.took_any(documents)
+            && !errors
                 .iter()
-                .any(|(_, error)| subjects.contains(&error.subject))
-        };
-        let took_some = errors.len() < documents;
-        !any([ErrorSubject::Server, ErrorSubject::Operator])
-            && (took_some || any([ErrorSubject::Duplicate, ErrorSubject::Record]))
+                .any(|(_, error)| failed.contains(&error.subject))
+    }
+
+    /// Whether the server took one of the `documents` inserted, or judged one by itself.
+    pub fn took_any(&self, documents: usize) -> bool {
+        match self {
+            Self::Answered(errors) => {
+                errors.len() < documents
+                    || errors
+                        .iter()
+                        .any(|(_, error)| error.subject.is_known_verdict())
+            }
+            Self::Failed(_) => false,
+        }
     }
 }
 
@@ -74,12 +99,15 @@ pub enum StoredDocument {
 pub enum Step {
     /// Insert these, unordered; then [`super::WritePlan::inserted`].
     Insert(Vec<usize>),
+    /// Insert this one alone: it was refused before, for an unknown reason. Then [`super::WritePlan::inserted`].
+    InsertSuspect(usize),
     /// Read back what is under the `_id`s of these; then [`super::WritePlan::read_back`].
     ReadBack(Vec<usize>),
     /// Wait before the next attempt; then [`super::WritePlan::backed_off`].
     BackOff,
-    /// The attempts are used up, and the server is the cause. Then [`super::WritePlan::start_over`], or
-    /// [`super::WritePlan::redirect`].
+    /// The attempts are used up. If the error's subject is [`ErrorSubject::Unknown`], every pending document is a
+    /// suspect, and it isn't known whether the server is the cause; otherwise it is. Then
+    /// [`super::WritePlan::start_over`].
     Unavailable(WriteError),
     /// No batch can succeed until an operator acts.
     Stop(WriteError),

@@ -41,7 +41,7 @@ fn killed_primary_loses_nothing_under_majority() {
 }
 
 /// Which of `mongodb-1` to `mongodb-3` is the primary.
-fn primary(servers: &Servers) -> String {
+pub(super) fn primary(servers: &Servers) -> String {
     let client = Client::with_uri_str(&servers.mongodb).unwrap();
     let admin = client.database("admin");
     until("there is a primary", OUTAGE, || {

@@ -12,6 +12,8 @@ mod mongod_away;
 mod mongod_blocked;
 mod paused_partitions;
 mod sessions;
+mod unknown_codes;
+mod write_concern;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,0 +1,98 @@
+//! Records that MongoDB refuses with a code that isn't in the worker's table. Whether a record or the server is the
+//! cause shows in what happens to other records, and doesn't depend on how many share a batch.
+
+use bson::doc;
+
+use super::{dead_lettered, is_available, settled, stored, worker_with_short_timeouts};
+use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, WorkerSetup, World, text};
+
+/// Refuses a `value` that is no number: `ConversionFailure`.
+const CODE: &str = "241";
+
+/// A world whose collection refuses some documents with that code.
+fn world() -> World {
+    let world = World::new(1);
+    let to_int = doc! { "$expr": { "$ne": [{ "$toInt": "$value" }, -1] } };
+    let database = world.mongodb();
+    let create = database.create_collection("messages");
+    create.validator(to_int).run().unwrap();
+    world
+}
+
+/// One writer: faulty records must not keep it from taking others.
+fn worker(world: &World) -> WorkerSetup {
+    worker_with_short_timeouts(world).set("consumer.writer_threads", 1)
+}
+
+fn send_faulty(producer: &Producer, count: usize, fate: Fate) {
+    for number in 0..count {
+        let faulty = Json::message(&format!("faulty-{number}")).add("value", text("x"));
+        producer.send(Message::stored(faulty).fate(fate));
+    }
+    producer.flush();
+}
+
+#[test]
+fn in_pause_mode_the_partition_goes_on_as_soon_as_another_record_is_stored() {
+    for faulty in [1, 2] {
+        let world = world();
+        let producer = Producer::new(&world);
+        let mut worker = worker(&world)
+            .set("mongodb.on_unavailable", "pause")
+            .start();
+        worker.wait_ready();
+        send_faulty(&producer, faulty, Fate::DeadLettered("write_rejected"));
+        worker.wait_until("MongoDB counts as unavailable", MINUTE, |metrics| {
+            !is_available(metrics)
+        });
+        producer.send_now(producer.numbered(0, 1, 0));
+        world.wait_committed_to_end(SHORT);
+        worker.wait_until("MongoDB counts as available", SHORT, is_available);
+        worker.stop();
+        let letters = world.dead_letters();
+        assert_eq!(letters.len(), faulty);
+        for letter in letters {
+            assert_eq!(letter.header("dlq.error_code"), CODE);
+        }
+        assert_eq!(world.check().stored, 1);
+    }
+}
+
+#[test]
+fn other_records_are_not_redirected() {
+    for faulty in [1_u32, 2] {
+        let world = world();
+        let producer = Producer::new(&world);
+        let mut worker = worker(&world)
+            .set("mongodb.reconnect_interval_ms", 60_000)
+            .start();
+        worker.wait_ready();
+        let count = usize::try_from(faulty).unwrap();
+        send_faulty(&producer, count, Fate::DeadLettered("mongodb_unavailable"));
+        worker.wait_until("the faulty ones are redirected", MINUTE, |metrics| {
+            dead_lettered(metrics, "mongodb_unavailable") == i64::from(faulty)
+        });
+        producer.fill(0..50, 1);
+        let metrics = worker.wait_until("all is settled", SHORT, |metrics| {
+            settled(metrics) == 50 + i64::from(faulty)
+        });
+        assert_eq!(stored(&metrics), 50);
+        worker.wait_until("MongoDB counts as available", SHORT, is_available);
+        world.wait_committed_to_end(SHORT);
+        worker.stop();
+        world.check();
+    }
+}
+
+#[test]
+fn among_others_a_faulty_record_is_rejected_and_nothing_counts_as_an_outage() {
+    let world = world();
+    let producer = Producer::new(&world);
+    send_faulty(&producer, 2, Fate::DeadLettered("write_rejected"));
+    producer.fill(0..50, 1);
+    let mut worker = worker(&world).start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 50);
+}
