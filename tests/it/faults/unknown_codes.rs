@@ -2,20 +2,21 @@
 //! cause shows in what happens to other records, and doesn't depend on how many share a batch.
 
 use bson::doc;
+use mongodb::IndexModel;
 
 use super::{dead_lettered, is_available, settled, stored, worker_with_short_timeouts};
-use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, WorkerSetup, World, text};
+use crate::harness::{Fate, Json, MINUTE, Message, Producer, SHORT, WorkerSetup, World};
 
-/// Refuses a `value` that is no number: `ConversionFailure`.
-const CODE: &str = "241";
+/// An index on `value.0` can't take an array with an object that has a field `0`.
+const FAULTY_VALUE: &str = r#"[{"0":1},2]"#;
+const CODE: &str = "16746";
 
-/// A world whose collection refuses some documents with that code.
+/// A world whose collection refuses documents with that value.
 fn world() -> World {
     let world = World::new(1);
-    let to_int = doc! { "$expr": { "$ne": [{ "$toInt": "$value" }, -1] } };
-    let database = world.mongodb();
-    let create = database.create_collection("messages");
-    create.validator(to_int).run().unwrap();
+    let index = IndexModel::builder().keys(doc! { "value.0": 1 }).build();
+    let create = world.stored().documents().create_index(index).run();
+    create.unwrap();
     world
 }
 
@@ -26,7 +27,7 @@ fn worker(world: &World) -> WorkerSetup {
 
 fn send_faulty(producer: &Producer, count: usize, fate: Fate) {
     for number in 0..count {
-        let faulty = Json::message(&format!("faulty-{number}")).add("value", text("x"));
+        let faulty = Json::message(&format!("faulty-{number}")).add("value", FAULTY_VALUE);
         producer.send(Message::stored(faulty).fate(fate));
     }
     producer.flush();
