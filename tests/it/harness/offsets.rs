@@ -36,6 +36,10 @@ impl Observer {
         Self { consumer }
     }
 
+    pub fn has_topic(&self, topic: &str) -> bool {
+        !partitions_of(&self.consumer, topic).is_empty()
+    }
+
     /// The bounds of each partition; none if there is no such topic.
     pub fn bounds(&self, topic: &str) -> BTreeMap<i32, Bounds> {
         ends_of(&self.consumer, topic)

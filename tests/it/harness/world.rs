@@ -154,6 +154,11 @@ impl World {
         self.observer.committed(&self.topic)
     }
 
+    /// Whether the source topic exists.
+    pub fn has_topic(&self) -> bool {
+        self.observer.has_topic(&self.topic)
+    }
+
     /// The bounds of each partition of the source topic.
     pub fn bounds(&self) -> BTreeMap<i32, Bounds> {
         self.observer.bounds(&self.topic)
