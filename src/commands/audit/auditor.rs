@@ -120,7 +120,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         let messages = std::mem::take(&mut self.waiting);
         for ((&index, message), found) in indexes.iter().zip(messages).zip(documents_found) {
             let status = match found {
-                StoredDocument::Same => self.status_with_same_document(message),
+                StoredDocument::Same => status_with_same_document(message),
                 StoredDocument::Absent => self.status_without_document(message),
                 StoredDocument::Different => self.status_with_other_document(message),
             };
@@ -161,13 +161,6 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             // Only a sleep: the channel delivers one message when the time is over.
             let _ = after(self.retry_backoff * attempt).recv();
             attempt += 1;
-        }
-    }
-
-    fn status_with_same_document(&self, message: Message<'_>) -> MessageStatus {
-        match message.letter {
-            LetterFound::Yes(_) => MessageStatus::Both,
-            LetterFound::No | LetterFound::OfAnotherMessage => MessageStatus::Stored,
         }
     }
 
@@ -224,6 +217,13 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             message_id: message_id.map(str::to_owned),
             cause: format!("{cause} {letter}"),
         });
+    }
+}
+
+fn status_with_same_document(message: Message<'_>) -> MessageStatus {
+    match message.letter {
+        LetterFound::Yes(_) => MessageStatus::Both,
+        LetterFound::No | LetterFound::OfAnotherMessage => MessageStatus::Stored,
     }
 }
 

@@ -100,15 +100,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_replay_takes_exactly_the_dead_letters_that_match() {
-        let criteria = ReplayCriteria {
+    fn criteria() -> ReplayCriteria {
+        ReplayCriteria {
             topic: "data-topic".to_owned(),
             consumer_group: "group".to_owned(),
             reason: Reason::MongodbUnavailable,
             since: Some(instant("2023-07-15T12:00:00Z")),
             max_replays: 3,
-        };
+        }
+    }
+
+    #[test]
+    fn a_replay_takes_no_dead_letter_of_another_group() {
+        for consumer_group in [Some("another"), None] {
+            let letter = DeadLetterHeaders {
+                consumer_group,
+                ..letter()
+            };
+            let decision = criteria().decide(&letter, None);
+            assert_eq!(decision, ReplayDecision::OtherGroup);
+        }
+    }
+
+    #[test]
+    fn a_replay_takes_exactly_the_dead_letters_that_match() {
+        let criteria = criteria();
         let letter = letter();
         let taken = ReplayDecision::Take(OriginalRecord {
             partition: TopicPartition::consumed(2),
@@ -151,22 +167,6 @@ mod tests {
                 },
                 None,
                 ReplayDecision::OtherTopic,
-            ),
-            (
-                DeadLetterHeaders {
-                    consumer_group: Some("another"),
-                    ..letter
-                },
-                None,
-                ReplayDecision::OtherGroup,
-            ),
-            (
-                DeadLetterHeaders {
-                    consumer_group: None,
-                    ..letter
-                },
-                None,
-                ReplayDecision::OtherGroup,
             ),
             (
                 DeadLetterHeaders {
