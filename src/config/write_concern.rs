@@ -106,7 +106,7 @@ impl WriteConcern {
                     Ok(of_uri) => self.w = of_uri,
                     Err(fault) => errors.add("`mongodb.uri` `w`", fault),
                 },
-                ("journal" | "j", "true" | "false") => {
+                ("journal", "true" | "false") => {
                     if value == self.journal.to_string() {
                         continue;
                     }
@@ -120,7 +120,7 @@ impl WriteConcern {
                         errors.add(format!("`mongodb.uri` `{name}`"), fault);
                     }
                 }
-                ("journal" | "j", text) => {
+                ("journal", text) => {
                     let fault = format!("found {}, expected `true` or `false`", quoted(text));
                     errors.add(format!("`mongodb.uri` `{name}`"), fault);
                 }
