@@ -11,7 +11,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     (
         "commands",
         &[
-            "cli", "worker", "replay", "failure", "kafka", "mongo", "observe", "config", "core",
+            "cli", "worker", "replay", "runtime", "failure", "kafka", "mongo", "observe", "config",
+            "core",
         ],
     ),
     (

@@ -1,10 +1,11 @@
 //! `run`: runs the worker until it is stopped.
 
-use log::{info, warn};
+use log::{error, info, warn};
 
 use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};
+use crate::runtime::check_open_files;
 use crate::worker::DataConsumer;
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
@@ -19,5 +20,6 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
+    check_open_files().inspect_err(|failure| error!("stopped: {}", failure.chain()))?;
     DataConsumer::new(config).run()
 }
