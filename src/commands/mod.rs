@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::kafka::{ReadError, Topic, TopicReader};
 use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
-use crate::runtime::CaughtSignals;
+use crate::runtime::{CaughtSignals, check_open_files};
 
 /// Executes the command of the command line. `signals` were caught before the command line was read. A failure is
 /// already logged or printed when this returns, and carries the exit code.
@@ -62,6 +62,7 @@ fn load(file: &Path) -> Result<Config, Failure> {
 fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     worker_log::init(LevelFilter::Warn, LogFormat::Text)
         .map_err(|error| Failure::running(error.to_string()))
+        .and_then(|()| check_open_files())
         .and_then(|()| command())
         .inspect_err(|failure| {
             worker_log::report_suppressed(Instant::now(), Duration::ZERO);

@@ -1,12 +1,12 @@
 //! `run`: runs the worker until it is stopped.
 
-use log::{info, warn};
+use log::{error, info, warn};
 
 use super::print_failure;
 use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};
-use crate::runtime::CaughtSignals;
+use crate::runtime::{CaughtSignals, check_open_files};
 use crate::worker::DataConsumer;
 
 pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure> {
@@ -22,6 +22,7 @@ pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure>
     for warning in config.warnings() {
         warn!("{warning}");
     }
+    check_open_files().inspect_err(|failure| error!("stopped: {}", failure.chain()))?;
     let outcome = DataConsumer::new(config).run(signals);
     worker_log::flush();
     outcome

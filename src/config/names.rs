@@ -8,8 +8,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::write_concern::is_name_of_w;
-
 /// The longest database name of MongoDB is 63 bytes.
 const DATABASE_BYTES: usize = 63;
 
@@ -138,6 +136,13 @@ pub(super) fn trimmed_servers<'de, D: Deserializer<'de>>(list: D) -> Result<Stri
 
 fn servers_in(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim)
+}
+
+/// Whether `w` can be this text. A number in quotes would be taken for a custom write concern, and
+/// `Majority` for another one than `majority`.
+pub(super) fn is_name_of_w(text: &str) -> bool {
+    let is_misspelt = text.eq_ignore_ascii_case("majority") && text != "majority";
+    !text.is_empty() && !text.contains(char::is_control) && !is_whole_number(text) && !is_misspelt
 }
 
 /// `host` or `host:port`, where an IPv6 address stands in brackets.

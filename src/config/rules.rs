@@ -84,6 +84,11 @@ pub(super) fn apply(
     kafka.producer_properties = properties::merged(&shared, &kafka.producer_properties);
     kafka.max_poll_interval = properties::max_poll_interval(&kafka.consumer_properties);
 
+    if are_sound(&["mongodb.uri"]) {
+        for (name, fault) in mongodb.uri.option_faults() {
+            errors.add(format!("`mongodb.uri` `{name}`"), fault);
+        }
+    }
     let is_given = |path: &str| {
         path.split('.')
             .try_fold(given, |it, name| it.get(name))

@@ -1,5 +1,6 @@
 //! A URI that may hold credentials: it can be used, but not shown.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -51,6 +52,52 @@ const HARMLESS_OPTIONS: [&str; 32] = [
     "wtimeoutms",
 ];
 
+/// Every option that the driver takes, in lower case.
+const SUPPORTED_OPTIONS: [&str; 39] = [
+    "appname",
+    "authmechanism",
+    "authmechanismproperties",
+    "authsource",
+    "compressors",
+    "connecttimeoutms",
+    "directconnection",
+    "enableoverloadretargeting",
+    "heartbeatfrequencyms",
+    "journal",
+    "loadbalanced",
+    "localthresholdms",
+    "maxadaptiveretries",
+    "maxconnecting",
+    "maxidletimems",
+    "maxpoolsize",
+    "maxstalenessseconds",
+    "minpoolsize",
+    "readconcernlevel",
+    "readpreference",
+    "readpreferencetags",
+    "replicaset",
+    "retryreads",
+    "retrywrites",
+    "servermonitoringmode",
+    "serverselectiontimeoutms",
+    "srvmaxhosts",
+    "srvservicename",
+    "ssl",
+    "tls",
+    "tlsallowinvalidcertificates",
+    "tlscafile",
+    "tlscertificatekeyfile",
+    "tlsinsecure",
+    "uuidrepresentation",
+    "w",
+    "waitqueuetimeoutms",
+    "wtimeoutms",
+    "zlibcompressionlevel",
+];
+
+/// The values of `compressors`.
+const COMPRESSORS: [&str; 3] = ["snappy", "zlib", "zstd"];
+
 impl SecretUri {
     #[must_use]
     pub fn new(uri: impl Into<String>) -> Self {
@@ -74,6 +121,27 @@ impl SecretUri {
                 let value = percent_decode_str(value).decode_utf8_lossy();
                 (name.to_lowercase(), value.into_owned())
             })
+    }
+
+    /// The name and the fault of each option that the driver would refuse: its own error may quote a password.
+    pub(super) fn option_faults(&self) -> Vec<(String, String)> {
+        let mut names = BTreeSet::new();
+        let mut faults = Vec::new();
+        for (name, value) in self.options().filter(|(name, _)| is_word(name)) {
+            let unknown = value.split(',').find(|word| !COMPRESSORS.contains(word));
+            if !SUPPORTED_OPTIONS.contains(&name.as_str()) {
+                let fault = "the MongoDB driver has no such option; remove it";
+                faults.push((name, fault.to_owned()));
+            } else if !names.insert(name.clone()) && name != "readpreferencetags" {
+                let fault = "given more than once; leave one of them";
+                faults.push((name, fault.to_owned()));
+            } else if let (Some(word), "compressors") = (unknown, name.as_str()) {
+                let shown = if is_word(word) { word } else { MASK };
+                let fault = format!("found `{shown}`, expected `snappy`, `zlib` or `zstd`");
+                faults.push((name, fault));
+            }
+        }
+        faults
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::errors::{ConfigErrors, quoted};
-use super::names::is_whole_number;
+use super::names::is_name_of_w;
 use super::secret_uri::SecretUri;
 
 pub(super) const W_PATH: &str = "mongodb.write_concern.w";
@@ -58,13 +58,6 @@ fn schema_of_w(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Whether `w` can be this text. A number in quotes would be taken for a custom write concern, and
-/// `Majority` for another one than `majority`.
-pub(super) fn is_name_of_w(text: &str) -> bool {
-    let is_misspelt = text.eq_ignore_ascii_case("majority") && text != "majority";
-    !text.is_empty() && !text.contains(char::is_control) && !is_whole_number(text) && !is_misspelt
-}
-
 impl W {
     /// `w` as an option of a URI says it.
     fn from_option(text: &str) -> Result<Self, String> {
@@ -106,7 +99,7 @@ impl WriteConcern {
                     Ok(of_uri) => self.w = of_uri,
                     Err(fault) => errors.add("`mongodb.uri` `w`", fault),
                 },
-                ("journal" | "j", "true" | "false") => {
+                ("journal", "true" | "false") => {
                     if value == self.journal.to_string() {
                         continue;
                     }
@@ -120,7 +113,7 @@ impl WriteConcern {
                         errors.add(format!("`mongodb.uri` `{name}`"), fault);
                     }
                 }
-                ("journal" | "j", text) => {
+                ("journal", text) => {
                     let fault = format!("found {}, expected `true` or `false`", quoted(text));
                     errors.add(format!("`mongodb.uri` `{name}`"), fault);
                 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::partition::{Offset, RecordId, TopicPartition};
 
 /// The record's own time, in milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Timestamp {
     NotAvailable,
     CreateTime(i64),

@@ -24,9 +24,31 @@ pub(super) fn is_dns_failure(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::DnsResolve { .. })
 }
 
-/// Whether an index with other options exists already: `IndexOptionsConflict`, `IndexKeySpecsConflict`.
-pub(super) fn is_index_conflict(error: &Error) -> bool {
-    matches!(error.kind.as_ref(), ErrorKind::Command(command) if matches!(command.code, 85 | 86))
+/// Why the server will never create an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexRefusal {
+    /// The same fields have an index with other options: `IndexOptionsConflict`.
+    OtherOptions,
+    /// Another index has the name: `IndexKeySpecsConflict`.
+    NameTaken,
+    /// The collection has as many indexes as it may have: `CannotCreateIndex`.
+    TooMany,
+}
+
+pub(super) fn index_refusal(error: &Error) -> Option<IndexRefusal> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => index_refusal_of_code(command.code),
+        _ => None,
+    }
+}
+
+fn index_refusal_of_code(code: i32) -> Option<IndexRefusal> {
+    match code {
+        85 => Some(IndexRefusal::OtherOptions),
+        86 => Some(IndexRefusal::NameTaken),
+        67 => Some(IndexRefusal::TooMany),
+        _ => None,
+    }
 }
 
 /// Whether the collection doesn't exist: `NamespaceNotFound`.

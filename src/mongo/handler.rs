@@ -17,6 +17,7 @@ use mongodb::options::{
 use mongodb::results::CollectionType;
 use mongodb::sync::{Client, Collection};
 
+use super::classify::IndexRefusal;
 use super::{InsertSession, classify};
 use crate::config::{Config, W};
 use crate::core::document::is_same_document;
@@ -119,8 +120,8 @@ impl MongoDbHandler {
     }
 
     /// Checks that the collection can be used: that it keeps its documents and that their `_id`s are
-    /// unique. A collection that doesn't exist yet is fine. Also checks that the server can satisfy the
-    /// write concern. Fails if no server answers, the server refuses the command, or one of these checks
+    /// unique. A collection that doesn't exist yet is fine. Also checks that its documents may be read, which is
+    /// needed at the first duplicate, and that the server can satisfy the write concern. Fails if no server answers, the server refuses the command, or one of these checks
     /// fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
         let namespace = self.collection.namespace();
@@ -148,6 +149,7 @@ impl MongoDbHandler {
                 )));
             }
         }
+        self.check_find()?;
         let topology = self.topology()?;
         let has_several_nodes = topology != Topology::Standalone;
         match self.collection.write_concern().and_then(|concern| concern.w.as_ref()) {
@@ -158,6 +160,25 @@ impl MongoDbHandler {
                  which would refuse every write: set it to 1"
                     .to_owned(),
             )),
+        }
+    }
+
+    fn check_find(&self) -> Result<(), MongoDbError> {
+        let found = self
+            .collection
+            .find_one(doc! {})
+            .projection(doc! { "_id": 1 })
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .max_time(QUERY_TIMEOUT)
+            .run();
+        match found.map_err(|error| MongoDbError::of(&error)) {
+            Ok(_) => Ok(()),
+            Err(MongoDbError::Refused(why)) => Err(MongoDbError::Refused(format!(
+                "the user needs the privilege `find` on `{}`, to compare a message with a document that has its \
+                 `_id`: {why}",
+                self.collection.namespace()
+            ))),
+            Err(error) => Err(error),
         }
     }
 
@@ -187,17 +208,21 @@ impl MongoDbHandler {
         let index = IndexModel::builder().keys(doc! { "created_at": 1 }).build();
         match self.collection.create_index(index).run() {
             Ok(_) => Ok(()),
-            Err(error) if classify::is_index_conflict(&error) => {
-                warn!("an index on `created_at` with other options already exists and is kept");
-                Ok(())
-            }
-            Err(error) => Err(MongoDbError::of(&error)),
+            Err(error) => match classify::index_refusal(&error) {
+                Some(refusal) => {
+                    warn_of_missing_index(refusal);
+                    Ok(())
+                }
+                None => Err(MongoDbError::of(&error)),
+            },
         }
     }
 
     fn has_index(&self) -> Result<bool, MongoDbError> {
-        match self.collection.list_index_names().run() {
-            Ok(names) => Ok(names.iter().any(|name| name == INDEX_NAME)),
+        let indexes = self.collection.list_indexes().run();
+        let indexes = indexes.and_then(Iterator::collect::<Result<Vec<IndexModel>, Error>>);
+        match indexes {
+            Ok(indexes) => Ok(indexes.iter().any(is_our_index)),
             Err(error) if classify::is_missing_collection(&error) => Ok(false),
             Err(error) => Err(MongoDbError::of(&error)),
         }
@@ -313,6 +338,31 @@ fn id_of(document: &RawDocument) -> &str {
     match document.get("_id") {
         Ok(Some(RawBsonRef::String(id))) => id,
         _ => "",
+    }
+}
+
+/// Whether the index has the name and the field of ours, whatever its direction.
+fn is_our_index(index: &IndexModel) -> bool {
+    let name = index
+        .options
+        .as_ref()
+        .and_then(|options| options.name.as_deref());
+    name == Some(INDEX_NAME) && index.keys.keys().eq(["created_at"])
+}
+
+fn warn_of_missing_index(refusal: IndexRefusal) {
+    match refusal {
+        IndexRefusal::OtherOptions => {
+            warn!("an index on `created_at` with other options already exists and is kept");
+        }
+        IndexRefusal::NameTaken => warn!(
+            "no index on `created_at` was created: the index `{INDEX_NAME}` of the collection is on other fields; \
+             drop it or give it another name, and start the worker again"
+        ),
+        IndexRefusal::TooMany => warn!(
+            "no index on `created_at` was created: the server takes no further index in this collection; drop one, \
+             and start the worker again"
+        ),
     }
 }
 

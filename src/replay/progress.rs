@@ -22,6 +22,7 @@ pub struct ReplayTally {
     /// Of those read: passed over, by the cause.
     pub other_reasons: u64,
     pub other_topics: u64,
+    pub other_groups: u64,
     pub older: u64,
     pub replayed_enough: u64,
     pub without_value: u64,
@@ -47,6 +48,7 @@ impl ReplayTally {
             ReplayDecision::Take(_) => &mut self.taken,
             ReplayDecision::OtherReason => &mut self.other_reasons,
             ReplayDecision::OtherTopic => &mut self.other_topics,
+            ReplayDecision::OtherGroup => &mut self.other_groups,
             ReplayDecision::Older => &mut self.older,
             ReplayDecision::ReplayedEnough => &mut self.replayed_enough,
             ReplayDecision::WithoutValue => &mut self.without_value,

@@ -1,6 +1,7 @@
 //! What threads need to run and to end: named threads, the stop, signals, waits and retries. Nothing here
 //! knows Kafka, MongoDB or what the threads do.
 
+mod open_files;
 mod process_event;
 mod retry;
 mod signals;
@@ -8,6 +9,7 @@ mod stop;
 mod threads;
 mod wake_up;
 
+pub use open_files::check_open_files;
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use retry::{Delays, RetryError, retry};
 pub use signals::CaughtSignals;

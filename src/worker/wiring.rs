@@ -1,5 +1,6 @@
 //! Which part gets what: connects, and starts each thread.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -132,9 +133,15 @@ impl DataConsumer {
         let address = SocketAddr::new(metrics.host, metrics.port);
         let server = HttpServer::bind(address, Arc::clone(&self.metrics), Arc::clone(&self.health))
             .map_err(|error| {
-                Failure::running(format!(
-                    "can't serve metrics on {address}: {error}; set `metrics.port` to a free one"
-                ))
+                let advice = match error.kind() {
+                    ErrorKind::AddrInUse => "; set `metrics.port` to a free one",
+                    ErrorKind::AddrNotAvailable => {
+                        "; set `metrics.host` to an address of this host, or to `0.0.0.0` for all of them"
+                    }
+                    ErrorKind::PermissionDenied => "; set `metrics.port` to 1024 or more",
+                    _ => "",
+                };
+                Failure::running(format!("can't serve metrics on {address}: {error}{advice}"))
             })?;
         info!(address:% = server.local_addr(); "serving /metrics, /health and /ready");
         let server = Arc::new(server);
@@ -159,6 +166,7 @@ impl DataConsumer {
         let stop = self.stop.clone();
         let interval = self.config.mongodb.reconnect_interval;
         threads.spawn_finite("mongodb-setup", move || {
+            let mut said = String::new();
             let done = retry(
                 &stop,
                 Delays::constant(interval),
@@ -172,7 +180,11 @@ impl DataConsumer {
                             RetryError::Final(Failure::mongodb_refused().because(why))
                         }
                         MongoDbError::Unavailable(why) => {
-                            warn!("the index on `created_at` could not be created yet: {why}");
+                            // The same cause is said once.
+                            if said != why {
+                                warn!("the index on `created_at` could not be created yet: {why}");
+                                said = why;
+                            }
                             RetryError::Again
                         }
                     })

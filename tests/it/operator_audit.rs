@@ -3,7 +3,9 @@
 use bson::doc;
 use serde_json::{Value, json};
 
-use crate::harness::{Fate, Finished, Json, Message, Producer, SHORT, World, text};
+use crate::harness::{
+    Fate, Finished, Json, MINUTE, Message, Producer, SHORT, WorkerSetup, World, metric, text, until,
+};
 
 /// Runs an audit and parses the JSON that it prints.
 #[track_caller]
@@ -72,6 +74,7 @@ fn audit_counts_each_message_by_its_place() {
             "pending": 10,
             "missing": 0,
             "altered": 0,
+            "dead_letters_of_other_groups": 0,
             "problems": [],
         })
     );
@@ -140,6 +143,86 @@ fn deleted_dead_letter_leaves_its_message_missing() {
     // The message of the conflict counts as altered: MongoDB holds another document under its id.
     assert_eq!(report["missing"], 2);
     assert_eq!(report["altered"], 1);
+}
+
+#[test]
+fn letters_of_a_deleted_topic_do_not_prove_the_messages_of_a_new_one() {
+    const COUNT: usize = 20;
+    let world = World::new(1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let producer = Producer::new(&world);
+    for number in 0..COUNT {
+        let value = format!("{{ {number}");
+        producer.send(Message::refused(value, "invalid_json").partition(0));
+    }
+    producer.flush();
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let (before, report) = audit(&world, &[]);
+    assert_eq!(before.code, Some(0), "{}", before.errors);
+    assert_eq!(report["dead_lettered"], COUNT);
+
+    world.admin.delete_topics(&[&world.topic]);
+    until("the topic is gone", MINUTE, || {
+        world.bounds().is_empty().then_some(())
+    });
+    world.admin.create_topic(&world.topic, 1, &[]);
+    Producer::new(&world).fill(0..u64::try_from(COUNT).unwrap(), 1);
+    // The group's offsets may have been deleted with the topic: nothing is to be pending.
+    world.commit(0, i64::try_from(COUNT).unwrap());
+    let (after, report) = audit(&world, &[]);
+    assert_eq!(after.code, Some(6), "{report}");
+    assert_eq!(report["missing"], COUNT);
+    assert_eq!(report["dead_lettered"], 0);
+    let problem = &report["problems"][0];
+    assert_eq!(problem["message_id"], "msg-00000000");
+    assert_eq!(
+        problem["cause"],
+        "is not stored, and is not dead-lettered: the dead letter of its place is another message's"
+    );
+}
+
+#[test]
+fn letters_of_another_group_prove_nothing_and_are_not_replayed() {
+    let world = World::new(1);
+    let other_group = format!("{}-other", world.group);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    Producer::new(&world).send_now(Message::refused("{", "invalid_json").partition(0));
+    let setup = world.worker().set("kafka.group_id", &other_group);
+    let mut other = setup.start();
+    other.wait_until("the letter is written", SHORT, |metrics| {
+        metrics.sum(metric::DEAD_LETTERS) == 1
+    });
+    other.stop();
+    world.commit(0, 1);
+    let (ours, report) = audit(&world, &[]);
+    assert_eq!(ours.code, Some(6), "{report}");
+    assert_eq!(report["missing"], 1);
+    assert_eq!(report["dead_letters_of_other_groups"], 1);
+
+    let replay = |setup: WorkerSetup| {
+        let words = [
+            "dead-letters",
+            "replay",
+            "--reason",
+            "invalid_json",
+            "--dry-run",
+        ];
+        let finished = words
+            .iter()
+            .fold(setup, |setup, word| setup.argument(word))
+            .run();
+        assert_eq!(finished.code, Some(0), "{}", finished.errors);
+        finished.output
+    };
+    let output = replay(world.worker());
+    let row = output
+        .lines()
+        .find(|line| line.contains("other consumer groups"));
+    assert!(row.is_some_and(|row| row.ends_with(" 1")), "{output}");
+    let output = replay(setup);
+    assert!(!output.contains("other consumer groups"), "{output}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Servers that can't be reached or refuse the worker: the exit codes and the errors.
 
 use std::net::TcpListener;
+use std::process::Command;
 
+use bson::doc;
 use mongodb::options::{CreateCollectionOptions, TimeseriesOptions};
 
 use crate::harness::{Producer, Servers, World};
@@ -125,6 +127,54 @@ fn metrics_port_in_use_exits_with_1_and_names_the_key() {
         "{}",
         finished.errors
     );
+}
+
+#[test]
+fn an_address_of_another_host_exits_with_1_and_names_the_key() {
+    let world = World::bare(Servers::of_the_run());
+    // An address that is reserved for documentation.
+    let finished = world.worker().set("metrics.host", "192.0.2.1").run();
+    assert_eq!(finished.code, Some(1), "{}", finished.errors);
+    let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
+    assert!(last.msg.contains("set `metrics.host`"), "{}", last.msg);
+    assert!(!last.msg.contains("`metrics.port`"), "{}", last.msg);
+}
+
+#[test]
+fn too_low_a_limit_of_open_files_exits_with_1_and_names_it() {
+    let world = World::bare(Servers::of_the_run());
+    for arguments in [&["run"][..], &["audit"]] {
+        let setup = arguments
+            .iter()
+            .fold(world.worker(), |setup, argument| setup.argument(argument));
+        let command = setup.command();
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 12; exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let words = "this process may open 12 files, and needs 128";
+        assert!(errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn a_missing_right_to_read_documents_exits_with_4_at_the_start() {
+    let world = World::with_own_mongodb(1);
+    let refuse = doc! { "failCommands": ["find"], "errorCode": 13 };
+    let _fail_point = world.fail_point("alwaysOn", refuse);
+    let finished = world.worker().run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
+    assert!(last.msg.contains("the privilege `find`"), "{}", last.msg);
 }
 
 #[test]

@@ -32,6 +32,59 @@ fn six_workers_started_at_once_share_the_topic_and_create_one_index() {
 }
 
 #[test]
+fn an_index_of_the_same_name_on_another_field_is_named_in_a_warning() {
+    let world = World::new(1);
+    let options = IndexOptions::builder()
+        .name("created_at_1".to_owned())
+        .build();
+    let index = IndexModel::builder()
+        .keys(doc! { "name": 1 })
+        .options(options)
+        .build();
+    world
+        .stored()
+        .documents()
+        .create_index(index)
+        .run()
+        .unwrap();
+    let mut worker = world.worker().start();
+    let line = worker.wait_for_log(
+        "the index `created_at_1` of the collection is on other fields",
+        SHORT,
+    );
+    assert_eq!(line.level, "WARN");
+    worker.stop();
+    worker.assert_no_errors();
+}
+
+#[test]
+fn a_collection_with_too_many_indexes_is_a_warning_once() {
+    let world = World::new(1);
+    let indexes = (1..64).map(|number| {
+        let field = format!("field{number}");
+        IndexModel::builder().keys(doc! { field: 1 }).build()
+    });
+    world
+        .stored()
+        .documents()
+        .create_indexes(indexes)
+        .run()
+        .unwrap();
+    let setup = world.worker().set("mongodb.reconnect_interval_ms", 10);
+    let mut worker = setup.start();
+    worker.wait_for_log("the server takes no further index", SHORT);
+    Producer::new(&world).fill(0..10, 1);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    let lines = worker.log();
+    let warnings = lines
+        .iter()
+        .filter(|line| line.msg.contains("no index on `created_at`"));
+    assert_eq!(warnings.count(), 1);
+    world.check();
+}
+
+#[test]
 fn index_conflict_is_a_warning() {
     let world = World::new(1);
     let options = IndexOptions::builder()

@@ -1,6 +1,7 @@
 //! Determines the status of each message. It looks up many messages at once in MongoDB.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 
 use bson::RawDocument;
@@ -11,37 +12,46 @@ use log::warn;
 use super::report::{MessageStatus, Problem, Report};
 use crate::cli::PartitionOffset;
 use crate::config::Config;
-use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter};
+use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter, LetterFound};
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::write_plan::{ErrorSubject, StoredDocument};
 use crate::failure::Failure;
+use crate::kafka::ConsumedMessage;
 use crate::mongo::MongoDbHandler;
 
 /// The most documents, and the most bytes of messages, in one look-up.
 const MAX_LOOK_UP: usize = 1000;
 const MAX_LOOK_UP_BYTES: usize = 4 << 20;
 
-pub(super) struct Auditor<'a> {
+/// `S` hashes the messages of the index.
+pub(super) struct Auditor<'a, S> {
     mongodb: &'a MongoDbHandler,
-    dead_letters: &'a DeadLetterIndex,
+    dead_letters: &'a DeadLetterIndex<S>,
     /// The offsets that the group has committed. A message at or above them may not be processed yet.
     committed: BTreeMap<TopicPartition, Offset>,
     received_at: ReceivedAt,
     documents: Documents,
     /// The messages in `documents`, which wait for the next look-up.
-    waiting: Vec<PartitionOffset>,
+    waiting: Vec<Message<'a>>,
     waiting_bytes: usize,
     report: Report,
     attempts: u32,
     retry_backoff: Duration,
 }
 
-impl<'a> Auditor<'a> {
+/// A message, and what the dead letter topic holds of it.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    place: PartitionOffset,
+    letter: LetterFound<'a>,
+}
+
+impl<'a, S: BuildHasher> Auditor<'a, S> {
     pub(super) fn new(
         config: &Config,
         mongodb: &'a MongoDbHandler,
-        dead_letters: &'a DeadLetterIndex,
+        dead_letters: &'a DeadLetterIndex<S>,
         committed: BTreeMap<TopicPartition, Offset>,
         limit: usize,
     ) -> Self {
@@ -53,7 +63,7 @@ impl<'a> Auditor<'a> {
             documents: Documents::default(),
             waiting: Vec::new(),
             waiting_bytes: 0,
-            report: Report::new(&config.kafka.topic, limit),
+            report: Report::new(&config.kafka.topic, limit, dead_letters.other_groups()),
             attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
         }
@@ -66,13 +76,16 @@ impl<'a> Auditor<'a> {
     }
 
     /// Adds one message. Looks up the waiting ones if there are enough.
-    pub(super) fn add(
-        &mut self,
-        partition: TopicPartition,
-        offset: Offset,
-        value: Option<&[u8]>,
-    ) -> Result<(), Failure> {
-        let message = PartitionOffset { partition, offset };
+    pub(super) fn add(&mut self, message: &ConsumedMessage<'_>) -> Result<(), Failure> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let value = message.value();
+        let letter = self
+            .dead_letters
+            .find(partition, offset, message.timestamp(), value);
+        let message = Message {
+            place: PartitionOffset { partition, offset },
+            letter,
+        };
         let index = self.waiting.len();
         match self.documents.push(index, value, &self.received_at) {
             Ok(()) => {
@@ -84,10 +97,7 @@ impl<'a> Auditor<'a> {
             }
             Err(rejection) => {
                 let status = self.status_without_document(message);
-                let cause = format!(
-                    "can't be stored ({}), and is not dead-lettered",
-                    rejection.reason
-                );
+                let cause = format!("can't be stored ({}), and", rejection.reason);
                 self.report(message, status, None, &cause);
             }
         }
@@ -110,17 +120,15 @@ impl<'a> Auditor<'a> {
         let messages = std::mem::take(&mut self.waiting);
         for ((&index, message), found) in indexes.iter().zip(messages).zip(documents_found) {
             let status = match found {
-                StoredDocument::Same => self.status_with_same_document(message),
+                StoredDocument::Same => status_with_same_document(message),
                 StoredDocument::Absent => self.status_without_document(message),
                 StoredDocument::Different => self.status_with_other_document(message),
             };
             let cause = match found {
                 StoredDocument::Different => {
-                    "a different document is stored under its `message_id`"
+                    "another document is stored under its `message_id`, and it"
                 }
-                StoredDocument::Same | StoredDocument::Absent => {
-                    "is neither stored nor dead-lettered"
-                }
+                StoredDocument::Same | StoredDocument::Absent => "is not stored, and",
             };
             let id = || {
                 documents
@@ -156,56 +164,66 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    fn status_with_same_document(&self, message: PartitionOffset) -> MessageStatus {
-        match self.dead_letter(message) {
-            Some(_) => MessageStatus::Both,
-            None => MessageStatus::Stored,
-        }
-    }
-
     /// The status of a message that has no document, or can't become one.
-    fn status_without_document(&self, message: PartitionOffset) -> MessageStatus {
-        match self.dead_letter(message) {
-            Some(letter) => dead_lettered(letter),
-            None if self.is_pending(message) => MessageStatus::Pending,
-            None => MessageStatus::Missing,
-        }
+    fn status_without_document(&self, message: Message<'_>) -> MessageStatus {
+        self.status_by_letter(message, MessageStatus::Missing)
     }
 
     /// The status of a message whose `_id` belongs to a different document. A dead letter of it counts
     /// whatever its reason is, because it has the message's value byte for byte.
-    fn status_with_other_document(&self, message: PartitionOffset) -> MessageStatus {
-        match self.dead_letter(message) {
-            Some(letter) => dead_lettered(letter),
-            None if self.is_pending(message) => MessageStatus::Pending,
-            None => MessageStatus::Altered,
+    fn status_with_other_document(&self, message: Message<'_>) -> MessageStatus {
+        self.status_by_letter(message, MessageStatus::Altered)
+    }
+
+    fn status_by_letter(
+        &self,
+        message: Message<'_>,
+        without_letter: MessageStatus,
+    ) -> MessageStatus {
+        match message.letter {
+            LetterFound::Yes(letter) => dead_lettered(letter),
+            LetterFound::No | LetterFound::OfAnotherMessage if self.is_pending(message.place) => {
+                MessageStatus::Pending
+            }
+            LetterFound::No | LetterFound::OfAnotherMessage => without_letter,
         }
     }
 
-    fn dead_letter(&self, message: PartitionOffset) -> Option<IndexedDeadLetter<'a>> {
-        self.dead_letters.find(message.partition, message.offset)
-    }
-
-    fn is_pending(&self, message: PartitionOffset) -> bool {
+    fn is_pending(&self, place: PartitionOffset) -> bool {
         self.committed
-            .get(&message.partition)
-            .is_none_or(|committed| message.offset >= *committed)
+            .get(&place.partition)
+            .is_none_or(|committed| place.offset >= *committed)
     }
 
+    /// `cause` is the first half of a sentence; the second one says what the dead letter topic holds.
     fn report(
         &mut self,
-        message: PartitionOffset,
+        message: Message<'_>,
         status: MessageStatus,
         message_id: Option<&str>,
         cause: &str,
     ) {
+        let place = message.place;
+        let letter = match message.letter {
+            LetterFound::No | LetterFound::Yes(_) => "is not dead-lettered",
+            LetterFound::OfAnotherMessage => {
+                "is not dead-lettered: the dead letter of its place is another message's"
+            }
+        };
         self.report.add(status, |kind| Problem {
             kind,
-            partition: message.partition,
-            offset: message.offset,
+            partition: place.partition,
+            offset: place.offset,
             message_id: message_id.map(str::to_owned),
-            cause: cause.to_owned(),
+            cause: format!("{cause} {letter}"),
         });
+    }
+}
+
+fn status_with_same_document(message: Message<'_>) -> MessageStatus {
+    match message.letter {
+        LetterFound::Yes(_) => MessageStatus::Both,
+        LetterFound::No | LetterFound::OfAnotherMessage => MessageStatus::Stored,
     }
 }
 

@@ -9,6 +9,7 @@ mod auditor;
 mod report;
 
 use std::collections::BTreeMap;
+use std::hash::RandomState;
 use std::time::Duration;
 
 use auditor::Auditor;
@@ -127,9 +128,15 @@ fn read_dead_letters(
     config: &Config,
     ranges: &Ranges,
     progress: &mut Progress,
-) -> Result<DeadLetterIndex, Failure> {
-    let source = &config.kafka.topic;
-    let mut index = DeadLetterIndexBuilder::new(ranges.clone());
+) -> Result<DeadLetterIndex<RandomState>, Failure> {
+    let kafka = &config.kafka;
+    let mut index = DeadLetterIndexBuilder::new(
+        &kafka.topic,
+        &kafka.group_id,
+        ranges.clone(),
+        // A keyed hash: no message can be made so that another one's dead letter proves it.
+        RandomState::new(),
+    );
     let mut reader = reader_of(
         config,
         TopicId::DEAD_LETTERS,
@@ -149,25 +156,14 @@ fn read_dead_letters(
             Next::End => return Ok(index.finish()),
         };
         read += 1;
-        let headers = letter.dead_letter_headers();
-        if let (Some((partition, offset)), Some(reason)) =
-            (headers.source_in(source), headers.reason)
-        {
-            index.insert(
-                partition,
-                offset,
-                reason,
-                headers.replay_count,
-                headers.value_omitted,
-            );
-        }
+        index.insert(&letter.dead_letter_headers(), letter.value());
     }
 }
 
 fn read_messages(
     reader: &mut TopicReader,
     ranges: &Ranges,
-    auditor: &mut Auditor<'_>,
+    auditor: &mut Auditor<'_, RandomState>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     reader.read(ranges).map_err(unreachable_kafka)?;
@@ -179,7 +175,7 @@ fn read_messages(
         progress.show(|| format!("checked {} of {all} messages", auditor.checked()));
         match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
             Next::Record(message) => {
-                auditor.add(message.partition(), message.offset(), message.value())?;
+                auditor.add(&message)?;
             }
             Next::Nothing => {}
             Next::End => return Ok(()),

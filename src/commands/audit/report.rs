@@ -62,6 +62,8 @@ pub(super) struct StatusCounts {
 pub(super) struct Report {
     topic: String,
     limit: usize,
+    /// Dead letters of other consumer groups: they prove nothing about this group.
+    letters_of_other_groups: u64,
     counts: StatusCounts,
     problems: Vec<Problem>,
 }
@@ -74,10 +76,11 @@ impl StatusCounts {
 }
 
 impl Report {
-    pub(super) fn new(topic: &str, limit: usize) -> Self {
+    pub(super) fn new(topic: &str, limit: usize, letters_of_other_groups: u64) -> Self {
         Self {
             topic: topic.to_owned(),
             limit,
+            letters_of_other_groups,
             counts: StatusCounts::default(),
             problems: Vec::new(),
         }
@@ -144,6 +147,10 @@ impl Report {
         lines.row("  pending: not processed yet", counts.pending);
         lines.row("  missing", counts.missing);
         lines.row("  altered", counts.altered);
+        if self.letters_of_other_groups > 0 {
+            let name = "dead letters of other groups: no proof";
+            lines.row(name, self.letters_of_other_groups);
+        }
         for problem in &self.problems {
             lines.line(&problem.to_text());
         }
@@ -178,6 +185,7 @@ impl Report {
             "pending": counts.pending,
             "missing": counts.missing,
             "altered": counts.altered,
+            "dead_letters_of_other_groups": self.letters_of_other_groups,
             "problems": problems.collect::<Vec<_>>(),
         });
         format!("{report}\n")
@@ -229,13 +237,13 @@ mod tests {
             partition: TopicPartition::consumed(1),
             offset: Offset(7),
             message_id: Some("a\u{1b}b".to_owned()),
-            cause: "is neither stored nor dead-lettered".to_owned(),
+            cause: "is not stored, and is not dead-lettered".to_owned(),
         }
     }
 
     #[test]
     fn each_message_is_counted_once_and_the_first_problems_are_listed() {
-        let mut report = Report::new("data-topic", 1);
+        let mut report = Report::new("data-topic", 1, 4);
         for status in [
             MessageStatus::Stored,
             MessageStatus::Both,
@@ -261,6 +269,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(json["dead_lettered_by_reason"]["invalid_json"], 1);
         assert_eq!(json["dead_lettered_without_value"], 1);
+        assert_eq!(json["dead_letters_of_other_groups"], 4);
         assert_eq!(json["problems"].as_array().unwrap().len(), 1);
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn replay(
     let request = ReplayRequest {
         criteria: ReplayCriteria {
             topic: config.kafka.topic.clone(),
+            consumer_group: config.kafka.group_id.clone(),
             reason: arguments.reason,
             since,
             max_replays: arguments.max_replays,
@@ -103,6 +104,7 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
         ("skipped: without their value", tally.without_value),
         ("skipped: failed before --since", tally.older),
         ("skipped: from other topics", tally.other_topics),
+        ("skipped: from other consumer groups", tally.other_groups),
     ] {
         if count > 0 {
             counts.row(name, count);

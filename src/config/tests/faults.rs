@@ -144,6 +144,28 @@ fn properties_are_judged_in_all_three_places() {
 }
 
 #[test]
+fn an_option_of_the_uri_that_the_driver_refuses_is_named() {
+    let unknown = "the MongoDB driver has no such option; remove it";
+    let options =
+        "socketTimeoutMS=1&timeoutMS=1&j=true&appName=a&appname=b&compressors=zstd,lz4&tls=true";
+    let uri = (
+        "mongodb.uri",
+        json!(format!("mongodb://ann:secret@a/?{options}")),
+    );
+    assert_eq!(
+        faults_of(&[uri]),
+        [
+            format!("`mongodb.uri` `sockettimeoutms`: {unknown}"),
+            format!("`mongodb.uri` `timeoutms`: {unknown}"),
+            format!("`mongodb.uri` `j`: {unknown}"),
+            "`mongodb.uri` `appname`: given more than once; leave one of them".to_owned(),
+            "`mongodb.uri` `compressors`: found `lz4`, expected `snappy`, `zlib` or `zstd`"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn a_uri_may_not_contradict_the_write_concern() {
     let w = "mongodb.write_concern.w";
     let journal = "mongodb.write_concern.journal";
@@ -153,7 +175,7 @@ fn a_uri_may_not_contradict_the_write_concern() {
         ("w=0", None, "`mongodb.uri` `w`: found `0`, with which the server acknowledges nothing and messages can be lost; expected at least `1`".to_owned()),
         ("W=-1", None, "`mongodb.uri` `w`: found `-1`, expected a whole number from 1 to 50, `majority` or the name of a custom write concern".to_owned()),
         ("journal=false", None, format!("`mongodb.uri` `journal`: {lost}")),
-        ("J=false", None, format!("`mongodb.uri` `j`: {lost}")),
+        ("Journal=false", None, format!("`mongodb.uri` `journal`: {lost}")),
         ("journal=no", None, "`mongodb.uri` `journal`: found `no`, expected `true` or `false`".to_owned()),
         ("journal=true", Some((journal, json!(false))), "`mongodb.write_concern.journal`: found `false`, but `mongodb.uri` says `journal` is `true`; remove one of the two".to_owned()),
         ("journal=false", Some((journal, json!(true))), "`mongodb.write_concern.journal`: found `true`, but `mongodb.uri` says `journal` is `false`; remove one of the two".to_owned()),

@@ -285,7 +285,7 @@ fn a_uri_gives_the_write_concern_that_the_file_leaves_open() {
             W::Nodes(1),
             true,
         ),
-        ("j=false", Some(journal.clone()), W::Nodes(1), false),
+        ("journal=false", Some(journal.clone()), W::Nodes(1), false),
         ("", Some(journal), W::Nodes(1), false),
     ] {
         let uri = ("mongodb.uri", json!(format!("mongodb://a/?{options}")));

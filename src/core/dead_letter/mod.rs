@@ -8,5 +8,5 @@ mod replay_criteria;
 pub use headers::{
     ConsumerIdentity, DeadLetterHeaders, Header, VALUE_OMITTED, VALUE_SIZE, is_dead_letter_header,
 };
-pub use index::{DeadLetterIndex, DeadLetterIndexBuilder, IndexedDeadLetter};
+pub use index::{DeadLetterIndex, DeadLetterIndexBuilder, IndexedDeadLetter, LetterFound};
 pub use replay_criteria::{ReplayCriteria, ReplayDecision};

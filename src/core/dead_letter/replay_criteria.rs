@@ -9,6 +9,9 @@ use crate::core::rejection::Reason;
 pub struct ReplayCriteria {
     /// Take only dead letters of this consumed topic: others belong in another collection.
     pub topic: String,
+    /// Take only dead letters that this consumer group wrote: another group's messages belong where that group
+    /// stores them.
+    pub consumer_group: String,
     /// Take only dead letters with this reason.
     pub reason: Reason,
     /// Take only dead letters that failed at this time or later.
@@ -25,6 +28,8 @@ pub enum ReplayDecision {
     OtherReason,
     /// It comes from another topic, or doesn't say from where.
     OtherTopic,
+    /// Another consumer group wrote it, or it doesn't say which one.
+    OtherGroup,
     /// It failed before `since`.
     Older,
     /// It was replayed `max_replays` times or more.
@@ -44,6 +49,9 @@ impl ReplayCriteria {
         let Some((partition, offset)) = letter.source_in(&self.topic) else {
             return ReplayDecision::OtherTopic;
         };
+        if letter.consumer_group != Some(&self.consumer_group) {
+            return ReplayDecision::OtherGroup;
+        }
         if letter.reason != Some(self.reason.as_str()) {
             return ReplayDecision::OtherReason;
         }
@@ -86,19 +94,37 @@ mod tests {
             offset: Some(Offset(40)),
             timestamp: Timestamp::CreateTime(5),
             failed_at: Some(instant("2023-07-15T12:00:00Z")),
+            consumer_group: Some("group"),
             replay_count: 2,
             ..DeadLetterHeaders::NONE
         }
     }
 
-    #[test]
-    fn a_replay_takes_exactly_the_dead_letters_that_match() {
-        let criteria = ReplayCriteria {
+    fn criteria() -> ReplayCriteria {
+        ReplayCriteria {
             topic: "data-topic".to_owned(),
+            consumer_group: "group".to_owned(),
             reason: Reason::MongodbUnavailable,
             since: Some(instant("2023-07-15T12:00:00Z")),
             max_replays: 3,
-        };
+        }
+    }
+
+    #[test]
+    fn a_replay_takes_no_dead_letter_of_another_group() {
+        for consumer_group in [Some("another"), None] {
+            let letter = DeadLetterHeaders {
+                consumer_group,
+                ..letter()
+            };
+            let decision = criteria().decide(&letter, None);
+            assert_eq!(decision, ReplayDecision::OtherGroup);
+        }
+    }
+
+    #[test]
+    fn a_replay_takes_exactly_the_dead_letters_that_match() {
+        let criteria = criteria();
         let letter = letter();
         let taken = ReplayDecision::Take(OriginalRecord {
             partition: TopicPartition::consumed(2),

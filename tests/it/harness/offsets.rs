@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::waiting;
@@ -65,6 +65,16 @@ impl Observer {
                 (element.partition(), offset)
             })
             .collect()
+    }
+
+    /// Commits an offset for the group, which must have no members.
+    pub fn commit(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        waiting::until("the coordinator takes the commit", TIMEOUT, || {
+            self.consumer.commit(&list, CommitMode::Sync).ok()
+        });
     }
 
     /// The number of members of the group.

@@ -159,6 +159,11 @@ impl World {
         self.observer.has_topic(&self.topic)
     }
 
+    /// Commits an offset for the group, which must have no members.
+    pub fn commit(&self, partition: i32, offset: i64) {
+        self.observer.commit(&self.topic, partition, offset);
+    }
+
     /// The bounds of each partition of the source topic.
     pub fn bounds(&self) -> BTreeMap<i32, Bounds> {
         self.observer.bounds(&self.topic)
