@@ -22,8 +22,9 @@ pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure>
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    check_open_files().inspect_err(|failure| error!("stopped: {}", failure.chain()))?;
-    let outcome = DataConsumer::new(config).run(signals);
+    let outcome = check_open_files()
+        .inspect_err(|failure| error!("stopped: {}", failure.chain()))
+        .and_then(|()| DataConsumer::new(config).run(signals));
     worker_log::flush();
     outcome
 }

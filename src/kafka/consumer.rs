@@ -10,7 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 
 use super::assignment::Assignment;
-use super::errors::{KafkaError, KafkaResult, is_authorization, is_unknown_topic};
+use super::errors::{
+    KafkaError, KafkaResult, is_authorization, is_unknown_topic, is_without_answer,
+};
 use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::rebalance::{RebalanceContext, RebalanceListener};
@@ -105,7 +107,7 @@ impl KafkaConsumer {
 
     /// Finds out whether Kafka can be reached. The answer about the topic may come from a bootstrap address, so
     /// a partition's leader is asked for an offset too: it is at the address that the brokers advertise. Fails
-    /// when no broker answers within `timeout` for each question, or one refuses.
+    /// when no broker answers within `timeout` for each question.
     pub fn reach(&self, timeout: Duration) -> KafkaResult<TopicState> {
         let queries = Queries {
             consumer: &self.consumer,
@@ -115,7 +117,11 @@ impl KafkaConsumer {
         let Some(partitions) = queries.partitions()? else {
             return Ok(TopicState::Missing);
         };
-        queries.any_offset(&partitions)?;
+        match queries.any_offset(&partitions) {
+            // A partition without a leader is answered with an error, too.
+            Err(error) if !is_without_answer(&error) => {}
+            result => result?,
+        }
         Ok(TopicState::Available(partitions.len()))
     }
 

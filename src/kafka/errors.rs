@@ -97,6 +97,15 @@ pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
     )
 }
 
+/// Whether the error says that no broker answered, and not what a broker answered.
+pub(super) fn is_without_answer(error: &ClientError) -> bool {
+    is_about_a_connection(error)
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(Code::OperationTimedOut | Code::AllBrokersDown | Code::RequestTimedOut)
+        )
+}
+
 pub(super) fn is_unknown_topic(code: Code) -> bool {
     matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic)
 }
