@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use bson::RawDocument;
 use bson::raw::RawBsonRef;
-use crossbeam_channel::after;
 use log::warn;
 
 use super::report::{MessageStatus, Problem, Report};
@@ -19,6 +18,7 @@ use crate::core::write_plan::{ErrorSubject, StoredDocument};
 use crate::failure::Failure;
 use crate::kafka::ConsumedMessage;
 use crate::mongo::MongoDbHandler;
+use crate::runtime::{Delays, RetryError, StopSignal, retry};
 
 /// The most documents, and the most bytes of messages, in one look-up.
 const MAX_LOOK_UP: usize = 1000;
@@ -145,23 +145,27 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
     }
 
     fn find(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Failure> {
-        let mut attempt = 1;
-        loop {
-            let failure = match self.mongodb.read_back(documents) {
-                Ok(found) => return Ok(found),
-                Err(failure) => failure,
-            };
-            if failure.subject == ErrorSubject::Operator {
-                return Err(Failure::mongodb_refused().because(failure.message));
-            }
-            if attempt >= self.attempts {
-                return Err(Failure::mongodb_unreachable().because(failure.message));
-            }
-            warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", failure.message);
-            // Only a sleep: the channel delivers one message when the time is over.
-            let _ = after(self.retry_backoff * attempt).recv();
-            attempt += 1;
-        }
+        // Nobody stops it: a signal ends an audit at once.
+        let stop = StopSignal::new();
+        let delays = Delays::doubling(self.retry_backoff);
+        let found = retry(
+            &stop,
+            delays,
+            || {},
+            |attempt| {
+                self.mongodb.read_back(documents).map_err(|error| {
+                if error.subject == ErrorSubject::Operator {
+                    return RetryError::Final(Failure::mongodb_refused().because(error.message));
+                }
+                if attempt >= self.attempts {
+                    return RetryError::Final(Failure::mongodb_unreachable().because(error.message));
+                }
+                warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", error.message);
+                RetryError::Again
+            })
+            },
+        )?;
+        Ok(found.expect("invariant: nobody asks for this stop"))
     }
 
     /// The status of a message that has no document, or can't become one.
