@@ -177,7 +177,7 @@ impl RebalanceContext {
         for &(partition, start) in starts {
             self.report(partition, start);
             // Always set, also to the committed offset: without it librdkafka asks the group a second time, and
-            // if that answer is an error the partition may never be read (librdkafka issue 5586).
+            // if that answer is an error the partition may never be read.
             let offset = KafkaOffset::Offset(start.offset().0);
             list.set_partition_offset(&self.topic.name, partition.number, offset)?;
             assigned.push(AssignedPartition {
