@@ -236,8 +236,9 @@ impl Committer {
                 for run in runs {
                     self.tracker.abandoned(run);
                 }
-                self.release(weight);
+                // Whoever waits until nothing is in flight must find it noted then.
                 self.observer.abandoned(weight);
+                self.release(weight);
             }
             CommitterMessage::PositionsReached(positions) => {
                 for (partition, epoch, position) in positions {

@@ -100,13 +100,6 @@ fn run(
         ReaderOffsets::new(&reader),
         Arc::clone(&progress) as Arc<_>,
     )?;
-    let assigned = spans.iter().map(|(&partition, span)| AssignedPartition {
-        partition,
-        epoch: EPOCH,
-        start: span.start,
-        committed: span.committed,
-    });
-    committer.send(CommitterMessage::Assigned(assigned.collect()));
     let destination = match &request.to {
         None => Destination::mongodb(config, &mut threads, dispatcher, events, stop.clone())?,
         Some(to) => {
@@ -114,6 +107,15 @@ fn run(
             Destination::Topic(publisher)
         }
     };
+    // Only now: what is assigned may be committed at once, and nothing is to be committed where there is no
+    // destination.
+    let assigned = spans.iter().map(|(&partition, span)| AssignedPartition {
+        partition,
+        epoch: EPOCH,
+        start: span.start,
+        committed: span.committed,
+    });
+    committer.send(CommitterMessage::Assigned(assigned.collect()));
     let ends = ranges.into_iter().map(|(p, range)| (p, range.end));
     Replayer::new(
         request,

@@ -92,6 +92,8 @@ impl Publisher {
                 }
                 Err(SendError::Refused(listener, error)) => {
                     let id = listener.place();
+                    // Nothing behind it is published: the next replay begins with this letter.
+                    self.sending = None;
                     let failure = Failure::running(format!(
                         "the dead letter at partition {}, offset {} could not be published",
                         id.partition, id.offset

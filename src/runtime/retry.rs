@@ -66,6 +66,8 @@ pub fn retry<T, E>(
         beat();
         match attempt(number) {
             Ok(value) => return Ok(Some(value)),
+            // A stop counts before what it interrupted.
+            Err(RetryError::Final(_)) if stop.is_stopping() => return Ok(None),
             Err(RetryError::Final(error)) => return Err(error),
             Err(RetryError::Again) => {}
         }
