@@ -13,6 +13,7 @@ mod queries;
 mod reader;
 mod rebalance;
 mod settings;
+mod starting_offsets;
 mod statistics;
 mod topic;
 
@@ -24,6 +25,6 @@ pub use errors::{CommitError, CommitErrorClass, KafkaError};
 pub use message::ConsumedMessage;
 pub use producer::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError};
 pub use reader::{Next, Ranges, ReadError, TopicReader};
-pub use rebalance::RebalanceListener;
+pub use rebalance::{RebalanceListener, StartError};
 pub use settings::prefetch_bytes;
 pub use topic::Topic;

@@ -37,8 +37,12 @@ impl Admin {
         for result in results {
             result.unwrap_or_else(|error| panic!("can't create a topic: {error:?}"));
         }
-        waiting::until("the new topic's partitions have leaders", MINUTE, || {
-            (self.partitions_with_leader(topic) == usize::try_from(partitions).unwrap()).then_some(())
+        self.wait_for_leaders(topic, usize::try_from(partitions).unwrap());
+    }
+
+    fn wait_for_leaders(&self, topic: &str, partitions: usize) {
+        waiting::until("the new partitions have leaders", MINUTE, || {
+            (self.partitions_with_leader(topic) == partitions).then_some(())
         });
     }
 
@@ -57,6 +61,7 @@ impl Admin {
         for result in results {
             result.unwrap();
         }
+        self.wait_for_leaders(topic, partitions);
     }
 
     pub fn alter_topic(&self, topic: &str, settings: &[(&str, &str)]) {
