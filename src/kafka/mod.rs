@@ -27,4 +27,5 @@ pub use producer::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError};
 pub use reader::{Next, Ranges, ReadError, TopicReader};
 pub use rebalance::{RebalanceListener, StartError};
 pub use settings::prefetch_bytes;
+pub use statistics::EndOffset;
 pub use topic::Topic;
