@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use report::Report;
 
 use super::output::{self, Progress};
-use super::{failed_mongodb, reader_of, unreachable_kafka};
+use super::servers::{failed_mongodb, reader_of, unreachable_kafka};
 use crate::cli::{Audit, PartitionOffset};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, DeadLetterIndexBuilder};

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::ListDeadLetters;
 use crate::commands::output::{self, Progress, printable};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::DeadLetterHeaders;
 use crate::core::partition::{TopicId, TopicPartition};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::cli::ReplayDeadLetters;
 use crate::commands::output::{self, CountTable, Progress};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::dead_letter::ReplayCriteria;
 use crate::core::partition::TopicId;

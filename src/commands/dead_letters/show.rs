@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::ShowDeadLetter;
 use crate::commands::output::{self, printable};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::{reader_of, unreachable_kafka};
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::failure::Failure;
