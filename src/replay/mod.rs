@@ -10,11 +10,14 @@
 //! The replayer belongs to no group, so that no partition can be taken away from it. How far it has come is
 //! committed for a consumer group that has no members: each reason has its own.
 
+mod cause;
 mod destination;
+mod dry_run;
 mod progress;
 mod publisher;
 mod replayer;
 mod request;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +36,8 @@ use crate::runtime::{CaughtSignals, ProcessEvents, StopSignal, Threads};
 use destination::Destination;
 use progress::ReplayProgress;
 use publisher::Publisher;
-use replayer::{EPOCH, Replayer, unreachable};
+use replayer::{EPOCH, Replayer};
+use selection::unreachable;
 
 pub use progress::ReplayTally;
 pub use request::ReplayRequest;
@@ -86,7 +90,7 @@ fn run(
         .collect();
     reader.read(&ranges).map_err(unreachable)?;
     if request.dry_run {
-        return replayer::count(&mut reader, request, &stop, tally, show);
+        return dry_run::count(&mut reader, request, &stop, tally, show);
     }
 
     let progress = Arc::new(ReplayProgress::default());
