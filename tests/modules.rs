@@ -46,7 +46,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ),
     ("runtime", &["failure", "observe"]),
     ("failure", &["config"]),
-    ("kafka", &["config", "core"]),
+    // For the exit code of each error of a reader.
+    ("kafka", &["failure", "config", "core"]),
     ("mongo", &["config", "core"]),
     ("observe", &[]),
     // Only for words, such as the reasons.

@@ -3,19 +3,14 @@
 use crate::config::Config;
 use crate::core::partition::TopicId;
 use crate::failure::Failure;
-use crate::kafka::{ReadError, Topic, TopicReader};
+use crate::kafka::{Topic, TopicReader};
 use crate::mongo::MongoDbError;
 
 /// A reader of the topic `name`. It can look up the offsets that the workers' group has committed, but never joins
 /// the group.
 pub(super) fn reader_of(config: &Config, id: TopicId, name: &str) -> Result<TopicReader, Failure> {
-    TopicReader::new(config, Topic::new(id, name), &config.kafka.group_id).map_err(|error| {
-        Failure::configuration("librdkafka refused the consumer's settings").because(error)
-    })
-}
-
-pub(super) fn unreachable_kafka(error: impl Into<ReadError>) -> Failure {
-    Failure::kafka_unreachable().because(error.into())
+    let topic = Topic::new(id, name);
+    Ok(TopicReader::new(config, topic, &config.kafka.group_id)?)
 }
 
 pub(super) fn failed_mongodb(error: MongoDbError) -> Failure {

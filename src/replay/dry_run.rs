@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::progress::{ReplayTally, Show};
 use super::request::ReplayRequest;
-use super::selection::{select_letter, unreachable};
+use super::selection::select_letter;
 use crate::failure::Failure;
 use crate::kafka::{Next, TopicReader};
 use crate::runtime::StopSignal;
@@ -22,7 +22,7 @@ pub(super) fn count(
 ) -> Result<(), Failure> {
     while !stop.is_stopping() {
         show(tally);
-        match reader.next(READ_WAIT).map_err(unreachable)? {
+        match reader.next(READ_WAIT)? {
             Next::Record(letter) => {
                 let decision = select_letter(request, &letter, tally);
                 if tally.is_limited {

@@ -37,7 +37,6 @@ use destination::Destination;
 use progress::ReplayProgress;
 use publisher::Publisher;
 use replayer::{EPOCH, Replayer};
-use selection::unreachable;
 
 pub use progress::ReplayTally;
 pub use request::ReplayRequest;
@@ -79,16 +78,14 @@ fn run(
 
     let topic = &config.kafka.dead_letter_topic;
     let source = Topic::new(TopicId::DEAD_LETTERS, topic);
-    let mut reader = TopicReader::new(config, source, &request.group(config)).map_err(|error| {
-        Failure::configuration("librdkafka refused the consumer's settings").because(error)
-    })?;
+    let mut reader = TopicReader::new(config, source, &request.group(config))?;
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
     let ranges: Ranges = spans
         .iter()
         .map(|(&partition, span)| (partition, span.start..span.end))
         .collect();
-    reader.read(&ranges).map_err(unreachable)?;
+    reader.read(&ranges)?;
     if request.dry_run {
         return dry_run::count(&mut reader, request, &stop, tally, show);
     }
@@ -139,12 +136,12 @@ fn spans(
     topic: &str,
     request: &ReplayRequest,
 ) -> Result<BTreeMap<TopicPartition, Span>, Failure> {
-    let Some(bounds) = reader.bounds().map_err(unreachable)? else {
+    let Some(bounds) = reader.bounds()? else {
         warn!("there is no dead letter topic `{topic}` yet");
         return Ok(BTreeMap::new());
     };
     let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
-    let committed = reader.committed(&partitions).map_err(unreachable)?;
+    let committed = reader.committed(&partitions)?;
     let span = |(partition, bounds): (TopicPartition, LogBounds)| {
         let committed = committed
             .get(&partition)

@@ -11,7 +11,7 @@ use super::cause::Cause;
 use super::destination::Destination;
 use super::progress::{ReplayProgress, ReplayTally, Show};
 use super::request::ReplayRequest;
-use super::selection::{select_letter, unreachable};
+use super::selection::select_letter;
 use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::config;
 use crate::core::dead_letter::ReplayDecision;
@@ -200,7 +200,7 @@ impl<'a> Replayer<'a> {
                 self.positions.extend(self.ends.clone());
                 self.stop_reading();
             }
-            Event::ReadFailed(error) => self.fail(unreachable(error)),
+            Event::ReadFailed(error) => self.fail(error.into()),
             Event::Interrupted => {
                 tally.is_interrupted = true;
                 self.stop_reading();

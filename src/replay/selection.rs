@@ -3,8 +3,7 @@
 use super::progress::ReplayTally;
 use super::request::ReplayRequest;
 use crate::core::dead_letter::ReplayDecision;
-use crate::failure::Failure;
-use crate::kafka::{ConsumedMessage, ReadError};
+use crate::kafka::ConsumedMessage;
 
 /// What is to be done with a dead letter. Notes in the tally if it is one more than the limit.
 pub(super) fn select_letter(
@@ -20,8 +19,4 @@ pub(super) fn select_letter(
         tally.is_limited = tally.taken >= limit;
     }
     decision
-}
-
-pub(super) fn unreachable(error: impl Into<ReadError>) -> Failure {
-    Failure::kafka_unreachable().because(error.into())
 }
