@@ -25,7 +25,7 @@ pub enum FailureKind {
     KafkaUnreachable,
     /// Kafka or MongoDB refused us: credentials, rights, or an unfit collection.
     Refused,
-    /// MongoDB could not be reached by a command that doesn't wait for it.
+    /// MongoDB could not be reached by a command, which doesn't wait for it, or the worker has no address to wait for.
     MongoDbUnreachable,
     /// An audit found missing or altered messages.
     AuditFailed,
