@@ -88,7 +88,7 @@ impl TopicReader {
 
     /// What each partition holds now. `None` if there is no such topic.
     pub fn bounds(&self) -> Result<Option<BTreeMap<TopicPartition, LogBounds>>, ReadError> {
-        let partitions = self.ask(|queries| queries.partitions())?;
+        let partitions = self.ask(Queries::partitions)?;
         let bounds = |partitions: Vec<_>| self.ask(|queries| queries.bounds(&partitions));
         partitions.map(bounds).transpose()
     }

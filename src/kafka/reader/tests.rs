@@ -29,7 +29,10 @@ fn reader(cluster: &Cluster) -> TopicReader {
         r#"{{"kafka": {{"bootstrap_servers": "{servers}"}}, "mongodb": {{"uri": "mongodb://nowhere"}}}}"#
     )
     .unwrap();
-    let config = Config::load(file.path(), [("", ""); 0]).unwrap();
+    let mut config = Config::load(file.path(), [("", ""); 0]).unwrap();
+    // The mock gives the end of a follower's log, and not its last stable offset.
+    let properties = &mut config.kafka.consumer_properties;
+    properties.insert("isolation.level".to_owned(), "read_uncommitted".to_owned());
     TopicReader::new(&config, Topic::new(TopicId::CONSUMED, TOPIC), "group").unwrap()
 }
 
