@@ -23,9 +23,9 @@ pub enum FailureKind {
     Configuration,
     /// No Kafka broker could be reached.
     KafkaUnreachable,
-    /// MongoDB refused the worker: credentials, privileges, or an unfit collection.
-    MongoDbRefused,
-    /// MongoDB could not be reached by a command that doesn't wait for it.
+    /// Kafka or MongoDB refused us: credentials, rights, or an unfit collection.
+    Refused,
+    /// MongoDB could not be reached by a command, which doesn't wait for it, or the worker has no address to wait for.
     MongoDbUnreachable,
     /// An audit found missing or altered messages.
     AuditFailed,
@@ -47,8 +47,13 @@ impl Failure {
         )
     }
 
+    /// Kafka answers, and an operator has to grant a right or to correct the credentials.
+    pub fn kafka_refused() -> Self {
+        Self::new(FailureKind::Refused, "Kafka refused us".to_owned())
+    }
+
     pub fn mongodb_refused() -> Self {
-        Self::new(FailureKind::MongoDbRefused, "MongoDB refused us".to_owned())
+        Self::new(FailureKind::Refused, "MongoDB refused us".to_owned())
     }
 
     pub fn mongodb_unreachable() -> Self {
@@ -83,7 +88,7 @@ impl Failure {
             FailureKind::Running => 1,
             FailureKind::Configuration => 2,
             FailureKind::KafkaUnreachable => 3,
-            FailureKind::MongoDbRefused => 4,
+            FailureKind::Refused => 4,
             FailureKind::MongoDbUnreachable => 5,
             FailureKind::AuditFailed => 6,
         })

@@ -46,7 +46,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ),
     ("runtime", &["failure", "observe"]),
     ("failure", &["config"]),
-    ("kafka", &["config", "core"]),
+    // For the exit code of each error of a reader.
+    ("kafka", &["failure", "config", "core"]),
     ("mongo", &["config", "core"]),
     ("observe", &[]),
     // Only for words, such as the reasons.
@@ -242,48 +243,106 @@ fn no_two_files_import_each_other() {
     assert!(circles.is_empty(), "these import each other: {circles:#?}");
 }
 
-/// The files that define what a file imports of its own folder or of its parents. A folder's `mod.rs` that
-/// only passes on what its files define imports nothing by that.
+/// The files of its own module that a file names in an import or a call. A folder's `mod.rs` that only passes on
+/// what its files define imports nothing by that.
 fn files_imported_by<'a>(source: &Source, known: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
-    let own: Vec<&str> = source.module_path.split("::").collect();
-    let is_folder = source.path.ends_with("mod.rs")
-        || known
-            .iter()
-            .any(|path| path.starts_with(&format!("{}::", source.module_path)));
     let mut targets = BTreeSet::new();
-    for line in source.code.split(';') {
-        let line = line.trim();
-        let Some(path) = line.strip_prefix("use ") else {
-            continue;
-        };
-        let (base, path): (Vec<&str>, &str) = if let Some(path) = path.strip_prefix("super::") {
-            let mut base = own.clone();
-            base.pop();
-            let mut path = path;
-            while let Some(inner) = path.strip_prefix("super::") {
-                base.pop();
-                path = inner;
-            }
-            (base, path)
-        } else if let Some(path) = path.strip_prefix("self::") {
-            (own.clone(), path)
-        } else if is_folder {
-            (own.clone(), path)
-        } else {
-            continue;
-        };
-        for item in expand(path) {
-            let mut full = base.clone();
-            full.extend(item.split("::"));
-            // The longest part of the path that is a file.
-            let file = (1..=full.len())
-                .rev()
-                .map(|length| full[..length].join("::"))
-                .find_map(|path| known.get(path.as_str()).copied());
-            targets.extend(file.filter(|file| *file != source.module_path));
-        }
+    for path in paths_in_own_module(source, known) {
+        // The longest part of the path that is a file.
+        let file = (1..=path.len())
+            .rev()
+            .find_map(|length| known.get(path[..length].join("::").as_str()).copied());
+        targets.extend(file.filter(|file| *file != source.module_path));
     }
     targets
+}
+
+/// The paths behind `super::`, behind `crate::` and the name of the file's own module, and, in a folder, behind the
+/// name of one of its files. All of them from the root of the crate.
+fn paths_in_own_module(source: &Source, known: &BTreeSet<&str>) -> Vec<Vec<String>> {
+    let own: Vec<String> = source.module_path.split("::").map(str::to_owned).collect();
+    let inside = format!("{}::", source.module_path);
+    let children: BTreeSet<&str> = known
+        .iter()
+        .filter_map(|path| path.strip_prefix(&inside)?.split("::").next())
+        .collect();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut paths = Vec::new();
+    for statement in source.code.split(';') {
+        let statement = statement.trim_start();
+        let passes_on = statement.starts_with("pub") && statement.contains(" use ");
+        for (at, _) in statement.match_indices("::") {
+            let first = statement[..at]
+                .rfind(|c| !is_name(c))
+                .map_or(0, |end| end + 1);
+            let before = &statement[..first];
+            if before.ends_with("::") || before.ends_with('$') {
+                continue;
+            }
+            let (mut base, mut rest) = match &statement[first..at] {
+                "crate" => (Vec::new(), &statement[at + 2..]),
+                "super" => (own[..own.len() - 1].to_vec(), &statement[at + 2..]),
+                "self" => (own.clone(), &statement[at + 2..]),
+                child if children.contains(child) && !passes_on => {
+                    (own.clone(), &statement[first..])
+                }
+                _ => continue,
+            };
+            while let Some(inner) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = inner;
+            }
+            for item in expand(rest) {
+                let item = item.split("::").map(str::to_owned);
+                let full: Vec<String> = base.iter().cloned().chain(item).collect();
+                if full.first() == own.first() {
+                    paths.push(full);
+                }
+            }
+        }
+    }
+    paths
+}
+
+#[test]
+fn imports_and_calls_by_path_are_found() {
+    let known = ["a", "a::b", "a::b::c", "a::d"].into();
+    let imported_by = |module_path: &str, code: &str| {
+        let source = Source {
+            module: "a".to_owned(),
+            module_path: module_path.to_owned(),
+            path: PathBuf::new(),
+            code: code.to_owned(),
+        };
+        files_imported_by(&source, &known)
+    };
+    for (module_path, code, expected) in [
+        ("a", "mod b; use b::X; pub use d::Y;", &["a::b"][..]),
+        ("a", "fn f() { d::run() }", &["a::d"]),
+        (
+            "a::b",
+            "use super::helper; use crate::a::{X, d::Y};",
+            &["a", "a::d"],
+        ),
+        (
+            "a::b",
+            "fn f() { super::d::run(); c::run() }",
+            &["a::b::c", "a::d"],
+        ),
+        (
+            "a::b::c",
+            "use super::super::d::X; use crate::b::Z;",
+            &["a::d"],
+        ),
+        (
+            "a::d",
+            "let x = other::d::Y; $crate::a::b!(); Self::b::c();",
+            &[],
+        ),
+    ] {
+        let expected: BTreeSet<&str> = expected.iter().copied().collect();
+        assert_eq!(imported_by(module_path, code), expected, "{code}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod dead_letters;
 mod output;
 mod print_schema;
 mod run;
+mod servers;
 
 use std::env;
 use std::path::Path;
@@ -13,12 +14,11 @@ use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 
+use output::print_failure;
+
 use crate::cli::{Cli, Command};
 use crate::config::Config;
-use crate::core::partition::TopicId;
 use crate::failure::Failure;
-use crate::kafka::{ReadError, Topic, TopicReader};
-use crate::mongo::MongoDbError;
 use crate::observe::log::{self as worker_log, LogFormat};
 use crate::runtime::{CaughtSignals, check_open_files};
 
@@ -69,27 +69,4 @@ fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(),
             worker_log::flush();
             print_failure(failure);
         })
-}
-
-fn print_failure(failure: &Failure) {
-    output::print_error(&format!("error: {}", failure.chain()));
-}
-
-/// A reader of the topic `name`. It can look up the offsets that the workers' group has committed, but never joins
-/// the group.
-fn reader_of(config: &Config, id: TopicId, name: &str) -> Result<TopicReader, Failure> {
-    TopicReader::new(config, Topic::new(id, name), &config.kafka.group_id).map_err(|error| {
-        Failure::configuration("librdkafka refused the consumer's settings").because(error)
-    })
-}
-
-fn unreachable_kafka(error: impl Into<ReadError>) -> Failure {
-    Failure::kafka_unreachable().because(error.into())
-}
-
-fn failed_mongodb(error: MongoDbError) -> Failure {
-    match error {
-        MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
-        MongoDbError::Unavailable(why) => Failure::mongodb_unreachable().because(why),
-    }
 }

@@ -25,6 +25,11 @@ pub(super) fn print_error(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Writes a failure with its causes to standard error.
+pub(super) fn print_failure(failure: &Failure) {
+    print_error(&format!("error: {}", failure.chain()));
+}
+
 /// Shows the progress of a command on standard error: one line that is overwritten on a terminal, or
 /// a new line every few seconds elsewhere.
 pub(super) struct Progress {

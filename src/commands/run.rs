@@ -2,7 +2,7 @@
 
 use log::{error, info, warn};
 
-use super::print_failure;
+use super::output::print_failure;
 use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};

@@ -1,31 +1,38 @@
 //! Reads a range of a topic outside of any group: without membership, with partitions assigned by hand, and
 //! without a commit but those that the caller asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
+use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::debug;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::errors::{KafkaError, KafkaResult, is_authorization, is_unknown_topic};
+use super::errors::{KafkaError, is_unknown_topic, is_without_answer};
 use super::log::forward_log;
 use super::message::ConsumedMessage;
 use super::queries::Queries;
+use super::reader_error::{ReadError, missing};
 use super::settings;
 use super::topic::Topic;
+use super::unread::Unread;
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 
-/// The longest wait for one answer.
+/// A question without an answer is given up after so long, at the end of a turn.
 const QUESTION: Duration = Duration::from_secs(20);
+/// A question is asked in turns, because the client hears between them whether it is refused. The first turn is so
+/// long, and each further one twice as long, for a broker that answers slowly.
+const FIRST_TURN: Duration = Duration::from_secs(1);
+/// How long the client listens for a refusal after a turn.
+const LISTEN: Duration = Duration::from_millis(50);
 /// If nothing comes for so long from a partition that isn't read to its end, the brokers are gone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
@@ -35,8 +42,8 @@ pub type Ranges = BTreeMap<TopicPartition, Range<Offset>>;
 pub struct TopicReader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
     topic: Topic,
-    ends: BTreeMap<TopicPartition, Offset>,
-    unread: BTreeSet<TopicPartition>,
+    group: String,
+    unread: Unread,
     silence: Silence,
 }
 
@@ -56,36 +63,34 @@ pub enum Next<'a> {
     End,
 }
 
-#[derive(Debug)]
-pub enum ReadError {
-    Kafka(KafkaError),
-    Silence {
-        topic: String,
-        last_error: Option<KafkaError>,
-    },
+/// The errors of a poll that don't end the reading.
+enum PollError {
+    /// A broker has nothing more in this partition. Everything that it has below this offset was read.
+    EndMet(TopicPartition, Offset),
+    Transient(KafkaError),
 }
 
 impl TopicReader {
     /// A reader of `topic` that can ask for the offsets of `group` and commit in its name. It connects when
-    /// it is first used. Fails when librdkafka refuses a property.
-    pub fn new(config: &Config, topic: Topic, group: &str) -> KafkaResult<Self> {
-        let consumer = settings::reader(config, group).create_with_context(ReaderContext)?;
+    /// it is first used. Fails when the client can't use a property.
+    pub fn new(config: &Config, topic: Topic, group: &str) -> Result<Self, ReadError> {
+        let consumer = settings::reader(config, group)
+            .create_with_context(ReaderContext::default())
+            .map_err(|error| ReadError::Settings(error.into()))?;
         Ok(Self {
             consumer: Arc::new(consumer),
             topic,
-            ends: BTreeMap::new(),
-            unread: BTreeSet::new(),
+            group: group.to_owned(),
+            unread: Unread::default(),
             silence: Silence::default(),
         })
     }
 
     /// What each partition holds now. `None` if there is no such topic.
-    pub fn bounds(&self) -> KafkaResult<Option<BTreeMap<TopicPartition, LogBounds>>> {
-        let queries = self.queries();
-        let Some(partitions) = queries.partitions()? else {
-            return Ok(None);
-        };
-        Ok(Some(queries.bounds(&partitions)?))
+    pub fn bounds(&self) -> Result<Option<BTreeMap<TopicPartition, LogBounds>>, ReadError> {
+        let partitions = self.ask(Queries::partitions)?;
+        let bounds = |partitions: Vec<_>| self.ask(|queries| queries.bounds(&partitions));
+        partitions.map(bounds).transpose()
     }
 
     /// The first offset of each partition whose record is of `millis` (since 1970) or later. A partition
@@ -94,35 +99,35 @@ impl TopicReader {
         &self,
         partitions: &[TopicPartition],
         millis: i64,
-    ) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
         // Negative numbers are the special offsets.
         let time = KafkaOffset::Offset(millis.max(0));
-        Ok(self.queries().offsets_for(partitions, time)?)
+        self.ask(|queries| queries.offsets_for(partitions, time))
     }
 
     /// What the group has committed. Partitions without a commit are left out.
     pub fn committed(
         &self,
         partitions: &[TopicPartition],
-    ) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
-        Ok(self.queries().committed(partitions)?)
+    ) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
+        self.ask(|queries| queries.committed(partitions))
     }
 
     /// Begins to read these ranges.
-    pub fn read(&mut self, ranges: &Ranges) -> KafkaResult<()> {
-        let ranges = ranges.iter().filter(|(_, range)| !range.is_empty());
-        self.ends = ranges.clone().map(|(&p, range)| (p, range.end)).collect();
-        self.unread = self.ends.keys().copied().collect();
+    pub fn read(&mut self, ranges: &Ranges) -> Result<(), ReadError> {
+        self.unread = Unread::new(ranges.clone());
         let mut list = TopicPartitionList::new();
-        for (partition, range) in ranges {
+        for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
             let start = KafkaOffset::Offset(range.start.0);
-            list.add_partition_offset(&self.topic.name, partition.number, start)?;
+            list.add_partition_offset(&self.topic.name, partition.number, start)
+                .map_err(|error| self.failed(error))?;
         }
-        Ok(self.consumer.assign(&list)?)
+        let assigned = self.consumer.assign(&list);
+        assigned.map_err(|error| self.failed(error))
     }
 
     /// The next record of the ranges. Waits up to `timeout`. The records of a partition come in the order of
-    /// their offsets. Fails when the brokers stay silent, or refuse.
+    /// their offsets, each once. Fails when the brokers stay silent, or refuse.
     pub fn next(&mut self, timeout: Duration) -> Result<Next<'_>, ReadError> {
         let until = Instant::now() + timeout;
         while !self.unread.is_empty() {
@@ -132,29 +137,22 @@ impl TopicReader {
                 Some(Ok(borrowed)) => {
                     self.silence = Silence::default();
                     let message = ConsumedMessage::new(borrowed, &self.topic);
-                    let Some(&end) = self.ends.get(&message.partition()) else {
-                        continue;
-                    };
-                    if message.offset().next() >= end {
-                        let was_unread = self.unread.remove(&message.partition());
-                        self.pause(message.partition())?;
-                        if !was_unread {
-                            continue;
-                        }
+                    let partition = message.partition();
+                    let is_in_range = self.unread.read(partition, message.offset());
+                    if self.unread.is_finished(partition) {
+                        self.pause(partition)?;
                     }
-                    if message.offset() < end {
+                    if is_in_range {
                         return Ok(Next::Record(message));
                     }
                 }
-                // The rest of the range holds no record, or none any more.
-                Some(Err(ClientError::PartitionEOF(partition))) => {
-                    self.silence = Silence::default();
-                    self.unread.remove(&self.topic.partition(partition));
-                }
-                Some(Err(error)) if is_final(&error) => return Err(ReadError::Kafka(error.into())),
                 Some(Err(error)) => {
-                    self.silence.last_error = Some(error.into());
+                    let reason = self.consumer.context().take_reason();
                     self.silence.add(started, &self.topic.name)?;
+                    match self.judge(error, reason)? {
+                        PollError::EndMet(partition, at) => self.unread.end_met(partition, at),
+                        PollError::Transient(error) => self.silence.last_error = Some(error),
+                    }
                 }
                 None => {
                     self.silence.add(started, &self.topic.name)?;
@@ -175,18 +173,89 @@ impl TopicReader {
         &self.topic
     }
 
-    fn queries(&self) -> Queries<'_, ReaderContext> {
-        Queries {
-            consumer: &self.consumer,
-            topic: &self.topic,
-            timeout: QUESTION,
+    /// Asks the brokers, until they answer or the time is up.
+    fn ask<T>(
+        &self,
+        question: impl Fn(&Queries<'_, ReaderContext>) -> ClientResult<T>,
+    ) -> Result<T, ReadError> {
+        let until = Instant::now() + QUESTION;
+        let mut turn = FIRST_TURN;
+        loop {
+            let queries = Queries {
+                consumer: &self.consumer,
+                topic: &self.topic,
+                timeout: turn,
+            };
+            turn *= 2;
+            let error = match question(&queries) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if !is_without_answer(&error) || self.refusal(&error, None).is_some() {
+                return Err(self.failed(error));
+            }
+            // A client that may not connect, or may not find the group's coordinator, tries again and again. Only
+            // who polls hears why.
+            if let Some(refusal) = self.heard_refusal() {
+                return Err(refusal);
+            }
+            if Instant::now() >= until {
+                return Err(self.failed(error));
+            }
         }
     }
 
-    fn pause(&self, partition: TopicPartition) -> KafkaResult<()> {
+    /// The refusal among the errors that the client has to tell.
+    fn heard_refusal(&self) -> Option<ReadError> {
+        // While partitions are read, a poll could bring a record.
+        if !self.unread.is_empty() {
+            return None;
+        }
+        while let Some(polled) = self.consumer.poll(LISTEN) {
+            let reason = self.consumer.context().take_reason();
+            let refusal = polled.err().and_then(|error| self.refusal(&error, reason));
+            if refusal.is_some() {
+                return refusal;
+            }
+        }
+        None
+    }
+
+    /// What an error means that a poll brought instead of a record. Fails if waiting doesn't help.
+    fn judge(&self, error: ClientError, reason: Option<String>) -> Result<PollError, ReadError> {
+        if let ClientError::PartitionEOF(partition) = error
+            && let Some(at) = reason.as_deref().and_then(end_named_in)
+        {
+            return Ok(PollError::EndMet(self.topic.partition(partition), at));
+        }
+        if let Some(refusal) = self.refusal(&error, reason) {
+            return Err(refusal);
+        }
+        if is_final(&error) {
+            return Err(ReadError::Kafka(error.into()));
+        }
+        Ok(PollError::Transient(error.into()))
+    }
+
+    fn failed(&self, error: ClientError) -> ReadError {
+        let refusal = self.refusal(&error, None);
+        refusal.unwrap_or_else(|| ReadError::Kafka(error.into()))
+    }
+
+    /// The refusal that an error is. `reason` is what the client says of the error, if that is known.
+    fn refusal(&self, error: &ClientError, reason: Option<String>) -> Option<ReadError> {
+        let code = error.rdkafka_error_code()?;
+        Some(ReadError::Refused {
+            missing: missing(code, &self.topic.name, &self.group)?,
+            reason: reason.unwrap_or_else(|| error.to_string()),
+        })
+    }
+
+    fn pause(&self, partition: TopicPartition) -> Result<(), ReadError> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&self.topic.name, partition.number);
-        Ok(self.consumer.pause(&list)?)
+        let paused = self.consumer.pause(&list);
+        paused.map_err(|error| self.failed(error))
     }
 }
 
@@ -199,52 +268,41 @@ impl Silence {
         }
         Err(ReadError::Silence {
             topic: topic.to_owned(),
+            waited: LONGEST_SILENCE,
             last_error: self.last_error.take(),
         })
     }
 }
 
-impl From<KafkaError> for ReadError {
-    fn from(error: KafkaError) -> Self {
-        Self::Kafka(error)
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kafka(error) => error.fmt(f),
-            Self::Silence { topic, last_error } => {
-                let seconds = LONGEST_SILENCE.as_secs();
-                write!(
-                    f,
-                    "can't read `{topic}` to its end: nothing has come for {seconds} s"
-                )?;
-                match last_error {
-                    Some(error) => write!(f, ": {error}"),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
-
 /// Whether waiting doesn't help.
 fn is_final(error: &ClientError) -> bool {
     matches!(error, ClientError::MessageConsumptionFatal(_))
-        || is_authorization(error)
         || error.rdkafka_error_code().is_some_and(|code| {
-            is_unknown_topic(code)
-                || matches!(
-                    code,
-                    RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::Authentication
-                )
+            is_unknown_topic(code) || code == RDKafkaErrorCode::UnknownPartition
         })
 }
 
-pub(super) struct ReaderContext;
+/// What the client says besides the errors that a poll returns.
+#[derive(Default)]
+pub(super) struct ReaderContext {
+    /// The words of the last error. The client calls back immediately before the poll returns the error. Behind a
+    /// lock, because the client hands the context out shared.
+    reason: Mutex<Option<String>>,
+}
+
+impl ReaderContext {
+    fn take_reason(&self) -> Option<String> {
+        mem::take(&mut *self.reason.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The offset at which a broker has nothing more. The client gives it in its words only. If a later version says it otherwise, no end is found, and reading
+/// fails after a long silence instead of ending too early.
+fn end_named_in(reason: &str) -> Option<Offset> {
+    let (_, behind) = reason.split_once("reached end of partition at offset ")?;
+    let digits = behind.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().map(Offset)
+}
 
 impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -253,7 +311,11 @@ impl ClientContext for ReaderContext {
 
     fn error(&self, error: ClientError, reason: &str) {
         debug!("reader: {error}: {reason}");
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 }
 
 impl ConsumerContext for ReaderContext {}
+
+#[cfg(test)]
+mod tests;

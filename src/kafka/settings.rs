@@ -79,6 +79,8 @@ pub(super) fn reader(config: &Config, group: &str) -> ClientConfig {
         "group.protocol",
         "group.remote.assignor",
         "group.instance.id",
+        // A follower may lack records that the leader has.
+        "client.rack",
     ] {
         settings.remove(name);
     }
@@ -216,6 +218,21 @@ const PRODUCER_ONLY: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_reads_from_the_leader() {
+        let uri = "mongodb://nowhere";
+        let variables = [
+            ("CONSUMER__KAFKA__BOOTSTRAP_SERVERS", "nowhere:9092"),
+            ("CONSUMER__MONGODB__URI", uri),
+        ];
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let properties = r#"{"kafka": {"properties": {"client.rack": "a"}}}"#;
+        std::io::Write::write_all(&mut file, properties.as_bytes()).unwrap();
+        let config = Config::load(file.path(), variables).unwrap();
+        assert_eq!(consumer(&config).get("client.rack"), Some("a"));
+        assert_eq!(reader(&config, "group").get("client.rack"), None);
+    }
 
     #[test]
     fn each_client_gets_its_own_properties_and_the_shared_ones() {

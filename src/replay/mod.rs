@@ -10,11 +10,14 @@
 //! The replayer belongs to no group, so that no partition can be taken away from it. How far it has come is
 //! committed for a consumer group that has no members: each reason has its own.
 
+mod cause;
 mod destination;
+mod dry_run;
 mod progress;
 mod publisher;
 mod replayer;
 mod request;
+mod selection;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ use crate::runtime::{CaughtSignals, ProcessEvents, StopSignal, Threads};
 use destination::Destination;
 use progress::ReplayProgress;
 use publisher::Publisher;
-use replayer::{EPOCH, Replayer, unreachable};
+use replayer::{EPOCH, Replayer};
 
 pub use progress::ReplayTally;
 pub use request::ReplayRequest;
@@ -75,18 +78,16 @@ fn run(
 
     let topic = &config.kafka.dead_letter_topic;
     let source = Topic::new(TopicId::DEAD_LETTERS, topic);
-    let mut reader = TopicReader::new(config, source, &request.group(config)).map_err(|error| {
-        Failure::configuration("librdkafka refused the consumer's settings").because(error)
-    })?;
+    let mut reader = TopicReader::new(config, source, &request.group(config))?;
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
     let ranges: Ranges = spans
         .iter()
         .map(|(&partition, span)| (partition, span.start..span.end))
         .collect();
-    reader.read(&ranges).map_err(unreachable)?;
+    reader.read(&ranges)?;
     if request.dry_run {
-        return replayer::count(&mut reader, request, &stop, tally, show);
+        return dry_run::count(&mut reader, request, &stop, tally, show);
     }
 
     let progress = Arc::new(ReplayProgress::default());
@@ -135,12 +136,12 @@ fn spans(
     topic: &str,
     request: &ReplayRequest,
 ) -> Result<BTreeMap<TopicPartition, Span>, Failure> {
-    let Some(bounds) = reader.bounds().map_err(unreachable)? else {
+    let Some(bounds) = reader.bounds()? else {
         warn!("there is no dead letter topic `{topic}` yet");
         return Ok(BTreeMap::new());
     };
     let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
-    let committed = reader.committed(&partitions).map_err(unreachable)?;
+    let committed = reader.committed(&partitions)?;
     let span = |(partition, bounds): (TopicPartition, LogBounds)| {
         let committed = committed
             .get(&partition)

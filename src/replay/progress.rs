@@ -32,6 +32,9 @@ pub struct ReplayTally {
     pub is_limited: bool,
 }
 
+/// Shows how far a replay has come.
+pub(super) type Show<'a> = &'a mut dyn FnMut(&ReplayTally);
+
 /// How replayed letters ended.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SettledCounts {

@@ -1,16 +1,18 @@
-//! The replay's own loop: reads the dead letters, selects, hands over, and waits for their end.
+//! The replay's own loop: reads the dead letters, selects, hands over, waits for their end, and commits.
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, select};
 
+use super::cause::Cause;
 use super::destination::Destination;
-use super::progress::{ReplayProgress, ReplayTally};
+use super::progress::{ReplayProgress, ReplayTally, Show};
 use super::request::ReplayRequest;
-use crate::commit::{CommitterHandle, CommitterMessage};
+use super::selection::select_letter;
+use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::config;
 use crate::core::dead_letter::ReplayDecision;
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
@@ -23,14 +25,14 @@ use crate::runtime::{ProcessEvent, StopSignal};
 /// A replay never loses a partition and gets it back: one epoch is enough.
 pub(super) const EPOCH: Epoch = Epoch(0);
 
-/// The longest that one turn of the loop waits.
+/// The longest that one event is waited for, except for the answer to the last commit.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// After a failure, what is in flight may still be settled for so long.
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
-/// The reason for giving a letter up may come so long after the letter was given up.
-const REASON_TIMEOUT: Duration = Duration::from_secs(1);
+/// The cause of a failure may be reported so long after its symptom.
+const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest that the last commit is waited for.
 const LAST_COMMIT: Duration = Duration::from_secs(30);
@@ -48,15 +50,45 @@ pub(super) struct Replayer<'a> {
     stop: StopSignal,
     batch_size: usize,
     batch_bytes: usize,
+    phase: Phase,
     /// What goes to the destination next.
     pending: Batch,
+    /// The pending letters are to be handed over before the next letter is read.
+    is_due: bool,
     /// How far each partition is read, as far as that was not reported yet.
     positions: BTreeMap<TopicPartition, Offset>,
     /// Letters read since the positions were last reported.
     unreported: usize,
+    /// The first failure.
+    failure: Option<Failure>,
 }
 
-type Show<'a> = &'a mut dyn FnMut(&ReplayTally);
+enum Phase {
+    Reading,
+    /// Nothing is read any more. What was read is handed over and settled.
+    Settling,
+    /// Everything that is settled is being committed.
+    Committing {
+        answer: Receiver<Drained>,
+    },
+}
+
+/// What the replayer waits for.
+enum Event<'r> {
+    Process(ProcessEvent),
+    Letter(ConsumedMessage<'r>),
+    /// No letter came for a while, or the destination has no room yet.
+    Nothing,
+    /// All letters up to the end are read.
+    EndReached,
+    ReadFailed(ReadError),
+    /// A signal came before the end was reached.
+    Interrupted,
+    /// All that was read is settled or given up, or the time for it is over.
+    SettlingEnded,
+    /// The committer's answer. `None` if it is gone or the time is up.
+    CommittingEnded(Option<Drained>),
+}
 
 impl<'a> Replayer<'a> {
     #[expect(
@@ -83,63 +115,129 @@ impl<'a> Replayer<'a> {
             stop,
             batch_size: config.batch_size,
             batch_bytes: config.batch_bytes,
+            phase: Phase::Reading,
             pending: Batch::new(Instant::now()),
+            is_due: false,
             positions: BTreeMap::new(),
             unreported: 0,
+            failure: None,
         }
     }
 
+    /// Runs until everything up to the end, the limit or the stop is read, settled and committed. Fails when
+    /// something is left for another reason than a signal.
     pub(super) fn run(
         mut self,
         reader: &mut TopicReader,
         tally: &mut ReplayTally,
         show: Show<'_>,
     ) -> Result<(), Failure> {
-        let read = self.read_all(reader, tally, show);
-        if read.is_err() {
-            self.stop.ask(Instant::now() + FAILURE_SETTLE_TIME);
+        loop {
+            match self.next_event(reader) {
+                Event::CommittingEnded(drained) => {
+                    tally.settled = self.progress.settled();
+                    return self.end(drained, tally);
+                }
+                event => self.handle_event(event, tally),
+            }
+            self.hand_over();
+            tally.settled = self.progress.settled();
+            show(tally);
         }
-        let settled = self.settle_all(tally, show);
-        let reason = self.why_abandoned(tally);
-        let committed = self.commit_all();
-        tally.settled = self.progress.settled();
-        read.and(settled).and(reason).and(committed)
     }
 
-    /// Reads up to the end, the limit or the stop, and hands everything over.
-    fn read_all(
-        &mut self,
-        reader: &mut TopicReader,
-        tally: &mut ReplayTally,
-        show: Show<'_>,
-    ) -> Result<(), Failure> {
-        loop {
-            self.turn(tally, show)?;
-            if self.stop.is_stopping() {
-                tally.is_interrupted = true;
-                return self.hand_over(tally, show);
+    /// What the threads report comes first.
+    fn next_event<'r>(&self, reader: &'r mut TopicReader) -> Event<'r> {
+        if let Ok(event) = self.heard.try_recv() {
+            return Event::Process(event);
+        }
+        match &self.phase {
+            Phase::Reading if self.stop.is_stopping() => Event::Interrupted,
+            Phase::Reading if self.is_due => self.wait_for_destination(),
+            Phase::Reading => match reader.next(SLICE) {
+                Ok(Next::Record(letter)) => Event::Letter(letter),
+                Ok(Next::Nothing) => Event::Nothing,
+                Ok(Next::End) => Event::EndReached,
+                Err(error) => Event::ReadFailed(error),
+            },
+            Phase::Settling => {
+                let is_all_settled = self.pending.is_empty() && self.destination.in_flight() == 0;
+                if is_all_settled || self.stop.is_past_deadline() {
+                    Event::SettlingEnded
+                } else {
+                    self.wait_for_destination()
+                }
             }
-            match reader.next(SLICE).map_err(unreachable)? {
-                Next::Record(letter) => {
-                    let decision = decide(self.request, &letter, tally);
-                    if tally.is_limited {
-                        drop(letter);
-                        return self.hand_over(tally, show);
-                    }
+            Phase::Committing { answer } => select! {
+                recv(answer) -> answer => Event::CommittingEnded(answer.ok()),
+                // The channel can't be disconnected: whoever starts threads holds a sender.
+                recv(self.heard) -> event => event.map_or(Event::Nothing, Event::Process),
+                // The committer keeps to its deadline by itself.
+                default(LAST_COMMIT + CAUSE_TIMEOUT) => Event::CommittingEnded(None),
+            },
+        }
+    }
+
+    fn wait_for_destination<'r>(&self) -> Event<'r> {
+        self.destination.wait(SLICE);
+        Event::Nothing
+    }
+
+    fn handle_event(&mut self, event: Event<'_>, tally: &mut ReplayTally) {
+        match event {
+            Event::Process(event) => self.hear(event),
+            Event::Letter(letter) => {
+                let decision = select_letter(self.request, &letter, tally);
+                if tally.is_limited {
+                    self.stop_reading();
+                } else {
                     tally.count(decision);
                     self.take(&letter, decision);
-                    let is_full = self.pending.len() >= self.batch_size
-                        || self.pending.bytes() >= self.batch_bytes;
-                    if is_full || self.unreported >= REPORT_AFTER {
-                        self.hand_over(tally, show)?;
-                    }
-                }
-                Next::Nothing => self.hand_over(tally, show)?,
-                Next::End => {
-                    self.positions.extend(self.ends.clone());
-                    return self.hand_over(tally, show);
                 }
             }
+            Event::Nothing => self.is_due = true,
+            Event::EndReached => {
+                self.positions.extend(self.ends.clone());
+                self.stop_reading();
+            }
+            Event::ReadFailed(error) => self.fail(error.into()),
+            Event::Interrupted => {
+                tally.is_interrupted = true;
+                self.stop_reading();
+            }
+            Event::SettlingEnded => self.commit(),
+            Event::CommittingEnded(_) => {}
+        }
+    }
+
+    /// No thread ends in order while the replay runs.
+    fn hear(&mut self, event: ProcessEvent) {
+        let failure = match Cause::of(event) {
+            None => return,
+            Some(Cause::Failure(failure)) => failure,
+            Some(end) => {
+                let cause = Cause::wait(&self.heard, CAUSE_TIMEOUT);
+                let symptom = Failure::running("the replay can't go on");
+                cause.unwrap_or(end).explain(symptom)
+            }
+        };
+        self.fail(failure);
+    }
+
+    /// What is in flight may still be settled, and what is settled is committed. What is pending stays in the dead
+    /// letter topic.
+    fn fail(&mut self, failure: Failure) {
+        self.stop.ask(Instant::now() + FAILURE_SETTLE_TIME);
+        self.failure.get_or_insert(failure);
+        self.pending = Batch::new(Instant::now());
+        self.positions.clear();
+        self.stop_reading();
+    }
+
+    fn stop_reading(&mut self) {
+        self.is_due = true;
+        if matches!(self.phase, Phase::Reading) {
+            self.phase = Phase::Settling;
         }
     }
 
@@ -147,36 +245,44 @@ impl<'a> Replayer<'a> {
         let (partition, offset) = (letter.partition(), letter.offset());
         self.positions.insert(partition, offset.next());
         self.unreported += 1;
-        let ReplayDecision::Take(replay) = decision else {
-            return;
-        };
-        if self.pending.is_empty() {
-            self.pending = Batch::new(Instant::now());
+        if let ReplayDecision::Take(replay) = decision {
+            if self.pending.is_empty() {
+                self.pending = Batch::new(Instant::now());
+            }
+            let id = RecordId {
+                partition,
+                epoch: EPOCH,
+                offset,
+            };
+            self.pending
+                .push_replay(id, replay, letter.key(), letter.value(), letter.headers());
         }
-        let id = RecordId {
-            partition,
-            epoch: EPOCH,
-            offset,
-        };
-        self.pending
-            .push_replay(id, replay, letter.key(), letter.value(), letter.headers());
+        self.is_due |= self.pending.len() >= self.batch_size
+            || self.pending.bytes() >= self.batch_bytes
+            || self.unreported >= REPORT_AFTER;
     }
 
-    /// Hands over what is pending, without a limit in time; after a stop, until its deadline. Then reports how
-    /// far everything is read.
-    fn hand_over(&mut self, tally: &mut ReplayTally, show: Show<'_>) -> Result<(), Failure> {
-        while !self.pending.is_empty() {
-            if self.stop.is_past_deadline() {
-                return Ok(());
-            }
+    /// Lets the destination go on, and offers what is due. Once that is taken, reports how far everything is read.
+    /// After a stop's deadline nothing is handed over any more.
+    fn hand_over(&mut self) {
+        if matches!(self.phase, Phase::Committing { .. }) {
+            return;
+        }
+        if let Err(failure) = self.destination.advance() {
+            self.fail(failure);
+        }
+        if !self.is_due || self.stop.is_past_deadline() {
+            return;
+        }
+        if !self.pending.is_empty() {
             let batch = mem::replace(&mut self.pending, Batch::new(Instant::now()));
             if let Err(batch) = self.destination.offer(batch) {
                 self.pending = batch;
-                self.wait(tally, show)?;
+                return;
             }
         }
+        self.is_due = false;
         self.report_positions();
-        Ok(())
     }
 
     /// Every letter below the positions was handed over: nothing is pending.
@@ -192,121 +298,48 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    /// Waits for the end of what is in flight; after a stop, until its deadline.
-    fn settle_all(&mut self, tally: &mut ReplayTally, show: Show<'_>) -> Result<(), Failure> {
-        let mut result = Ok(());
-        while self.destination.in_flight() > 0 && !self.stop.is_past_deadline() {
-            if let Err(failure) = self.wait(tally, show) {
-                self.stop.ask(Instant::now() + FAILURE_SETTLE_TIME);
-                result = result.and(Err(failure));
-            }
-        }
-        result
-    }
-
-    /// Commits everything that is settled, and waits for it.
-    fn commit_all(&self) -> Result<(), Failure> {
+    /// Asks the committer to commit everything that is settled.
+    fn commit(&mut self) {
         let now = Instant::now();
         let deadlines = RevokeDeadlines {
             drain_until: now,
             commit_until: now + LAST_COMMIT,
         };
         let partitions = self.ends.keys().copied().collect();
-        let drained = self.committer.drain(partitions, deadlines);
-        match drained.recv_deadline(deadlines.commit_until + REASON_TIMEOUT) {
-            Ok(drained) if drained.is_committed => Ok(()),
-            Ok(_) | Err(_) => {
-                self.heard.try_iter().try_for_each(failure_of)?;
-                Err(Failure::running(
-                    "how far the replay came could not be committed: the next one begins earlier, and \
-                     finds what this one did done already",
-                ))
+        let answer = self.committer.drain(partitions, deadlines);
+        self.phase = Phase::Committing { answer };
+    }
+
+    /// The result of the replay.
+    fn end(self, drained: Option<Drained>, tally: &mut ReplayTally) -> Result<(), Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        // Without a failure, only a signal stops a replay.
+        let is_interrupted = self.stop.is_stopping();
+        let is_any_abandoned = self.progress.is_any_abandoned();
+        let is_any_in_flight = drained.is_some_and(|drained| drained.unsettled > 0);
+        if is_any_abandoned || is_any_in_flight || !self.pending.is_empty() {
+            tally.is_interrupted |= is_interrupted;
+            let symptom =
+                Failure::running("not everything could be settled: run the same command again");
+            let cause = is_any_abandoned.then(|| Cause::wait(&self.heard, CAUSE_TIMEOUT));
+            match cause.flatten() {
+                Some(cause) => return Err(cause.explain(symptom)),
+                None if is_interrupted => {}
+                None => return Err(symptom),
             }
         }
-    }
-
-    /// A record is reported as abandoned first, and the reason follows.
-    fn why_abandoned(&self, tally: &ReplayTally) -> Result<(), Failure> {
-        if !self.progress.is_any_abandoned() {
+        if drained.is_some_and(|drained| drained.is_committed) {
             return Ok(());
         }
-        let event = self.heard.recv_timeout(REASON_TIMEOUT);
-        event.map_or(Ok(()), failure_of)?;
-        if tally.is_interrupted {
-            return Ok(());
-        }
-        Err(Failure::running(
-            "not everything could be settled: run the same command again",
-        ))
+        let symptom = Failure::running(
+            "how far the replay came could not be committed: the next one begins earlier, and finds what \
+             this one did done already",
+        );
+        Err(match Cause::wait(&self.heard, CAUSE_TIMEOUT) {
+            Some(cause) => cause.explain(symptom),
+            None => symptom,
+        })
     }
-
-    fn wait(&mut self, tally: &mut ReplayTally, show: Show<'_>) -> Result<(), Failure> {
-        self.destination.wait(SLICE);
-        self.turn(tally, show)
-    }
-
-    /// Shows the progress, and looks whether anything has failed.
-    fn turn(&mut self, tally: &mut ReplayTally, show: Show<'_>) -> Result<(), Failure> {
-        tally.settled = self.progress.settled();
-        show(tally);
-        self.destination.advance()?;
-        self.heard.try_recv().map_or(Ok(()), failure_of)
-    }
-}
-
-fn failure_of(event: ProcessEvent) -> Result<(), Failure> {
-    match event {
-        ProcessEvent::Failed(failure) => Err(failure),
-        ProcessEvent::ThreadEnded { thread, result } => {
-            let ended = || Failure::running(format!("thread `{thread}` ended by itself"));
-            Err(result.err().unwrap_or_else(ended))
-        }
-        ProcessEvent::StopRequested => Ok(()),
-    }
-}
-
-/// What is to be done with a dead letter. Notes in the tally if it is one more than the limit.
-fn decide(
-    request: &ReplayRequest,
-    letter: &ConsumedMessage<'_>,
-    tally: &mut ReplayTally,
-) -> ReplayDecision {
-    let written_at = letter.timestamp().instant();
-    let decision = request
-        .criteria
-        .decide(&letter.dead_letter_headers(), written_at);
-    if let (ReplayDecision::Take(_), Some(limit)) = (decision, request.limit) {
-        tally.is_limited = tally.taken >= limit;
-    }
-    decision
-}
-
-/// Reads like a replay, and does nothing else.
-pub(super) fn count(
-    reader: &mut TopicReader,
-    request: &ReplayRequest,
-    stop: &StopSignal,
-    tally: &mut ReplayTally,
-    show: Show<'_>,
-) -> Result<(), Failure> {
-    while !stop.is_stopping() {
-        show(tally);
-        match reader.next(SLICE).map_err(unreachable)? {
-            Next::Record(letter) => {
-                let decision = decide(request, &letter, tally);
-                if tally.is_limited {
-                    return Ok(());
-                }
-                tally.count(decision);
-            }
-            Next::Nothing => {}
-            Next::End => return Ok(()),
-        }
-    }
-    tally.is_interrupted = true;
-    Ok(())
-}
-
-pub(super) fn unreachable(error: impl Into<ReadError>) -> Failure {
-    Failure::kafka_unreachable().because(error.into())
 }

@@ -147,8 +147,9 @@ impl DataConsumer {
                     return Err(RetryError::Again);
                 }
                 // Without a seed list there is no client that could connect later.
-                let handler =
-                    handler.ok_or_else(|| RetryError::Final(Failure::running(why.clone())))?;
+                let handler = handler.ok_or_else(|| {
+                    RetryError::Final(Failure::mongodb_unreachable().because(why.clone()))
+                })?;
                 outage.failed(OutageCause::NoAnswer, &why);
                 Ok(handler)
             },

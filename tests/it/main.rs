@@ -8,6 +8,7 @@ mod harness;
 mod metrics;
 mod operator_audit;
 mod operator_dead_letters;
+mod operator_refusals;
 mod positions;
 mod rebalancing;
 mod refusals;

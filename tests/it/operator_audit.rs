@@ -260,7 +260,7 @@ fn audit_beside_a_worker_neither_joins_the_group_nor_commits() {
 }
 
 #[test]
-fn audit_ignores_aborted_transactions() {
+fn audit_ignores_aborted_and_open_transactions() {
     let world = World::new(1);
     Producer::new(&world).fill(0..10, 1);
     let transactional = Producer::with(&world, &[("transactional.id", &world.topic)]);
@@ -282,6 +282,16 @@ fn audit_ignores_aborted_transactions() {
     assert_eq!(
         (&report["checked"], &report["stored"]),
         (&json!(20), &json!(20))
+    );
+
+    transactional.begin();
+    transactional.send(transactional.numbered(30, 1, 0));
+    transactional.flush();
+    let (finished, report) = audit(&world, &[]);
+    assert_eq!(finished.code, Some(0), "{}", finished.errors);
+    assert_eq!(
+        (&report["checked"], &report["pending"]),
+        (&json!(20), &json!(0))
     );
 }
 

@@ -110,6 +110,28 @@ fn wrong_password_exits_with_4_and_dead_letters_nothing() {
     assert_eq!(world.dead_letters().len(), 0);
 }
 
+/// Without the addresses behind the name there is no server to wait for.
+#[test]
+fn an_srv_record_that_can_not_be_resolved_exits_with_5() {
+    let world = World::new(1);
+    for command in ["run", "audit"] {
+        let finished = world
+            .worker()
+            .argument(command)
+            .set("mongodb.uri", "mongodb+srv://mongodb.invalid/")
+            .set("consumer.max_retries", 2)
+            .set("consumer.retry_backoff_ms", 10)
+            .run();
+        assert_eq!(finished.code, Some(5), "{command}: {}", finished.errors);
+        let words = "MongoDB could not be reached";
+        assert!(
+            finished.errors.contains(words),
+            "{command}: {}",
+            finished.errors
+        );
+    }
+}
+
 #[test]
 fn metrics_port_in_use_exits_with_1_and_names_the_key() {
     let world = World::new(1);

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use report::Report;
 
 use super::output::{self, Progress};
-use super::{failed_mongodb, reader_of, unreachable_kafka};
+use super::servers::{failed_mongodb, reader_of};
 use crate::cli::{Audit, PartitionOffset};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, DeadLetterIndexBuilder};
@@ -33,12 +33,12 @@ const READ_WAIT: Duration = Duration::from_millis(200);
 pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let topic = &config.kafka.topic;
     let mut reader = reader_of(config, TopicId::CONSUMED, topic)?;
-    let bounds = reader.bounds().map_err(unreachable_kafka)?;
+    let bounds = reader.bounds()?;
     let bounds =
         bounds.ok_or_else(|| Failure::configuration(format!("there is no topic `{topic}`")))?;
     let ranges = ranges(&reader, arguments, &bounds)?;
     let partitions: Vec<TopicPartition> = ranges.keys().copied().collect();
-    let committed = reader.committed(&partitions).map_err(unreachable_kafka)?;
+    let committed = reader.committed(&partitions)?;
 
     let mongodb = MongoDbHandler::connect(config).map_err(failed_mongodb)?;
     mongodb.ping().map_err(failed_mongodb)?;
@@ -81,7 +81,7 @@ fn ranges(
             let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
             let since = moment.at(Timestamp::now());
             let found = reader.offsets_at(&partitions, since.as_millisecond());
-            let found = found.map_err(unreachable_kafka)?;
+            let found = found?;
             // A partition without such a message is audited from its end: nothing.
             let start_of =
                 |p: &TopicPartition, b: &LogBounds| found.get(p).copied().unwrap_or(b.latest);
@@ -143,14 +143,14 @@ fn read_dead_letters(
         &config.kafka.dead_letter_topic,
     )?;
     // A topic that doesn't exist yet has no dead letters.
-    let bounds = reader.bounds().map_err(unreachable_kafka)?;
+    let bounds = reader.bounds()?;
     let all = bounds.unwrap_or_default().into_iter();
     let all = all.map(|(partition, bounds)| (partition, bounds.earliest..bounds.latest));
-    reader.read(&all.collect()).map_err(unreachable_kafka)?;
+    reader.read(&all.collect())?;
     let mut read: u64 = 0;
     loop {
         progress.show(|| format!("read {read} dead letters"));
-        let letter = match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
+        let letter = match reader.next(READ_WAIT)? {
             Next::Record(letter) => letter,
             Next::Nothing => continue,
             Next::End => return Ok(index.finish()),
@@ -166,14 +166,14 @@ fn read_messages(
     auditor: &mut Auditor<'_, RandomState>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    reader.read(ranges).map_err(unreachable_kafka)?;
+    reader.read(ranges)?;
     let all: u64 = ranges
         .values()
         .map(|range| range.end.since(range.start))
         .sum();
     loop {
         progress.show(|| format!("checked {} of {all} messages", auditor.checked()));
-        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT)? {
             Next::Record(message) => {
                 auditor.add(&message)?;
             }

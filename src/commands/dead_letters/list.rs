@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::ListDeadLetters;
 use crate::commands::output::{self, Progress, printable};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::reader_of;
 use crate::config::Config;
 use crate::core::dead_letter::DeadLetterHeaders;
 use crate::core::partition::{TopicId, TopicPartition};
@@ -34,13 +34,13 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
         .values()
         .map(|range| range.end.since(range.start))
         .sum();
-    reader.read(&ranges).map_err(unreachable_kafka)?;
+    reader.read(&ranges)?;
     let mut groups = Groups::default();
     let mut progress = Progress::new();
     let mut read: u64 = 0;
     loop {
         progress.show(|| format!("read {read} of {all} dead letters"));
-        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT)? {
             Next::Record(letter) => {
                 read += 1;
                 let headers = letter.dead_letter_headers();
@@ -64,7 +64,7 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
 
 /// The offsets to read: from the beginning, or from about `since` on, to the present end.
 fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result<Ranges, Failure> {
-    let Some(bounds) = reader.bounds().map_err(unreachable_kafka)? else {
+    let Some(bounds) = reader.bounds()? else {
         output::print_error(&format!("there is no dead letter topic `{topic}` yet"));
         return Ok(Ranges::new());
     };
@@ -74,7 +74,7 @@ fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result
             let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
             let from = since.checked_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::MIN);
             let found = reader.offsets_at(&partitions, from.as_millisecond());
-            Some(found.map_err(unreachable_kafka)?)
+            Some(found?)
         }
     };
     let ranges = bounds.into_iter().map(|(partition, bounds)| {

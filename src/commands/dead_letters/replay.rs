@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::cli::ReplayDeadLetters;
 use crate::commands::output::{self, CountTable, Progress};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::reader_of;
 use crate::config::Config;
 use crate::core::dead_letter::ReplayCriteria;
 use crate::core::partition::TopicId;
@@ -51,7 +51,7 @@ fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
         )));
     }
     let reader = reader_of(config, TopicId::REPLAY_TARGET, to)?;
-    match reader.bounds().map_err(unreachable_kafka)? {
+    match reader.bounds()? {
         Some(_) => Ok(()),
         None => Err(Failure::configuration(format!(
             "`--to {to}`: there is no such topic; create it first"

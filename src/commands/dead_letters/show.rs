@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::ShowDeadLetter;
 use crate::commands::output::{self, printable};
-use crate::commands::{reader_of, unreachable_kafka};
+use crate::commands::servers::reader_of;
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
     let partition = TopicPartition::new(TopicId::DEAD_LETTERS, arguments.partition);
     let offset = Offset(arguments.offset);
     let mut reader = reader_of(config, TopicId::DEAD_LETTERS, topic)?;
-    let bounds = reader.bounds().map_err(unreachable_kafka)?;
+    let bounds = reader.bounds()?;
     let bounds = bounds
         .ok_or_else(|| Failure::running(format!("there is no dead letter topic `{topic}`")))?;
     let bounds = bounds.get(&partition).ok_or_else(|| {
@@ -39,9 +39,9 @@ pub(super) fn show(config: &Config, arguments: &ShowDeadLetter) -> Result<(), Fa
         )));
     }
     let range = Ranges::from([(partition, offset..offset.next())]);
-    reader.read(&range).map_err(unreachable_kafka)?;
+    reader.read(&range)?;
     loop {
-        match reader.next(READ_WAIT).map_err(unreachable_kafka)? {
+        match reader.next(READ_WAIT)? {
             Next::Record(letter) => {
                 return if arguments.raw {
                     output::print(letter.value().unwrap_or_default())

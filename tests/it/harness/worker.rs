@@ -138,14 +138,7 @@ impl WorkerSetup {
     /// Starts the process and waits until it ends by itself.
     #[track_caller]
     pub fn run(&self) -> Finished {
-        let mut worker = self.start();
-        let status = worker.wait_exit(waiting::MINUTE);
-        Finished {
-            code: status.code(),
-            log: worker.log(),
-            errors: text_of(&worker.log()),
-            output: text_of(&worker.output.lines()),
-        }
+        self.start().finish()
     }
 
     fn free_files(&self) -> (PathBuf, PathBuf) {
@@ -188,6 +181,18 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Waits until the process ends.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        let status = self.wait_exit(waiting::MINUTE);
+        Finished {
+            code: status.code(),
+            log: self.log(),
+            errors: text_of(&self.log()),
+            output: text_of(&self.output.lines()),
+        }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
