@@ -23,12 +23,12 @@ use crate::observe::log::RateLimited;
 /// How often ages and lags are shown, and how long the committer waits before it looks at deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// After a message was heard, the messages that come within this time are heard together. Waking up for each
-/// of them would cost several times the work that they bring.
+/// After a message, the committer waits so long, and then handles all messages that have arrived. Waking up for
+/// each of them would cost several times the work that they bring.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How many messages are heard before commit answers and drain requests have their turn.
-const HEARD_AT_ONCE: usize = 1024;
+/// How many messages are handled before commit answers and deadlines have their turn.
+const MESSAGES_PER_TURN: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CommitterSettings {
@@ -67,9 +67,9 @@ pub struct Committer {
     /// How far each partition could be read when Kafka last said so.
     end_offsets: Vec<(TopicPartition, Offset)>,
     shown_at: Instant,
-    /// Messages heard since the last wait.
-    heard: usize,
-    /// Messages were heard since the deadlines were last looked at.
+    /// Messages received since the last wait.
+    received: usize,
+    /// Messages were received since the deadlines were last checked.
     is_turn_open: bool,
     warnings: RateLimited,
 }
@@ -78,7 +78,7 @@ pub struct Committer {
 enum Event {
     Message(CommitterMessage),
     CommitAnswered(CommitAnswer),
-    /// The waiting messages were heard, or some time has passed: it is time to look at the deadlines.
+    /// All waiting messages were handled, or some time has passed: it is time to check the deadlines.
     Tick,
     /// Nobody is left who could send a message.
     SendersGone,
@@ -120,7 +120,7 @@ impl Committer {
             drain: None,
             end_offsets: Vec::new(),
             shown_at: now,
-            heard: 0,
+            received: 0,
             is_turn_open: false,
             warnings: RateLimited::new(Level::Warn, "offsets could not be committed, trying again"),
         }
@@ -139,10 +139,10 @@ impl Committer {
     /// Messages that wait already come first, up to a limit. Then the deadlines have their turn, and only
     /// then the committer waits.
     fn next_event(&mut self) -> Event {
-        if self.heard < HEARD_AT_ONCE {
+        if self.received < MESSAGES_PER_TURN {
             match self.messages.try_recv() {
                 Ok(message) => {
-                    self.heard += 1;
+                    self.received += 1;
                     self.is_turn_open = true;
                     return Event::Message(message);
                 }
@@ -157,9 +157,9 @@ impl Committer {
     }
 
     fn wait_for_event(&mut self) -> Event {
-        let gather = match std::mem::take(&mut self.heard) {
+        let gather = match std::mem::take(&mut self.received) {
             0 => None,
-            HEARD_AT_ONCE => Some(Duration::ZERO),
+            MESSAGES_PER_TURN => Some(Duration::ZERO),
             _ => Some(GATHER),
         };
         let answered = |answer| match answer {
@@ -187,7 +187,7 @@ impl Committer {
 
     fn handle_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Message(message) => self.hear(message),
+            Event::Message(message) => self.handle_message(message),
             Event::CommitAnswered(answer) => {
                 self.commit_answered(answer)?;
                 self.look_at_deadlines();
@@ -214,7 +214,7 @@ impl Committer {
         }
     }
 
-    fn hear(&mut self, message: CommitterMessage) {
+    fn handle_message(&mut self, message: CommitterMessage) {
         match message {
             CommitterMessage::Assigned(partitions) => {
                 for assigned in partitions {
@@ -360,7 +360,7 @@ impl Committer {
             let is_committed = commits.is_empty();
             if is_over || is_committed {
                 self.forget(&drain.request.partitions);
-                // Whoever asked may have stopped waiting: the time is up then.
+                // The sender of the request stops waiting when its time is up; nobody needs the answer then.
                 let _ = drain.request.done.try_send(Drained {
                     unsettled,
                     is_committed,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use log::{debug, error, info, warn};
 
 use super::pending_batches::PendingBatches;
-use super::poll_error::{PollErrors, client_failed};
+use super::poll_error::{PollErrorHandler, client_failed};
 use super::positions::{Positions, Sequence};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
@@ -60,10 +60,10 @@ pub struct Poller {
     is_source_drained: bool,
     /// Since when a full batch has waited for room.
     pressure_since: Option<Instant>,
-    /// The last poll while a full batch waited.
-    served_at: Instant,
+    /// When the consumer was last polled while a full batch waited.
+    last_poll_at: Instant,
     is_paused: bool,
-    errors: PollErrors,
+    errors: PollErrorHandler,
     subscribed_at: Instant,
     /// How long after the subscription the next warning about a missing assignment is due.
     next_assignment_warning: Duration,
@@ -104,7 +104,7 @@ impl Poller {
             assignment,
             stop,
             metrics,
-            errors: PollErrors::new(
+            errors: PollErrorHandler::new(
                 brokers_down,
                 settings.topic.clone(),
                 Arc::clone(&health),
@@ -118,7 +118,7 @@ impl Poller {
             positions_reported_at: now,
             is_source_drained: false,
             pressure_since: None,
-            served_at: now,
+            last_poll_at: now,
             is_paused: false,
             subscribed_at: now,
             next_assignment_warning: ASSIGNMENT_WARNING,
@@ -290,10 +290,10 @@ impl Poller {
         }
         self.pool.wait_for_room(ROOM_WAIT);
         let now = Instant::now();
-        if now.duration_since(self.served_at) < ROOM_WAIT {
+        if now.duration_since(self.last_poll_at) < ROOM_WAIT {
             return false;
         }
-        self.served_at = now;
+        self.last_poll_at = now;
         true
     }
 

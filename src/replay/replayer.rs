@@ -44,7 +44,7 @@ pub(super) struct Replayer<'a> {
     committer: CommitterHandle,
     destination: Destination,
     progress: Arc<ReplayProgress>,
-    heard: Receiver<ProcessEvent>,
+    event_receiver: Receiver<ProcessEvent>,
     stop: StopSignal,
     batch_size: usize,
     batch_bytes: usize,
@@ -69,7 +69,7 @@ impl<'a> Replayer<'a> {
         committer: CommitterHandle,
         destination: Destination,
         progress: Arc<ReplayProgress>,
-        heard: Receiver<ProcessEvent>,
+        event_receiver: Receiver<ProcessEvent>,
         stop: StopSignal,
         config: &config::Consumer,
     ) -> Self {
@@ -79,7 +79,7 @@ impl<'a> Replayer<'a> {
             committer,
             destination,
             progress,
-            heard,
+            event_receiver,
             stop,
             batch_size: config.batch_size,
             batch_bytes: config.batch_bytes,
@@ -216,7 +216,7 @@ impl<'a> Replayer<'a> {
         match drained.recv_deadline(deadlines.commit_until + REASON_TIMEOUT) {
             Ok(drained) if drained.is_committed => Ok(()),
             Ok(_) | Err(_) => {
-                self.heard.try_iter().try_for_each(failure_of)?;
+                self.event_receiver.try_iter().try_for_each(failure_of)?;
                 Err(Failure::running(
                     "how far the replay came could not be committed: the next one begins earlier, and \
                      finds what this one did done already",
@@ -230,7 +230,7 @@ impl<'a> Replayer<'a> {
         if !self.progress.is_any_abandoned() {
             return Ok(());
         }
-        let event = self.heard.recv_timeout(REASON_TIMEOUT);
+        let event = self.event_receiver.recv_timeout(REASON_TIMEOUT);
         event.map_or(Ok(()), failure_of)?;
         if tally.is_interrupted {
             return Ok(());
@@ -250,7 +250,7 @@ impl<'a> Replayer<'a> {
         tally.settled = self.progress.settled();
         show(tally);
         self.destination.advance()?;
-        self.heard.try_recv().map_or(Ok(()), failure_of)
+        self.event_receiver.try_recv().map_or(Ok(()), failure_of)
     }
 }
 
@@ -276,7 +276,7 @@ fn decide(
         .criteria
         .decide(&letter.dead_letter_headers(), written_at);
     if let (ReplayDecision::Take(_), Some(limit)) = (decision, request.limit) {
-        tally.is_limited = tally.taken >= limit;
+        tally.is_limited = tally.selected >= limit;
     }
     decision
 }

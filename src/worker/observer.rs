@@ -67,9 +67,9 @@ impl CommitObserver for WorkerObserver {
             // Only a replay publishes.
             Outcome::Published => {}
         }
-        let taken = settlement.taken_at.elapsed();
+        let elapsed = settlement.taken_at.elapsed();
         self.metrics
-            .observe_processing_times(taken.as_secs_f64(), messages);
+            .observe_processing_times(elapsed.as_secs_f64(), messages);
     }
 
     fn in_flight_changed(&self, in_flight: Weight) {
