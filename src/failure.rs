@@ -23,7 +23,8 @@ pub enum FailureKind {
     Configuration,
     /// No Kafka broker could be reached.
     KafkaUnreachable,
-    /// MongoDB refused the worker: credentials, privileges, or an unfit collection.
+    /// MongoDB can't be used until an operator acts: credentials, privileges, an unfit collection, or an error code to
+    /// the setup that isn't known to pass by itself.
     MongoDbRefused,
     /// MongoDB could not be reached by a command that doesn't wait for it.
     MongoDbUnreachable,

@@ -27,7 +27,8 @@ const POLL_SLICE: Duration = Duration::from_millis(250);
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
-/// How often positions are reported while nothing arrives.
+/// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
+/// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -200,7 +201,7 @@ impl Poller {
                 // Errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
-            // Beside a steadily busy partition no poll ever brings nothing.
+            // While one partition is always busy, every poll brings a message, and `NothingReady` never comes.
             Event::Dispatched => self.look_around(),
             Event::WaitedForRoom => {}
         }

@@ -28,7 +28,8 @@ const LONGEST_QUESTION: Duration = Duration::from_secs(10);
 /// The wait before the offsets are asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What the consumer tells the worker. Every method but `revoke` returns at once.
+/// What the consumer tells the worker. `revoke` and `wait` may take long. The other methods wait at most for room in
+/// the committer's channel.
 pub trait RebalanceListener: Send + Sync {
     /// Called before any record of these partitions is delivered. An empty list means that the process
     /// stands by, or keeps what it has.
@@ -136,7 +137,7 @@ impl RebalanceContext {
         list: &mut TopicPartitionList,
     ) -> ClientResult<()> {
         if partitions.is_empty() {
-            // A standby has to hear of its empty assignment.
+            // A standby has to be told of its empty assignment.
             self.listener.assigned(&[]);
         } else if self.listener.is_stopping() {
             // Nothing of it will be read, and a client that closes gets no answers any more.
@@ -241,7 +242,8 @@ impl RebalanceContext {
         }
     }
 
-    /// Where each of `partitions` begins. Takes at most the time limit and one question more.
+    /// Where each of `partitions` begins. Takes at most twice the time limit: an attempt may begin shortly before the
+    /// limit, and takes no longer than it.
     fn starting_offsets(
         &self,
         consumer: &BaseConsumer<Self>,
