@@ -41,7 +41,7 @@ const INDEX_NAME: &str = "created_at_1";
 pub struct MongoDbHandler {
     client: Client,
     collection: Collection<RawDocumentBuf>,
-    /// The server has taken an insert or judged a document, so it has accepted the credentials.
+    /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
 }
 
