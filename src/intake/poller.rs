@@ -32,7 +32,7 @@ const PAUSE_AFTER: Duration = Duration::from_secs(3);
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the group may take for an assignment before that is said, and said again.
+/// A warning is logged when the group has given no assignment for this long, and again after the same time.
 const ASSIGNMENT_WARNING: Duration = Duration::from_secs(30);
 /// How long leaving the group may take after the settling.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -336,7 +336,7 @@ impl Poller {
         }
     }
 
-    /// Says so where the group gives no assignment: an empty one is an assignment, too.
+    /// Warns if the group has given no assignment. An assignment without partitions counts as one.
     fn warn_without_assignment(&mut self) {
         let waited = self.subscribed_at.elapsed();
         if waited < self.next_assignment_warning || self.health.has_assignment() {
@@ -351,8 +351,8 @@ impl Poller {
                 .unwrap_or_else(|| "librdkafka reports no error".to_owned()));
     }
 
-    /// What has to be done now and then while nothing is pending: only then everything below the positions was
-    /// dispatched.
+    /// Tasks that are done now and then while nothing is pending. The positions may be reported only then, because all
+    /// records below them have been dispatched.
     fn look_around(&mut self) {
         if self.pending.is_empty() {
             self.warn_without_assignment();
