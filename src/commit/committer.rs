@@ -64,7 +64,7 @@ pub struct Committer {
     /// A request is out and not answered.
     is_committing: bool,
     drain: Option<Drain>,
-    /// How far each partition could be read when Kafka last said so.
+    /// The end offset of each partition, as Kafka last reported it.
     end_offsets: Vec<(TopicPartition, Offset)>,
     shown_at: Instant,
     /// Messages received since the last wait.
@@ -236,7 +236,7 @@ impl Committer {
                 for run in runs {
                     self.tracker.abandoned(run);
                 }
-                // Whoever waits until nothing is in flight must find it noted then.
+                // Reported before the room is released: a thread that waits until nothing is in flight reads it then.
                 self.observer.abandoned(weight);
                 self.release(weight);
             }
