@@ -110,7 +110,8 @@ impl Config {
     }
 
     /// The effective configuration in the form of the file, with defaults filled in and secrets masked.
-    /// `kafka.properties` is empty in it: `kafka.consumer_properties` and `kafka.producer_properties` contain its entries.
+    /// `kafka.properties` is empty in it: its entries are in `kafka.consumer_properties` and
+    /// `kafka.producer_properties`.
     #[must_use]
     pub fn redacted_json(&self) -> Value {
         serde_json::to_value(self).expect("invariant: its keys are texts")

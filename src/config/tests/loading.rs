@@ -324,8 +324,8 @@ fn a_missing_file_is_reported_together_with_faults_of_the_environment() {
     let errors = Config::load(Path::new("no/such.json"), env).unwrap_err();
     assert_eq!(
         errors.to_string(),
-        "`no/such.json`: can't read the configuration: No such file or directory (os error 2); name \
-         it by `--config`\n\
+        "`no/such.json`: can't read the configuration: No such file or directory (os error 2); \
+         give its path by `--config`\n\
          `CONSUMER__METRICS__PORTS`: unknown variable; did you mean `CONSUMER__METRICS__PORT`?"
     );
 }
