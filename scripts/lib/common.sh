@@ -88,7 +88,7 @@ install_once() {
     [[ -d $folder ]] && return
     mkdir -p "$(dirname "$folder")"
     (
-        flock -w 1200 8 || die "another download into $folder goes on for 20 minutes"
+        flock -w 1200 8 || die "another download into $folder has been running for 20 minutes"
         [[ -d $folder ]] && exit
         rm -rf "$temporary"
         mkdir -p "$temporary"

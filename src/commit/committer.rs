@@ -246,7 +246,7 @@ impl Committer {
                 for run in runs {
                     self.tracker.abandoned(run);
                 }
-                // Whoever waits until nothing is in flight must find it noted then.
+                // Reported before the room is released: a thread that waits until nothing is in flight reads it then.
                 self.observer.abandoned(weight);
                 self.release(weight);
             }

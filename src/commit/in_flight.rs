@@ -14,7 +14,7 @@ const MAX_AHEAD: usize = 10;
 pub struct InFlight {
     messages: AtomicUsize,
     bytes: AtomicUsize,
-    /// The number of records that the bookkeeping remembers, as the committer last said.
+    /// The number of records that the bookkeeping remembers, as the committer last reported it.
     tracked: AtomicUsize,
     limit: Weight,
     /// The committer removed something.

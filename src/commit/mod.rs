@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::kafka::CommitOffsets;
 use crate::runtime::Threads;
 
-/// Starts the committer, which hears `messages`, and its commit thread. Returns the maker of dispatched batches.
+/// Starts the committer, which receives `messages`, and its commit thread. Returns the maker of dispatched batches.
 pub fn start(
     threads: &mut Threads,
     handle: CommitterHandle,

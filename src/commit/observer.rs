@@ -7,7 +7,7 @@ use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
 use crate::core::stall::Stalled;
 
-/// Is told what happens; must not wait. The worker shows it as metrics, a replay counts it.
+/// Is called for each of these events; must not wait. The worker shows it as metrics, a replay counts it.
 pub trait CommitObserver: Send + Sync {
     /// Records of this weight were dispatched; `in_flight` is the sum now.
     fn dispatched(&self, _weight: Weight, _in_flight: Weight) {}

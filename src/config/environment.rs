@@ -14,7 +14,7 @@ use super::names::is_whole_number;
 use super::schema::{ENV_FILE_SUFFIX, ENV_PREFIX, Key, Type, keys};
 use super::suggest::nearest;
 
-/// What the variables of the configuration say; all others are ignored.
+/// Reads the variables that begin with `CONSUMER__`; all others are ignored.
 pub(super) fn read<K, V>(
     environment: impl IntoIterator<Item = (K, V)>,
     faulty: &mut Faulty,
@@ -59,7 +59,8 @@ where
     layer
 }
 
-/// What a text says, as JSON would say it, and which names in it are given again.
+/// Converts the text of a variable to the JSON value of its key. Also returns the pointers to the names that the text
+/// contains more than once.
 fn value_of(key: &Key, text: &str) -> Result<(Value, Vec<Pointer>), String> {
     let expected = key.expected();
     if text.is_empty() {
@@ -79,7 +80,7 @@ fn value_of(key: &Key, text: &str) -> Result<(Value, Vec<Pointer>), String> {
         Type::Object => {
             return parse(text).map_err(|error| {
                 format!(
-                    "no JSON, expected {expected}: {} at line {}, column {}",
+                    "not valid JSON, expected {expected}: {} at line {}, column {}",
                     error.message, error.line, error.column
                 )
             });

@@ -1,4 +1,4 @@
-//! JSON text as a value, and what the value can't tell: where a name is given twice.
+//! Parses JSON text. Unlike `serde_json`, it also reports the names that an object contains more than once.
 
 use std::fmt;
 
@@ -17,7 +17,8 @@ pub(super) struct SyntaxError {
     pub message: String,
 }
 
-/// The value, with the first of what is given twice, and where all is that is given again.
+/// Parses a text. Where an object contains a name more than once, the first value is kept, and the pointers to the
+/// others are returned too.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<Pointer>), SyntaxError> {
     let node: Node = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -44,7 +45,7 @@ pub(super) fn unescaped(name: &str) -> String {
     name.replace("~1", "/").replace("~0", "~")
 }
 
-/// What a value was found to be, for errors.
+/// The type of a value, for error messages.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -56,7 +57,8 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A value whose objects have all their entries. No key takes an array: what is in one doesn't matter.
+/// A JSON value whose objects keep entries with the same name. No key takes an array, so the contents of arrays don't
+/// matter.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Node {
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_again_is_told_and_the_first_is_kept() {
+    fn repeated_names_are_reported_and_the_first_value_is_kept() {
         let text = r#"{"a": 1, "a": 1.0, "b": {"c": 2, "d": [{}], "c": 3}, "b": {"e": 0, "e": 0}}"#;
         let (value, repeated) = parse(text).unwrap();
         assert_eq!(value, json!({"a": 1, "b": {"c": 2, "d": [{}]}}));
@@ -124,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_what_they_are() {
+    fn numbers_keep_their_types() {
         let (value, _) = parse(r"[-3, 1.0, 18446744073709551615, 1e2]").unwrap();
         assert_eq!(value.to_string(), "[-3,1.0,18446744073709551615,100.0]");
     }
 
     #[test]
-    fn a_syntax_error_has_its_place_and_quotes_nothing() {
+    fn a_syntax_error_has_line_and_column_and_quotes_nothing() {
         let error = parse("{\n  \"uri\": \"hunter2\",,\n}").unwrap_err();
         assert_eq!((error.line, error.column), (2, 20));
         assert_eq!(error.message, "key must be a string");

@@ -1,5 +1,5 @@
-//! The values from one source, the file or the environment: the check against the schema, and what an
-//! operator is told of the values that it refuses.
+//! The values from one source, the file or the environment: their check against the schema, and the error message
+//! for each value that it refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,9 @@ const NO_AUTO_COMMIT: &str = "found `true`, expected `false`: Kafka's client wou
 /// Values from one source, in the form of the file.
 pub(super) struct Layer {
     values: Value,
-    /// What is given more than once.
+    /// Pointers to names that are given more than once.
     repeated: Vec<Pointer>,
-    /// The variables that the values come from, by their keys' paths. Those of the file have none.
+    /// The environment variable of each value that comes from the environment, by the path of its key.
     variables: BTreeMap<&'static str, String>,
 }
 
@@ -59,7 +59,7 @@ impl Layer {
         self.variables.insert(&key.path, variable);
     }
 
-    /// The values that the schema takes; notes all others.
+    /// Returns the values that the schema accepts, and reports all others.
     pub fn checked(mut self, faulty: &mut Faulty, errors: &mut ConfigErrors) -> Value {
         for pointer in &self.repeated {
             let is_property = key_at(pointer).is_some_and(|(_, property)| property.is_some());
@@ -69,7 +69,7 @@ impl Layer {
         }
         self.spell_names_as_the_schema_does();
         let judged = without_fractions(&self.values);
-        // A value can be refused for several reasons: one is told.
+        // A value can be refused for several reasons. Only the first one is reported.
         let mut refused = BTreeSet::new();
         for error in validator().iter_errors(&judged) {
             let pointer = error.instance_path().as_str();
@@ -102,7 +102,7 @@ impl Layer {
         }
     }
 
-    /// How an error names what is at a place.
+    /// The name of a value in error messages: its key, its variable and its property.
     fn place(&self, pointer: &str) -> String {
         let Some((key, property)) = key_at(pointer) else {
             return quoted(&path_of(pointer));
@@ -147,8 +147,8 @@ fn remove(values: &mut Value, pointer: &str) {
     }
 }
 
-/// With `null`, which no key takes, in place of each number with a point: a schema takes 1.0 for an
-/// integer, but whoever writes a point may mean something else.
+/// Replaces each number that has a decimal point by `null`, which no key accepts. The schema would accept 1.0 as an
+/// integer, but someone who writes a decimal point may mean something else.
 fn without_fractions(value: &Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => Value::Null,
@@ -160,7 +160,7 @@ fn without_fractions(value: &Value) -> Value {
     }
 }
 
-/// What is said of a value that the schema refuses.
+/// The error message for a value that the schema refuses.
 fn refusal(pointer: &str, value: &Value) -> String {
     let found = type_name(value);
     let Some((key, property)) = key_at(pointer) else {
@@ -172,7 +172,7 @@ fn refusal(pointer: &str, value: &Value) -> String {
         return match value {
             Value::String(_) => "found a NUL in the text, which librdkafka can't take".to_owned(),
             Value::Number(_) => {
-                "found a number that isn't a whole one; put it in quotes, as it is meant".to_owned()
+                "found a number with a decimal point; put it in quotes to pass it to librdkafka as it is".to_owned()
             }
             _ => format!("found {found}, expected a text, a whole number or a boolean"),
         };
@@ -202,13 +202,14 @@ fn refusal(pointer: &str, value: &Value) -> String {
     format!("found {found}, expected {}", key.expected())
 }
 
-/// What is said of a name that the schema doesn't have.
+/// The error message for a name that the schema doesn't have.
 fn unknown(pointer: &str) -> String {
     if key_at(pointer).is_some() {
-        return "unknown property; a name has letters, digits, `.`, `_` and `-`".to_owned();
+        return "not a name of a property; such a name has only letters, digits, `.`, `_` and `-`"
+            .to_owned();
     }
     if pointer.contains('.') {
-        return "unknown key: the parts of a path are objects, one in the other".to_owned();
+        return "unknown key: write the path as nested objects".to_owned();
     }
     let path = path_of(pointer);
     let keys = || keys().iter().map(|key| key.path.as_str());

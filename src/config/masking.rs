@@ -77,7 +77,7 @@ const HARMLESS_NAMES: [&str; 29] = [
     "ssl.endpoint.identification.algorithm",
 ];
 
-/// By what is known, not by what looks secret: a mistyped `sasl.pasword` is masked too.
+/// Only properties known to be harmless are shown. So a mistyped name such as `sasl.pasword` is masked too.
 fn is_harmless(name: &str) -> bool {
     let name = name.to_lowercase();
     !SECRET_WORDS.iter().any(|word| name.contains(word))

@@ -1,7 +1,7 @@
-//! The configuration: `config.json`, environment variables over it, and what they come to.
+//! The configuration: `config.json`, overridden by environment variables.
 //!
 //! [`Config::load`] reads everything, and either returns values that nothing needs to check again, or
-//! every fault at once. A key is declared once, in `model.rs`. Knows nothing of the rest of the crate.
+//! every fault at once. A key is declared once, in `model.rs`. This module imports nothing of the rest of the crate.
 
 mod environment;
 mod errors;
@@ -58,15 +58,15 @@ impl Config {
         let shown = quoted(&path.to_string_lossy());
         let bytes = fs::read(path)
             .map_err(|error| {
-                let fault = format!("can't read the configuration: {error}; name it by `--config`");
+                let fault =
+                    format!("can't read the configuration: {error}; give its path by `--config`");
                 errors.add(&shown, fault);
             })
             .ok();
         Self::from_bytes(&shown, bytes, environment, errors)
     }
 
-    /// As [`Self::load`], of a file's bytes, or `None` if it can't be read. `shown` stands for the file
-    /// in errors.
+    /// The same for the bytes of a file, or `None` if the file could not be read. Errors call the file `shown`.
     fn from_bytes<K, V>(
         shown: &str,
         bytes: Option<Vec<u8>>,
@@ -84,7 +84,7 @@ impl Config {
         });
         let mut faulty = Faulty::default();
         let environment = environment::read(environment, &mut faulty, &mut errors);
-        // Without the file, what it leaves out can't be told from what it says.
+        // Without the file it isn't known which keys are missing.
         let Some(file) = file else {
             return Err(errors);
         };
@@ -97,8 +97,8 @@ impl Config {
         let given = values.clone();
         fill_in(&mut values, &mut faulty, &mut errors);
         let Ok(mut config) = serde_json::from_value::<Self>(values) else {
-            // Not with serde's own words, which quote values.
-            errors.add(shown, "a value that the schema takes can't be read");
+            // serde's own message isn't used, because it quotes values.
+            errors.add(shown, "a value is valid by the schema, but can't be read");
             return Err(errors);
         };
         rules::apply(&mut config, &given, &faulty, &mut errors);
@@ -109,15 +109,16 @@ impl Config {
         }
     }
 
-    /// The effective configuration in the form of the file, defaults filled in and secrets masked.
-    /// `kafka.properties` is empty in it: what it says is in the two objects that it goes into.
+    /// The effective configuration in the form of the file, with defaults filled in and secrets masked.
+    /// `kafka.properties` is empty in it: its entries are in `kafka.consumer_properties` and
+    /// `kafka.producer_properties`.
     #[must_use]
     pub fn redacted_json(&self) -> Value {
         serde_json::to_value(self).expect("invariant: its keys are texts")
     }
 }
 
-/// What the file says, without the address of its schema.
+/// The values of the file. The error says why they can't be read.
 fn layer_of(bytes: Vec<u8>) -> Result<Layer, String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
@@ -132,7 +133,7 @@ fn layer_of(bytes: Vec<u8>) -> Result<Layer, String> {
             json::type_name(&other)
         )),
         Err(error) => Err(format!(
-            "no valid JSON at line {}, column {}: {}",
+            "not valid JSON at line {}, column {}: {}",
             error.line, error.column, error.message
         )),
     }
@@ -150,8 +151,8 @@ fn put_over(base: &mut Value, over: Value) {
     }
 }
 
-/// Gives every key that has no value its default. One that must be given is noted, unless its value
-/// was refused, and gets an example, so that the rules of all other keys can be looked at.
+/// Gives every key without a value its default. A key without a default is reported as missing, unless its value was
+/// refused before. It gets an example as its value, so that the rules about the other keys can still be checked.
 fn fill_in(values: &mut Value, faulty: &mut Faulty, errors: &mut ConfigErrors) {
     for key in keys() {
         let value = entry(values, &key.path);

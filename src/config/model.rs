@@ -66,19 +66,19 @@ pub struct Kafka {
     pub poll_timeout: Duration,
 
     /// librdkafka properties of the consumer and of the dead letter producer, such as TLS and SASL.
-    // Once loaded it is empty: what it says has gone into the two below.
+    // Empty after loading: its entries have been copied into the two below.
     #[serde(with = "properties")]
     #[schemars(schema_with = "properties::schema", extend("default" = {}))]
     pub(super) properties: BTreeMap<String, String>,
 
     /// librdkafka properties of the consumer alone; they override `kafka.properties`.
-    // Once loaded: of both, and none of them one that the worker sets itself.
+    // After loading: the merged properties. None of them is one that the worker sets itself.
     #[serde(with = "properties")]
     #[schemars(schema_with = "properties::schema", extend("default" = {}))]
     pub consumer_properties: BTreeMap<String, String>,
 
     /// librdkafka properties of the dead letter producer alone; they override `kafka.properties`.
-    // Once loaded: of both, and none of them weakens the promise.
+    // After loading: the merged properties. None of them breaks a guarantee.
     #[serde(with = "properties")]
     #[schemars(schema_with = "properties::schema", extend("default" = {}))]
     pub producer_properties: BTreeMap<String, String>,
@@ -138,7 +138,7 @@ pub struct Mongodb {
     #[schemars(with = "u32", range(min = 10, max = HOUR_MS), extend("default" = 5000))]
     pub reconnect_interval: Duration,
 
-    // Once loaded: with what the URI asks for, so that every insert can use it whatever the URI says.
+    // After loading: merged with the options of the URI.
     pub write_concern: WriteConcern,
 }
 

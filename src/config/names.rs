@@ -1,7 +1,7 @@
-//! Which texts Kafka and MongoDB take for a name, an address or a URI: their parts of the schema.
+//! The parts of the schema for names, addresses and URIs: which texts Kafka and MongoDB accept.
 //!
-//! What a pattern can say is said by one, so that editors check it too. Where none can, a format of our
-//! own has a function in [`FORMATS`].
+//! A rule is a pattern where possible, so that editors check it too. Any other rule is a format of our own, with a
+//! function in [`FORMATS`].
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ const DATABASE_BYTES: usize = 63;
 
 const URI: &str = "a URI that begins with `mongodb://` or `mongodb+srv://`";
 
-/// The name of a format, and whether a text has it.
+/// The name of a format, and a function that checks it.
 type Format = (&'static str, fn(&str) -> bool);
 
 /// The formats that are ours.
@@ -43,7 +43,7 @@ pub(super) fn topic(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// librdkafka cuts white space off the front, and so would join another group than the one named.
+/// librdkafka removes leading white space, so it would join a group with another name.
 pub(super) fn group(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
@@ -62,7 +62,7 @@ pub(super) fn mongodb_uri(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The server's own databases are left out: `local` isn't even replicated.
+/// The server's own databases are refused. `local`, for example, isn't replicated.
 pub(super) fn database(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
@@ -108,8 +108,8 @@ pub(super) fn is_whole_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What is wrong with a MongoDB URI. The driver takes it apart; here only what would be misread is
-/// kept out. Never quotes it.
+/// What is wrong with a MongoDB URI. The driver parses it; this refuses only what would be misread. Never quotes the
+/// URI.
 pub(super) fn fault_of_uri(uri: &str) -> Option<String> {
     let (_, options) = uri.split_once('?').unwrap_or_default();
     if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
@@ -119,8 +119,8 @@ pub(super) fn fault_of_uri(uri: &str) -> Option<String> {
             "found white space or a control character in it, expected {URI}"
         ))
     } else if options.contains('@') {
-        // Most likely the `?` is one of the password's, and what follows it is the rest of it.
-        let fault = "found an `@` behind a `?`; write `%3F` for a `?` in the credentials, and `%40` \
+        // Most likely the `?` is a part of the password.
+        let fault = "found an `@` after a `?`; write `%3F` for a `?` in the credentials, and `%40` \
                      for an `@` in an option";
         Some(fault.to_owned())
     } else {
@@ -138,8 +138,8 @@ fn servers_in(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim)
 }
 
-/// Whether `w` can be this text. A number in quotes would be taken for a custom write concern, and
-/// `Majority` for another one than `majority`.
+/// Whether `w` can be this text. The server would look for a custom write concern named `1` or `Majority`, so a number
+/// in quotes and other spellings of `majority` are refused.
 pub(super) fn is_name_of_w(text: &str) -> bool {
     let is_misspelt = text.eq_ignore_ascii_case("majority") && text != "majority";
     !text.is_empty() && !text.contains(char::is_control) && !is_whole_number(text) && !is_misspelt
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_names_that_librdkafka_leaves_as_they_are() {
+    fn group_names_that_librdkafka_would_change_are_refused() {
         for good in ["data-consumer-group", "group of ours", "g", "Gruppe-ä"] {
             assert!(takes("kafka.group_id", good), "{good}");
         }

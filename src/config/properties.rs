@@ -1,6 +1,6 @@
-//! librdkafka properties: which ones are not the operator's to set.
+//! librdkafka properties: which ones the operator may not set, and why.
 //!
-//! Whether librdkafka knows a property at all is for librdkafka to say, when a client is created.
+//! librdkafka itself reports an unknown property, when a client is created.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Masked: this is for people.
+/// Masked, because people read the result.
 pub(super) fn serialize<S: Serializer>(
     properties: &BTreeMap<String, String>,
     serializer: S,
@@ -35,7 +35,7 @@ pub(super) fn serialize<S: Serializer>(
     masked(properties).serialize(serializer)
 }
 
-/// Their values as texts, which librdkafka takes.
+/// Converts the values to texts, because librdkafka takes only texts.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -50,15 +50,15 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         .collect())
 }
 
-/// What a property may not be.
+/// A restriction of one property.
 enum Rule {
-    /// A key of ours stands for it.
+    /// Not allowed, because a key of the configuration replaces it; the advice.
     UseInstead(&'static str),
     /// Only these spellings of one value; the reason.
     Only(&'static [&'static str], &'static str),
-    /// Whatever its value; the reason.
+    /// Not allowed with any value; the reason.
     Never(&'static str),
-    /// At least so much; the reason.
+    /// A whole number of at least this; the reason.
     AtLeast(u64, &'static str),
     /// Milliseconds, and fewer than `consumer.shutdown_timeout_ms`.
     WithinShutdown,
@@ -69,12 +69,12 @@ const TRUE: &[&str] = &["true", "t", "1"];
 const FALSE: &[&str] = &["false", "f", "0"];
 const ALL: &[&str] = &["all", "-1"];
 
-const COMMITS: &str = "offsets are committed when their messages are stored; how often, say \
+const COMMITS: &str = "offsets are committed when their messages are stored; set how often by \
      `consumer.offset_commit_frequency` and `consumer.offset_commit_interval_ms`";
 const ACKS: &str = "a dead letter counts as kept only when all in-sync replicas have it";
 const IN_FLIGHT: &str =
     "with more, the retry of a refused dead letter can be taken for a duplicate, and lost";
-const RETRIES: &str = "a dead letter must outlast a passing fault of the broker";
+const RETRIES: &str = "a dead letter must be sent again after a temporary fault of the broker";
 
 #[rustfmt::skip] // A table.
 const RULES: &[(&str, Rule)] = &[
@@ -88,12 +88,12 @@ const RULES: &[(&str, Rule)] = &[
     ("enable.auto.offset.store", Rule::UseInstead(COMMITS)),
     ("offset.store.method", Rule::Only(&["broker"], "other instances must find the offsets that this one committed")),
 
-    ("isolation.level", Rule::Only(&["read_committed"], "messages of an aborted transaction were taken back by their sender, and must not be stored")),
+    ("isolation.level", Rule::Only(&["read_committed"], "the sender has withdrawn the messages of an aborted transaction, so they must not be stored")),
     ("check.crcs", Rule::Only(TRUE, "without it a message damaged on the way would be stored as it came")),
-    ("enable.partition.eof", Rule::Only(FALSE, "the end of a partition is not an event here, and would be taken for an error of Kafka")),
-    ("allow.auto.create.topics", Rule::Only(FALSE, "a mistyped topic would be created, and waited on for ever")),
+    ("enable.partition.eof", Rule::Only(FALSE, "the worker doesn't use this event, and would treat it as an error of Kafka")),
+    ("allow.auto.create.topics", Rule::Only(FALSE, "a mistyped topic would be created, and the worker would wait for its messages for ever")),
     ("max.poll.interval.ms", Rule::AtLeast(10_000, "a rebalance may take half of it to settle and commit the messages in flight, and less than 5 s is too short for that")),
-    ("statistics.interval.ms", Rule::AtLeast(1, "the lag is measured by the statistics")),
+    ("statistics.interval.ms", Rule::AtLeast(1, "the worker gets the lag from the statistics")),
     ("plugin.library.paths", Rule::Never("a plugin can change or drop messages unseen; use a gateway outside of the process")),
     ("test.mock.num.brokers", Rule::Never("it replaces Kafka by a simulation that ends with the process; use `kafka.bootstrap_servers`")),
 
@@ -118,8 +118,8 @@ const LONGEST_POLL_INTERVAL_MS: u64 = 86_400_000;
 /// librdkafka's own default.
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Refuses, in one object of properties, what is ours to set or would break the promise. The timeouts
-/// are left out where there is no valid `shutdown_timeout` to judge them by.
+/// Refuses each property of one object that the worker sets itself, or that would break a guarantee. Without a valid
+/// `shutdown_timeout`, timeouts aren't checked.
 pub(super) fn judge(
     path: &str,
     properties: &BTreeMap<String, String>,
@@ -165,8 +165,8 @@ impl Rule {
                 }
                 format!(
                     "found {}, expected a whole number from 1 to below `{}`, which is \
-                     `consumer.shutdown_timeout_ms`: a stop must hear what became of every dead \
-                     letter",
+                     `consumer.shutdown_timeout_ms`: a stop waits for the delivery report of \
+                     every dead letter",
                     quoted(value),
                     limit.as_millis()
                 )
@@ -176,7 +176,7 @@ impl Rule {
     }
 }
 
-/// librdkafka would take more spellings, hexadecimal for one; they are refused, not guessed at.
+/// A number in decimal digits. librdkafka accepts other notations too, such as hexadecimal; these are refused.
 fn number(value: &str) -> Option<u64> {
     value
         .bytes()
@@ -205,7 +205,7 @@ pub(super) fn max_poll_interval(properties: &BTreeMap<String, String>) -> Durati
         })
 }
 
-/// Whether the properties switch off the check of whom the connection is encrypted with.
+/// Whether the properties switch off the check of the broker's certificate, or of the host name in it.
 pub(super) fn trusts_any_broker(properties: &BTreeMap<String, String>) -> bool {
     let has = |name: &str, values: &[&str]| {
         properties
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_the_promise_is_let_through() {
+    fn properties_that_keep_the_guarantees_are_accepted() {
         for (name, value) in [
             ("acks", "ALL"),
             ("acks", "-1"),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_promise_is_refused() {
+    fn properties_that_break_a_guarantee_are_refused() {
         for (name, value) in [
             ("acks", "1"),
             ("acks", "0"),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_says_what_was_found_and_why_it_is_one() {
+    fn an_error_has_the_value_found_and_the_reason() {
         assert_eq!(
             fault("acks", "1").unwrap(),
             "`kafka.properties` `acks`: found `1`, expected `all`: a dead letter counts as kept only \

@@ -1,4 +1,4 @@
-//! The rules between keys. One is left out where a key that it looks at is faulty already.
+//! The rules about several keys. A rule isn't checked if the value of one of its keys has been refused already.
 
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use super::write_concern::{JOURNAL_PATH, W_PATH};
 /// The longest `database.collection` of MongoDB, in bytes (of an unsharded collection).
 const NAMESPACE_BYTES: usize = 255;
 
-/// Notes what breaks a rule, and works out what depends on several keys. `given` has the values of the
-/// file's form that are no defaults.
+/// Reports each broken rule, and computes the values that depend on several keys. `given` has the values that the file
+/// or the environment gives, without the defaults.
 pub(super) fn apply(
     config: &mut Config,
     given: &Value,
@@ -44,7 +44,7 @@ pub(super) fn apply(
         errors.add("`mongodb.collection`", fault);
     }
 
-    // A batch that may not be in flight would never go out.
+    // A batch larger than what may be in flight would never be dispatched.
     for (part, part_value, whole, whole_value) in [
         (
             "consumer.batch_bytes",

@@ -16,10 +16,10 @@ use super::names::FORMATS;
 /// The key by which a file names its schema, for editors.
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
-/// What every environment variable of the configuration begins with.
+/// The beginning of every environment variable of the configuration.
 pub(super) const ENV_PREFIX: &str = "CONSUMER__";
 
-/// What the name of a variable ends with whose value is the path of a file that holds the value.
+/// The end of a variable's name if its value is the path of a file that holds the key's value.
 pub(super) const ENV_FILE_SUFFIX: &str = "_FILE";
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -82,7 +82,7 @@ pub struct Key {
     schema: &'static Map<String, Value>,
 }
 
-/// Of which type the values of a key are. A variable is read by it.
+/// The type of a key's values. It determines how the text of a variable is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Type {
     Text,
@@ -209,21 +209,21 @@ fn add_keys(path: &str, section: &'static Value, keys: &mut Vec<Key>) {
     }
 }
 
-/// Mends what schemars can't know.
+/// Corrects what schemars can't know.
 fn describe_the_file(schema: &mut Schema) {
     let Some(schema) = schema.as_object_mut() else {
         return;
     };
     // The environment may give what the file leaves out; and serde knows nothing of the defaults.
     schema.shift_remove("required");
-    // `uint32` and the like say nothing that the bounds don't.
+    // The bounds say more than `uint32` and the like.
     if schema.get("type") == Some(&Value::from("integer")) {
         schema.shift_remove("format");
     }
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
     }
-    // What a reader looks for first.
+    // First, what a reader looks for first.
     for keyword in ["type", "description", "title", "$schema"] {
         if let Some(value) = schema.shift_remove(keyword) {
             schema.shift_insert(0, keyword.to_owned(), value);

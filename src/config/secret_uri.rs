@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::names::{is_server, is_word};
 
-/// A MongoDB URI. `Debug`, `Display` and `Serialize` give it without credentials, and without every
-/// option that isn't known to be harmless.
+/// A MongoDB URI. `Debug`, `Display` and `Serialize` mask the credentials, and every option that isn't known to be
+/// harmless.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretUri(String);
@@ -146,8 +146,7 @@ impl SecretUri {
 }
 
 impl fmt::Display for SecretUri {
-    /// What can't be taken apart safely, for instance with an unescaped `?` in the password, is
-    /// masked as a whole.
+    /// A URI that can't be parsed safely, for instance with an unescaped `?` in the password, is masked as a whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme @ ("mongodb" | "mongodb+srv"), rest)) = self.0.split_once("://") else {
             return f.write_str(MASK);
@@ -167,7 +166,7 @@ impl fmt::Display for SecretUri {
         let (hosts, database) = hosts.split_once('/').unwrap_or((hosts, ""));
         for (index, host) in hosts.split(',').enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            // What follows a colon must be a port, as it may be a password.
+            // Only a port is shown after a colon: anything else may be a password.
             write!(f, "{comma}{}", if is_server(host) { host } else { MASK })?;
         }
         if !database.is_empty() {

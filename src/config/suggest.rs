@@ -2,8 +2,8 @@
 
 use strsim::osa_distance;
 
-/// The candidate that a person can have meant: one whose last part is right and stands in the wrong
-/// place, or else the one with the fewest slips, up to a third of the name.
+/// The candidate that was probably meant: one with the same last part (a key in the wrong section), or else the one
+/// with the fewest typing errors, in up to a third of the name.
 pub(super) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_or_a_wrong_place_is_recognised() {
+    fn a_typing_error_or_a_wrong_section_is_recognised() {
         let known = ["kafka.topic", "kafka.group_id", "consumer.batch_size"];
         for (name, expected) in [
             ("kafka.topics", Some("kafka.topic")),

@@ -1,10 +1,10 @@
-//! What is allowed and yet weakens a promise.
+//! Settings that are allowed but weaken a guarantee.
 
 use super::model::Config;
 use super::properties::trusts_any_broker;
 
 impl Config {
-    /// What is allowed and yet weakens a promise: to be logged at the start.
+    /// Warnings about settings that are allowed but weaken a guarantee: to be logged at the start.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -22,7 +22,7 @@ impl Config {
             if trusts_any_broker(properties) {
                 warnings.push(format!(
                     "the {path}'s properties switch off the check of the broker's certificate: \
-                     anyone on the way can read and change what is sent"
+                     anyone between the worker and the broker can read and change what is sent"
                 ));
             }
         }

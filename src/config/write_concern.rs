@@ -1,4 +1,4 @@
-//! The write concern: its two keys, and what the MongoDB URI may say of the same.
+//! The write concern: its two keys, and the options of the MongoDB URI that mean the same.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub(super) const UNACKNOWLEDGED: &str = "found `0`, with which the server acknow
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteConcern {
-    /// Who must have a write before its offset is committed; on a replica set, `"majority"` survives a failover.
+    /// The members that must have a write before its offset is committed; on a replica set, a write with `"majority"` survives a failover.
     #[schemars(schema_with = "schema_of_w", extend("default" = 1))]
     pub w: W,
 
@@ -40,7 +40,7 @@ pub struct WriteConcern {
 #[serde(rename_all = "snake_case")]
 pub enum W {
     Majority,
-    /// So many, 1 to 50; 1 is the primary alone, of which a failover can lose writes.
+    /// So many members, 1 to 50. With 1, the primary alone, a failover can lose writes.
     #[serde(untagged)]
     Nodes(u32),
     /// A custom write concern of the replica set, by its name.
@@ -59,7 +59,7 @@ fn schema_of_w(_: &mut SchemaGenerator) -> Schema {
 }
 
 impl W {
-    /// `w` as an option of a URI says it.
+    /// Reads `w` from an option of a URI.
     fn from_option(text: &str) -> Result<Self, String> {
         match text.parse::<u32>() {
             _ if text == "majority" => Ok(Self::Majority),
@@ -71,7 +71,7 @@ impl W {
     }
 }
 
-/// As it stands in the file.
+/// As in the file.
 impl fmt::Display for W {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,8 +83,8 @@ impl fmt::Display for W {
 }
 
 impl WriteConcern {
-    /// Takes over what the URI says. Each of the two may say a part, but not different things:
-    /// `is_given` tells whether a key has a value of its own, and not the default.
+    /// Takes over the write concern of the URI. The URI and the keys may each give a part of it, but they must not
+    /// contradict each other. `is_given` tells whether a key has a value of its own instead of its default.
     pub(super) fn merge_uri(
         &mut self,
         uri: &SecretUri,

@@ -1,4 +1,4 @@
-//! Whether MongoDB takes writes, as the writers learn it: a pure state machine; time is an argument.
+//! Whether MongoDB takes writes, as the results of the writers show: a pure state machine; time is an argument.
 
 #[cfg(test)]
 mod tests;
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 /// What writers do with records while MongoDB is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutagePolicy {
-    /// Records go to the dead letter topic, while one probe after the other looks whether MongoDB is back.
+    /// Records go to the dead letter topic. Meanwhile one probe after the other tests whether MongoDB is back.
     Redirect,
-    /// Records wait, while one probe after the other looks whether MongoDB is back.
+    /// Records wait. Meanwhile one probe after the other tests whether MongoDB is back.
     Wait,
     /// The outage ends the process: nothing waits for MongoDB, and nothing probes it.
     Stop,
 }
 
-/// How an outage was noticed.
+/// The failure that showed the outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutageCause {
     /// No server answered. A ping can show that the outage is over.
@@ -41,7 +41,7 @@ pub enum Caller {
 }
 
 /// Available: writes go through. Unavailable: one probe at a time is permitted, every `reconnect_interval`. While
-/// the cause may be the documents, others than the suspects may always be written.
+/// the documents may be the cause, all documents but the suspects may always be written.
 #[derive(Debug)]
 pub struct Availability {
     reconnect_interval: Duration,
@@ -150,8 +150,8 @@ impl Availability {
         }
     }
 
-    /// The server took a write or judged one by itself, or it answered a ping that was permitted. Returns the outage
-    /// that this ended, if any.
+    /// The server stored a document, refused one for a reason that is certainly about that document, or answered a
+    /// permitted ping. Returns the outage that this ended, if any.
     pub fn succeeded(&mut self, now: Instant) -> Option<EndedOutage> {
         let AvailabilityState::Unavailable { since, .. } = self.state else {
             return None;

@@ -1,7 +1,7 @@
 //! Evidence that MongoDB takes documents: the inserts of all writers, numbered in the order in which they begin.
 //! Pure: no driver and no clock.
 
-/// Counts the inserts, and knows the latest one of which the server took a document.
+/// Counts the inserts, and remembers the latest one of which the server took a document.
 #[derive(Debug, Default)]
 pub struct Evidence {
     begun: u64,
@@ -35,7 +35,8 @@ impl Evidence {
         }
     }
 
-    /// `took_any` says whether the server took a document of this insert, or judged one by itself.
+    /// `took_any` says whether the server stored a document of this insert, or refused one for a reason that is
+    /// certainly about that document.
     pub fn end(&mut self, insert: &BegunInsert, took_any: bool) -> InsertSpan {
         if took_any {
             self.latest_accepted = self.latest_accepted.max(insert.number);
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_that_ends_after_the_next_one_began_is_no_evidence_for_that() {
+    fn an_insert_that_ends_after_another_one_began_is_no_evidence_for_that_one() {
         let mut evidence = Evidence::default();
         let other = evidence.begin();
         let refused = evidence.begin();

@@ -84,7 +84,7 @@ struct Received {
 enum RecordState {
     InFlight,
     Settled,
-    /// Given up without being settled: nobody waits for it, and no offset above it is committed.
+    /// Given up without being settled: nothing waits for it, and no offset above it is committed.
     Abandoned,
 }
 
@@ -117,7 +117,7 @@ impl OffsetTracker {
     }
 
     /// The number of records that the bookkeeping has to remember: those in flight, and those settled above
-    /// one in flight. One stuck record lets this grow as far as the poller reads on.
+    /// one in flight. While one record stays unsettled, this grows with every record read above it.
     pub fn tracked(&self) -> usize {
         self.tracked
     }
@@ -150,7 +150,7 @@ impl OffsetTracker {
     }
 
     /// These records are stored, or acknowledged as dead letters. Returns how many of them were in flight in
-    /// the current epoch: a repeated or late settlement counts nothing.
+    /// the current epoch: a repeated or late settlement isn't counted.
     pub fn settled(&mut self, run: RecordRun) -> usize {
         self.finish(run, RecordState::Settled)
     }

@@ -1,4 +1,4 @@
-//! Where a record stands: its partition, its offset, and the assignment under which it was read.
+//! The place of a record: its partition, its offset, and the assignment under which it was read.
 
 use std::fmt;
 

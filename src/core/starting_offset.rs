@@ -87,8 +87,8 @@ impl StartingOffset {
         }
     }
 
-    /// What counts as committed at the start. Nothing does where a commit is due at once, or where it has
-    /// to go back.
+    /// The offset that counts as committed at the start. `None` if an offset has to be committed at once, or if the
+    /// committed offset has to move back.
     pub fn committed(self) -> Option<Offset> {
         match self {
             Self::Committed(offset) => Some(offset),

@@ -1,7 +1,7 @@
-//! The way of one batch into MongoDB, as a pure state machine. It says what to do next, is told the result, and gives
-//! each document its verdict exactly once. No driver, no clock, no randomness.
+//! How one batch is written to MongoDB, as a pure state machine. It names the next step, gets the result of that step,
+//! and gives each document its verdict exactly once. No driver, no clock, no randomness.
 //!
-//! A document is known by its index in the batch.
+//! A document is identified by its index in the batch.
 
 mod outcome;
 #[cfg(test)]
@@ -35,8 +35,8 @@ pub struct WritePlan {
     duplicates: Open,
     /// Documents for the next round.
     retry: Open,
-    /// The suspects. An insert of which the server took a document is evidence against a suspect if the number of
-    /// that insert is higher than the number here.
+    /// The suspects. An insert of which the server took a document is evidence against a suspect if its number is
+    /// higher than the number here.
     suspects: BTreeMap<usize, u64>,
     /// The latest insert that is known here and of which the server took a document.
     latest_accepted: u64,
@@ -137,7 +137,7 @@ impl WritePlan {
                         error.subject = ErrorSubject::Server;
                     }
                 }
-                // The next round inserts the duplicates again, and so finds them again.
+                // The next round inserts the duplicates again, and gets the same errors.
                 for (index, _) in duplicates {
                     self.retry.push((index, error.clone()));
                 }
@@ -210,8 +210,8 @@ impl WritePlan {
         pending
     }
 
-    /// The suspects come last, each in a group of its own: so they don't spoil the command of another document, and
-    /// the other documents may be the evidence.
+    /// The suspects come last, each in a group of its own: so they don't make the command of another document
+    /// fail, and the other documents may be the evidence.
     fn begin_round(&mut self, documents: Vec<usize>) {
         self.phase = Phase::Round;
         self.duplicates.clear();
@@ -347,7 +347,7 @@ impl WritePlan {
         self.retry = rest;
         self.insert_each_alone(indexes(&decidable).collect());
         if self.groups.is_empty() {
-            // If one of the errors is certainly about the server, all of them may be.
+            // If one of the errors is certainly about the server, the server may be the cause of all of them.
             let certain = |error: &&WriteError| error.subject != ErrorSubject::Unknown;
             let errors = || self.retry.iter().map(|(_, error)| error);
             if let Some(error) = errors().find(certain).or_else(|| errors().next()).cloned() {

@@ -39,7 +39,7 @@ const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STARTS_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest that one question about their starts may take.
 const STARTS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the group may take for an assignment before that is said, and said again.
+/// A warning is logged when the group has given no assignment for this long, and again after the same time.
 const ASSIGNMENT_WARNING: Duration = Duration::from_secs(30);
 /// How long leaving the group may take after the settling.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -411,7 +411,7 @@ impl Poller {
         }
     }
 
-    /// Says so where the group gives no assignment: an empty one is an assignment, too.
+    /// Warns if the group has given no assignment. An assignment without partitions counts as one.
     fn warn_without_assignment(&mut self) {
         let waited = self.subscribed_at.elapsed();
         if waited < self.next_assignment_warning || self.health.has_assignment() {
@@ -426,8 +426,8 @@ impl Poller {
                 .unwrap_or_else(|| "librdkafka reports no error".to_owned()));
     }
 
-    /// What has to be done now and then; some of it while nothing is pending, since only then everything below the
-    /// positions was dispatched.
+    /// Tasks that are done now and then. The positions may be reported only while nothing is pending, because all
+    /// records below them have been dispatched then.
     fn look_around(&mut self) {
         if self.starts_searched_at.elapsed() >= STARTS_INTERVAL {
             self.start_waiting_partitions();

@@ -126,7 +126,7 @@ impl KafkaConsumer {
         Ok(TopicState::Available(partitions.len()))
     }
 
-    /// Why a connection to a broker failed, as librdkafka last said since the last call.
+    /// The latest reason why a connection to a broker failed. `None` if none has failed since the last call.
     pub fn connection_error(&self) -> Option<String> {
         let mut error = self
             .consumer
@@ -162,7 +162,7 @@ impl KafkaConsumer {
         self.consumer.closed()
     }
 
-    /// Lets librdkafka log what it has to say, such as why a connection failed. For a consumer that has not
+    /// Lets librdkafka write its log lines, such as why a connection failed. For a consumer that has not
     /// subscribed: nothing but log lines and errors can come then.
     pub fn serve_log(&self) {
         // A poll that served a log line returns like one that had nothing to serve.

@@ -29,7 +29,7 @@ const REPORT_POLL: Duration = Duration::from_millis(100);
 /// How often a producer without anything in flight is polled, for its log lines.
 const IDLE_POLL: Duration = Duration::from_secs(1);
 
-/// Hears how one dead letter ended: exactly one of the two methods is called, on the thread of a
+/// Is called with the result of one dead letter: exactly one of the two methods is called, on the thread of a
 /// [`DeliveryReportPoller`] or on one that flushes or drops the producer.
 pub trait DeliveryListener: Send + Sync {
     /// Kafka has acknowledged the dead letter.
@@ -158,7 +158,7 @@ impl DeadLetterProducer {
         })
     }
 
-    /// Hands a dead letter over without waiting. On success the listener will hear how it ended.
+    /// Hands a dead letter over without waiting. On success the listener is called with the result.
     pub fn send(
         &self,
         letter: &DeadLetter<'_>,

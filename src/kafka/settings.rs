@@ -127,7 +127,7 @@ pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// How long a dead letter is tried: less than a stop may take, so that a stop hears the result.
+/// How long a dead letter is tried: less than a stop may take, so that the result is known before a stop ends.
 fn message_timeout(config: &Config) -> Duration {
     let longest = config.consumer.shutdown_timeout * 4 / 5;
     longest.max(Duration::from_secs(1))

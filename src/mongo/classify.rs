@@ -164,7 +164,7 @@ fn subject_of_authentication_code(code: i32, name: &str) -> ErrorSubject {
     }
 }
 
-/// Judges the error code of a whole command. Only few codes are certainly about a document then: a
+/// Classifies the error code of a whole command. Only few codes are certainly about a document then: a
 /// standalone server, for example, answers `BadValue` to `w: 2`.
 fn subject_of_command_code(code: i32, name: &str) -> ErrorSubject {
     match subject_of_code(code, Some(name)) {
@@ -187,7 +187,7 @@ fn subject_of_kind(kind: &ErrorKind) -> ErrorSubject {
     }
 }
 
-/// The table: judges one of the server's error codes by its meaning in the server's `error_codes.yml`. The server's
+/// The table: classifies one of the server's error codes by its meaning in the server's `error_codes.yml`. The server's
 /// name for the code matters only where others than MongoDB use the same number.
 fn subject_of_code(code: i32, name: Option<&str>) -> ErrorSubject {
     match code {
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_is_judged_by_what_it_is_about() {
+    fn each_code_has_its_subject() {
         let table = [
             (11000, ErrorSubject::Duplicate),
             (121, ErrorSubject::Record),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_fails_during_an_authentication_is_no_fault_of_the_credentials() {
+    fn a_server_error_during_an_authentication_is_not_blamed_on_the_credentials() {
         for (code, name, expected) in [
             (18, "AuthenticationFailed", ErrorSubject::Operator),
             (334, "MechanismUnavailable", ErrorSubject::Operator),

@@ -41,7 +41,7 @@ const INDEX_NAME: &str = "created_at_1";
 pub struct MongoDbHandler {
     client: Client,
     collection: Collection<RawDocumentBuf>,
-    /// The server has taken an insert or judged a document, so it has accepted the credentials.
+    /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
 }
 
@@ -87,7 +87,7 @@ impl MongoDbHandler {
             .server_selection_timeout
             .get_or_insert(SERVER_SELECTION_TIMEOUT);
         let connections = u32::try_from(config.consumer.writer_threads).unwrap_or(u32::MAX);
-        // One connection for each writer, one for a ping, and one for the checks of the collection.
+        // One connection for each writer, and two for other commands, such as the checks of the collection.
         options
             .max_pool_size
             .get_or_insert(connections.saturating_add(2));

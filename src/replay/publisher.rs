@@ -140,7 +140,7 @@ impl DeliveryListener for PublishReceipt {
 
     fn undeliverable(self: Box<Self>, error: &KafkaError) {
         let id = self.receipt.id();
-        // The committer hears first that the letter is abandoned, and the replayer then why.
+        // The committer is told first that the letter is abandoned. Then the replayer gets the reason.
         drop(self.receipt);
         self.context.events.failed(Failure::running(format!(
             "the dead letter at partition {}, offset {} could not be published to `{}`: {error}; {}",

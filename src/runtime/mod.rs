@@ -1,4 +1,4 @@
-//! What threads need to run and to end: named threads, the stop, signals, waits and retries. Nothing here
+//! What threads need to start, to run and to end: named threads, the stop, signals, waits and retries. Nothing here
 //! knows Kafka, MongoDB or what the threads do.
 
 mod open_files;

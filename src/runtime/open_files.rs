@@ -8,7 +8,7 @@ use crate::failure::Failure;
 /// Every usual system allows many more.
 const NEEDED: u64 = 128;
 
-/// Fails when this process may open too few files. If the system doesn't tell the limit, nothing is checked.
+/// Fails when this process may open too few files. If the limit can't be read, nothing is checked.
 pub fn check_open_files() -> Result<(), Failure> {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     match limit(&limits) {

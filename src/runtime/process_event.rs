@@ -1,10 +1,10 @@
-//! What ends a process, as its supervisor hears it.
+//! The events that end a process, for its supervisor.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::failure::Failure;
 
-/// Each thread ends once, and the first few failures say enough.
+/// Each thread ends once, and the first few failures are enough.
 const QUEUE: usize = 64;
 
 pub enum ProcessEvent {
@@ -37,7 +37,7 @@ impl ProcessEvents {
 
     /// Reports that a stop was requested; never waits.
     pub fn stop_requested(&self) {
-        // Where the supervisor isn't listening yet, the stop signal says the same.
+        // If the channel is full, the stop signal has the same effect.
         let _ = self.0.try_send(ProcessEvent::StopRequested);
     }
 

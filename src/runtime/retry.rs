@@ -51,7 +51,7 @@ pub enum RetryError<E> {
     Final(E),
 }
 
-/// How often a wait between two attempts beats.
+/// How often `beat` is called during a wait between two attempts.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Calls `attempt` with 1, 2, 3 … until it succeeds or fails for good, and waits between two calls. Calls
@@ -67,7 +67,7 @@ pub fn retry<T, E>(
         beat();
         match attempt(number) {
             Ok(value) => return Ok(Some(value)),
-            // A stop counts before what it interrupted.
+            // A failure during a stop is most likely caused by the stop, so it isn't reported.
             Err(RetryError::Final(_)) if stop.is_stopping() => return Ok(None),
             Err(RetryError::Final(error)) => return Err(error),
             Err(RetryError::Again) => {}

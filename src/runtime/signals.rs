@@ -29,11 +29,10 @@ pub struct CaughtSignals {
 }
 
 impl CaughtSignals {
-    /// To be called before everything else: until then a signal ends the process, and the process 1 of a container
-    /// ignores it. Fails when the system won't let us listen.
+    /// To be called before everything else: until then a signal ends the process, or has no effect if this is process 1
+    /// of a container. Fails when the system doesn't allow to catch them.
     pub fn catch() -> Result<Self, Failure> {
-        Self::register()
-            .map_err(|error| Failure::running("can't listen for signals").because(error))
+        Self::register().map_err(|error| Failure::running("can't catch signals").because(error))
     }
 
     fn register() -> io::Result<Self> {
@@ -41,7 +40,8 @@ impl CaughtSignals {
         let ends_process = Arc::new(AtomicBool::new(false));
         let mut setters = Vec::new();
         for signal in [SIGTERM, SIGINT] {
-            // Handlers run in this order, so a signal meets the flag that the one before it has left.
+            // Handlers run in this order: the first one reads the flag that the previous signal has set, the second one
+            // sets it.
             flag::register_conditional_default(signal, Arc::clone(&ends_process))?;
             setters.push(flag::register(signal, Arc::clone(&ends_process))?);
         }
@@ -52,7 +52,7 @@ impl CaughtSignals {
         })
     }
 
-    /// Gives the signals their default effect again, also the one that has come meanwhile. For commands that don't
+    /// Gives the signals their default effect again. A signal that was caught before has it now. For commands that don't
     /// handle signals.
     pub fn release(mut self) {
         self.ends_process.store(true, Ordering::SeqCst);

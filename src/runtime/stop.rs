@@ -1,4 +1,4 @@
-//! The request to stop, as every thread sees it: a flag with a deadline that also ends waits.
+//! The request to stop, shared by all threads: a flag with a deadline. The request also ends waits.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// A wake-up is kept until the next wait, so none is lost. One is kept at most: more would say nothing
-/// new.
+/// A wake-up is kept until the next wait, so none is lost. At most one is kept: more would have no further effect.
 pub struct WakeUp(Sender<()>, Receiver<()>);
 
 impl Default for WakeUp {
@@ -23,7 +22,7 @@ impl WakeUp {
 
     /// Waits until a wake-up comes, up to `timeout`. One that came since the last wait counts.
     pub fn wait(&self, timeout: Duration) {
-        // A time-out needs no answer: the caller looks again either way.
+        // The caller checks its condition again, whether a wake-up came or not.
         let _ = self.1.recv_timeout(timeout);
     }
 }

@@ -27,7 +27,7 @@ const QUEUE_FULL_WAIT: Duration = Duration::from_millis(50);
 
 /// Where dead letters are handed over.
 pub trait DeadLetterSink: Send + Sync {
-    /// Hands a dead letter over without waiting. On success the listener will hear how it ended.
+    /// Hands a dead letter over without waiting. On success the listener is called with the result.
     fn send(
         &self,
         letter: &DeadLetter<'_>,
@@ -230,7 +230,7 @@ impl DeliveryListener for LetterReceipt {
 
     fn undeliverable(self: Box<Self>, error: &KafkaError) {
         let id = self.receipt.id();
-        // The committer hears first that the record is abandoned, and the supervisor then why.
+        // The committer is told first that the record is abandoned. Then the supervisor gets the reason.
         drop(self.receipt);
         let failure = Failure::running(format!(
             "the record at partition {}, offset {} can be neither stored ({}) nor written to the dead \

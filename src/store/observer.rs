@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Is told what happens; must not wait. The worker shows it as metrics; a replay needs none of it.
+/// Is called for each of these events; must not wait. The worker shows it as metrics; a replay needs none of it.
 pub trait StoreObserver: Send + Sync {
     fn writer_started(&self) {}
     fn writer_finished(&self) {}

@@ -83,12 +83,12 @@ impl OutageTracker {
         self.state().evidence.begin()
     }
 
-    /// `took_any` says whether the server took a document, or judged one by itself.
+    /// `took_any` is the result of `InsertOutcome::took_any`.
     pub fn insert_ended(&self, insert: &BegunInsert, took_any: bool) -> InsertSpan {
         self.state().evidence.end(insert, took_any)
     }
 
-    /// The server took a write, or judged one by itself.
+    /// The server stored a document, or refused one for a reason that is certainly about that document.
     pub fn succeeded(&self) {
         let mut state = self.state();
         let ended = state.availability.succeeded(Instant::now());

@@ -28,13 +28,14 @@ use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, Write
 use crate::kafka::{Assignment, DeadLetter, DeliveryListener, KafkaError, SendError};
 use crate::runtime::{ProcessEvents, StopSignal};
 
-/// What a record meets.
+/// How MongoDB, or the worker, treats a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Stored,
     AlreadyStored,
     Conflict,
     RejectedAlone,
+    /// Makes the server refuse the whole command.
     SpoilsItsCommand,
     /// Refused with a code that isn't in the table.
     Unknown,
@@ -67,7 +68,7 @@ enum Delivery {
     Refused,
 }
 
-/// The server, the group and the stop, as one batch meets them.
+/// Simulates the server, the group and the stop for one batch.
 struct Model {
     fates: Vec<Fate>,
     turns: Vec<Turn>,
@@ -155,7 +156,7 @@ impl Inserter for Model {
     fn idle(&mut self) {}
 }
 
-/// Kafka, as the dead letters meet it.
+/// Simulates Kafka for the dead letters.
 #[derive(Default)]
 struct Letters {
     deliveries: Mutex<Vec<Delivery>>,
@@ -319,14 +320,14 @@ proptest! {
         let mut writer = Writer::new(stage, no_batches, Box::new(model));
 
         let batch = dispatcher.dispatch(batch);
-        // A panic ends the batch like any other end.
+        // A panic is caught here: each record of the batch must have its end after a panic, too.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             writer
                 .store_batch(batch)
                 .and_then(|()| writer.go_on_with_all())
                 .is_ok()
         }));
-        // What is set aside ends with its writer.
+        // Batches that were set aside are dropped with their writer.
         drop(writer);
         for (listener, delivery) in letters.waiting.lock().unwrap().drain(..) {
             match delivery {
@@ -353,7 +354,7 @@ proptest! {
                     ends_of(&runs, End::Abandoned, &mut ends);
                     released += weight;
                 }
-                _ => prop_assert!(false, "nothing else is sent"),
+                _ => prop_assert!(false, "no other message is expected"),
             }
         }
         prop_assert_eq!(released, weight, "the room of each record is given back once");

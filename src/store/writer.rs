@@ -181,8 +181,8 @@ impl Writer {
         let is_ours = |id| stage.ownership.is_ours(id);
         let left = batch.unsettled().filter(|(_, record)| is_ours(record.id));
         match left.count() {
-            // Only a stop may give up records that are ours: otherwise their partition would stand still
-            // without a word.
+            // Only a stop may give up records that are ours: otherwise their partition would stop
+            // without a log line.
             left if left > 0 && !stage.stop.is_stopping() => Err(Failure::running(format!(
                 "{left} records were left without an end: they stay uncommitted"
             ))),

@@ -1,4 +1,4 @@
-//! The supervisor hears of every thread's end and of the signals, and stops everything in the order of the
+//! The supervisor gets an event at every thread's end and at a signal, and stops everything in the order of the
 //! data flow. The watchdog ends a stop that hangs.
 
 use std::process;

@@ -169,7 +169,7 @@ impl DataConsumer {
         let stop = self.stop.clone();
         let interval = self.config.mongodb.reconnect_interval;
         threads.spawn_finite("mongodb-setup", move || {
-            let mut said = String::new();
+            let mut last_cause = String::new();
             let done = retry(
                 &stop,
                 Delays::constant(interval),
@@ -183,10 +183,10 @@ impl DataConsumer {
                             RetryError::Final(Failure::mongodb_refused().because(why))
                         }
                         MongoDbError::Unavailable(why) => {
-                            // The same cause is said once.
-                            if said != why {
+                            // The same cause is logged once.
+                            if last_cause != why {
                                 warn!("the index on `created_at` could not be created yet: {why}");
-                                said = why;
+                                last_cause = why;
                             }
                             RetryError::Again
                         }

@@ -38,7 +38,7 @@ fn faults_name_their_key_and_exit_with_2() {
         (good().consumer_property("isolation.level", "read_uncommitted"), &["isolation.level", "read_committed"]),
         (good().property("kafka.producer_properties", "acks", "1"), &["acks", "all"]),
         (good().property("kafka.properties", "group.id", "other"), &["group.id", "`kafka.group_id`"]),
-        (good().set("kafka.properties", "no JSON"), &["CONSUMER__KAFKA__PROPERTIES", "no JSON"]),
+        (good().set("kafka.properties", "no JSON"), &["CONSUMER__KAFKA__PROPERTIES", "not valid JSON"]),
         // Several faults are reported together.
         (good().set("consumer.max_retries", 0).set("metrics.port", -1), &["`consumer.max_retries`", "`metrics.port`"]),
         // Properties that librdkafka doesn't know or refuses.

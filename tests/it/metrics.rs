@@ -33,7 +33,7 @@ fn specified_metrics_have_the_right_values() {
             && metrics.observations(metric::COMMIT_TIME) >= 1
     });
     world.wait_committed_to_end(SHORT);
-    // The worker hears of its commit after the broker has it.
+    // The broker has the commit before the worker gets the answer.
     worker.wait_until("the commits are shown", SHORT, |metrics| {
         metrics.sum(metric::COMMITTED_OFFSET) == 101
     });

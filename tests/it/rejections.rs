@@ -243,7 +243,7 @@ fn rejection_is_logged_without_the_payload() {
 }
 
 #[test]
-fn each_rejection_is_in_the_log_or_in_the_number_of_those_left_out() {
+fn each_rejection_is_logged_or_counted_as_left_out() {
     let world = World::new(1);
     let producer = Producer::new(&world);
     for _ in 0..200 {
@@ -252,7 +252,7 @@ fn each_rejection_is_in_the_log_or_in_the_number_of_those_left_out() {
     producer.flush();
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
-    let told = |worker: &Worker| -> i64 {
+    let accounted = |worker: &Worker| -> i64 {
         let lines = worker.log().into_iter().filter(LogLine::is_rejection);
         let numbers = lines.map(|line| {
             assert!(line.is_error(), "{}", line.raw);
@@ -262,8 +262,8 @@ fn each_rejection_is_in_the_log_or_in_the_number_of_those_left_out() {
         numbers.sum()
     };
     // While it runs, without a further rejection.
-    worker.wait_for("all rejections are told", SHORT, |worker| {
-        (told(worker) == 200).then_some(())
+    worker.wait_for("all rejections are logged or counted", SHORT, |worker| {
+        (accounted(worker) == 200).then_some(())
     });
     for _ in 0..50 {
         producer.send(Message::refused("{", "invalid_json"));
@@ -271,7 +271,7 @@ fn each_rejection_is_in_the_log_or_in_the_number_of_those_left_out() {
     producer.flush();
     world.wait_committed_to_end(SHORT);
     worker.stop();
-    assert_eq!(told(&worker), 250);
+    assert_eq!(accounted(&worker), 250);
     assert_eq!(worker.log().last().unwrap().msg, "stopped as asked");
     world.check();
 }

@@ -69,7 +69,7 @@ fn aborted_transactions_are_not_stored_and_markers_leave_no_lag() {
     assert_eq!(world.check().stored, 300);
 }
 
-/// Beside a steadily busy partition, no poll ever brings nothing.
+/// While the other partition is busy, every poll brings a message.
 #[test]
 fn markers_of_an_idle_partition_leave_no_lag_beside_a_busy_one() {
     let world = World::new(2);

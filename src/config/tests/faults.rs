@@ -1,4 +1,4 @@
-//! What is said of a faulty value.
+//! The error message for each faulty value.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ mongodb.database = "local" => found `local`, a database of the server's own; use
 mongodb.collection = "system.x" => found `system.x`, expected a collection name: not empty, without `$`, not beginning with `.` or `system.`
 mongodb.uri = "postgres://ann:hunter2@host" => found another beginning, expected a URI that begins with `mongodb://` or `mongodb+srv://`
 mongodb.uri = "mongodb://host\n" => found white space or a control character in it, expected a URI that begins with `mongodb://` or `mongodb+srv://`
-mongodb.uri = "mongodb://ann:x?w=hunter2&@host" => found an `@` behind a `?`; write `%3F` for a `?` in the credentials, and `%40` for an `@` in an option
+mongodb.uri = "mongodb://ann:x?w=hunter2&@host" => found an `@` after a `?`; write `%3F` for a `?` in the credentials, and `%40` for an `@` in an option
 mongodb.uri = 5 => found a number, expected a URI that begins with `mongodb://` or `mongodb+srv://`
 mongodb.write_concern.w = 0 => found `0`, with which the server acknowledges nothing and messages can be lost; expected at least `1`
 mongodb.write_concern.w = "3" => found `3`, expected a whole number from 1 to 50, `majority` or the name of a custom write concern
@@ -45,7 +45,7 @@ mongodb.write_concern = 1 => found a number, expected an object
 "#;
 
 #[test]
-fn a_value_that_its_key_does_not_take_is_named_with_what_is_expected() {
+fn a_refused_value_is_reported_with_what_is_expected() {
     for line in FAULTY_VALUES.trim().lines() {
         let (assignment, fault) = line.split_once(" => ").unwrap();
         let (path, json) = assignment.split_once(" = ").unwrap();
@@ -55,7 +55,7 @@ fn a_value_that_its_key_does_not_take_is_named_with_what_is_expected() {
 }
 
 #[test]
-fn an_unknown_key_is_told_its_nearest() {
+fn an_unknown_key_is_reported_with_the_nearest_known_key() {
     for (path, fault) in [
         ("kafka.topics", "did you mean `kafka.topic`?"),
         (
@@ -84,7 +84,7 @@ fn an_unknown_key_is_told_its_nearest() {
 }
 
 #[test]
-fn a_batch_that_could_never_be_in_flight_is_refused() {
+fn a_batch_larger_than_what_may_be_in_flight_is_refused() {
     let values = [
         ("consumer.batch_size", json!(101)),
         ("consumer.max_in_flight_messages", json!(100)),
@@ -115,7 +115,7 @@ fn a_namespace_longer_than_mongodb_takes_is_refused() {
 }
 
 #[test]
-fn properties_are_judged_in_all_three_places() {
+fn properties_are_checked_in_all_three_objects() {
     let values = [
         (
             "kafka.properties",
@@ -134,17 +134,17 @@ fn properties_are_judged_in_all_three_places() {
     assert_eq!(
         faults_of(&values),
         [
-            "`kafka.properties` `a`: found a number that isn't a whole one; put it in quotes, as it is meant",
+            "`kafka.properties` `a`: found a number with a decimal point; put it in quotes to pass it to librdkafka as it is",
             "`kafka.properties` `b`: found an array, expected a text, a whole number or a boolean",
             "`kafka.consumer_properties` `max.poll.interval.ms`: found `9999`, expected a whole number from 10000 on: a rebalance may take half of it to settle and commit the messages in flight, and less than 5 s is too short for that",
             "`kafka.producer_properties` `acks`: found `1`, expected `all`: a dead letter counts as kept only when all in-sync replicas have it",
-            "`kafka.producer_properties` `message.timeout.ms`: found `5000`, expected a whole number from 1 to below `5000`, which is `consumer.shutdown_timeout_ms`: a stop must hear what became of every dead letter",
+            "`kafka.producer_properties` `message.timeout.ms`: found `5000`, expected a whole number from 1 to below `5000`, which is `consumer.shutdown_timeout_ms`: a stop waits for the delivery report of every dead letter",
         ]
     );
 }
 
 #[test]
-fn an_option_of_the_uri_that_the_driver_refuses_is_named() {
+fn an_option_of_the_uri_that_the_driver_refuses_is_reported() {
     let unknown = "the MongoDB driver has no such option; remove it";
     let options =
         "socketTimeoutMS=1&timeoutMS=1&j=true&appName=a&appname=b&compressors=zstd,lz4&tls=true";

@@ -1,4 +1,4 @@
-//! What a sound configuration comes to.
+//! How a valid configuration is read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -67,7 +67,7 @@ fn defaults_are_those_of_the_specification() {
 }
 
 #[test]
-fn the_file_in_the_repository_says_the_defaults() {
+fn the_file_in_the_repository_has_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.json");
     let shipped = Config::load::<&str, &str>(&path, []).unwrap();
     assert_eq!(shipped, load(MINIMAL, &[]).unwrap());
@@ -214,7 +214,7 @@ fn the_effective_configuration_has_every_key_and_can_be_loaded_again() {
 }
 
 #[test]
-fn properties_become_texts_and_the_nearer_ones_win() {
+fn properties_become_texts_and_those_of_one_client_override_the_shared_ones() {
     let file = file_with(&[
         (
             "kafka.properties",
@@ -275,7 +275,7 @@ fn values_can_come_from_files() {
 }
 
 #[test]
-fn a_uri_gives_the_write_concern_that_the_file_leaves_open() {
+fn the_uri_gives_the_write_concern_if_the_file_does_not() {
     let journal = ("mongodb.write_concern.journal", json!(false));
     for (options, given, w, expected_journal) in [
         ("w=majority", None, W::Majority, true),
@@ -303,7 +303,7 @@ fn a_uri_gives_the_write_concern_that_the_file_leaves_open() {
 }
 
 #[test]
-fn levels_are_taken_in_any_case_and_with_the_name_that_python_has() {
+fn levels_are_accepted_in_any_case_and_with_their_python_names() {
     for (text, level) in [
         ("WARNING", "WARN"),
         ("warn", "WARN"),
@@ -316,18 +316,18 @@ fn levels_are_taken_in_any_case_and_with_the_name_that_python_has() {
 }
 
 #[test]
-fn a_byte_order_mark_is_passed_over() {
+fn a_byte_order_mark_is_ignored() {
     assert!(load(format!("\u{feff}{MINIMAL}"), &[]).is_ok());
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_the_faults_of_the_environment() {
+fn a_missing_file_is_reported_together_with_faults_of_the_environment() {
     let env = [("CONSUMER__METRICS__PORTS", "1")];
     let errors = Config::load(Path::new("no/such.json"), env).unwrap_err();
     assert_eq!(
         errors.to_string(),
-        "`no/such.json`: can't read the configuration: No such file or directory (os error 2); name \
-         it by `--config`\n\
+        "`no/such.json`: can't read the configuration: No such file or directory (os error 2); \
+         give its path by `--config`\n\
          `CONSUMER__METRICS__PORTS`: unknown variable; did you mean `CONSUMER__METRICS__PORT`?"
     );
 }

@@ -1,4 +1,4 @@
-//! The configuration as a whole: from texts to values, or to the faults that an operator sees.
+//! Tests of the configuration as a whole: from texts to values, or to the error messages that an operator sees.
 
 mod faults;
 mod loading;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Config, ConfigErrors};
 
-/// The least that a file must say.
+/// The smallest valid file.
 pub(super) const MINIMAL: &str = r#"{"kafka": {"bootstrap_servers": "kafka:9092"}, "mongodb": {"uri": "mongodb://mongodb:27017"}}"#;
 
 /// Loads a file of this text, which errors call `FILE`; the faults line by line.

@@ -1,4 +1,4 @@
-//! The schema that is printed, and what it has to do with the program.
+//! The printed schema agrees with the repository's file and with the program.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn the_address_of_the_schema_is_ignored_and_must_be_a_text() {
     );
 }
 
-/// Values of every type, and those that are taken among them.
+/// Values of every type; some of them are accepted by some keys.
 fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -88,7 +88,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn a_value_is_read_or_refused_by_its_key(
+    fn a_value_is_accepted_or_refused_with_the_name_of_its_key(
         values in prop::collection::vec((any::<prop::sample::Index>(), any_value()), 1..6),
     ) {
         let values: Vec<(&str, Value)> = values

@@ -64,7 +64,7 @@ fn may_show(path: &str) -> bool {
 }
 
 #[test]
-fn the_secrets_of_a_sound_configuration_are_masked_and_kept() {
+fn the_secrets_of_a_valid_configuration_are_masked_and_kept() {
     let text = file_with(&[
         (
             "mongodb.uri",

@@ -1,16 +1,16 @@
-//! What is said of a faulty file or environment, and of several faults at once.
+//! The error messages for a faulty file or environment, and for several faults at once.
 
 use super::{MINIMAL, load};
 
 #[test]
-fn a_path_in_one_name_is_not_taken_for_the_key() {
+fn a_path_written_as_one_name_is_not_the_key() {
     let faults = load(
         r#"{"kafka.topic": "x", "kafka": {"bootstrap_servers": "a"}, "mongodb": {"uri": "mongodb://a"}}"#,
         &[],
     );
     assert_eq!(
         faults.unwrap_err(),
-        ["`kafka.topic`: unknown key: the parts of a path are objects, one in the other"]
+        ["`kafka.topic`: unknown key: write the path as nested objects"]
     );
 }
 
@@ -54,15 +54,15 @@ fn all_faults_are_reported_together() {
 }
 
 #[test]
-fn a_file_that_is_no_json_is_told_where() {
+fn a_file_that_is_not_json_is_reported_with_line_and_column() {
     for (text, fault) in [
         (
             "{\n  \"kafka\": {,}\n}".as_bytes(),
-            "no valid JSON at line 2, column 13: key must be a string",
+            "not valid JSON at line 2, column 13: key must be a string",
         ),
         (
             b"",
-            "no valid JSON at line 1, column 0: EOF while parsing a value",
+            "not valid JSON at line 1, column 0: EOF while parsing a value",
         ),
         (
             b"{\"a\": \"\xff\"}",
@@ -78,7 +78,7 @@ fn a_file_that_is_no_json_is_told_where() {
 }
 
 #[test]
-fn a_faulty_variable_is_named() {
+fn a_faulty_variable_is_reported_by_its_name() {
     for (name, value, fault) in [
         (
             "CONSUMER__CONSUMER__BATCH_SIZE",
@@ -103,7 +103,7 @@ fn a_faulty_variable_is_named() {
         (
             "CONSUMER__KAFKA__PROPERTIES",
             "{",
-            "no JSON, expected an object of librdkafka properties: EOF while parsing an object at line 1, column 1",
+            "not valid JSON, expected an object of librdkafka properties: EOF while parsing an object at line 1, column 1",
         ),
         (
             "CONSUMER__TOPIC",

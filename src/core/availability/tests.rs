@@ -104,7 +104,7 @@ fn a_ping_ends_only_an_outage_without_answers() {
 }
 
 #[test]
-fn while_the_documents_may_be_the_cause_others_are_written_and_suspects_probe() {
+fn while_the_suspects_may_be_the_cause_other_documents_are_written_and_suspects_are_the_probe() {
     let start = Instant::now();
     let mut availability = Availability::new(INTERVAL, OutagePolicy::Redirect);
     availability.failed(UnknownRefusals, start);
@@ -128,7 +128,7 @@ fn while_the_documents_may_be_the_cause_others_are_written_and_suspects_probe() 
 }
 
 #[test]
-fn a_failure_of_the_server_makes_an_outage_certain_and_an_unknown_answer_to_a_probe_does_not() {
+fn a_server_error_makes_an_outage_certain_and_an_unknown_code_does_not() {
     let start = Instant::now();
     let mut availability = Availability::new(INTERVAL, OutagePolicy::Wait);
     availability.failed(UnknownRefusals, start);

@@ -1,4 +1,4 @@
-//! The tracker against a model that is too slow and too simple to be wrong.
+//! The tracker against a simple and slow model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn an_unsettled_record_holds_back_all_above_it() {
 }
 
 #[test]
-fn gaps_are_passed_over() {
+fn the_committable_offset_moves_over_gaps() {
     let mut tracker = tracker(0);
     let now = Instant::now();
     tracker.dispatched(run(E, 3, 3), now);
@@ -98,7 +98,7 @@ fn a_repeated_settlement_counts_once() {
 }
 
 #[test]
-fn what_is_abandoned_is_not_awaited_but_never_passed_over() {
+fn an_abandoned_record_is_not_awaited_but_holds_back_the_commit() {
     let mut tracker = tracker(0);
     tracker.dispatched(run(E, 0, 2), Instant::now());
     tracker.abandoned(run(E, 1, 1));
@@ -109,7 +109,7 @@ fn what_is_abandoned_is_not_awaited_but_never_passed_over() {
 }
 
 #[test]
-fn a_position_counts_once_all_below_it_is_settled() {
+fn a_position_is_committable_once_every_record_below_it_is_settled() {
     let mut tracker = tracker(0);
     tracker.dispatched(run(E, 0, 0), Instant::now());
     tracker.position_reached(P, E, Offset(9));
@@ -140,7 +140,7 @@ fn a_partition_without_a_committed_offset_has_a_first_commit_due() {
 }
 
 #[test]
-fn the_oldest_in_flight_is_the_oldest_unsettled() {
+fn the_oldest_record_in_flight_is_the_oldest_unsettled_one() {
     let mut tracker = tracker(0);
     let start = Instant::now();
     let later = start + Duration::from_secs(1);

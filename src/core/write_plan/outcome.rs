@@ -1,4 +1,5 @@
-//! The words of the write plan: what it asks for, what it is told, and its verdict on a document.
+//! The types that the write plan and its caller exchange: the next step, the result of a step, and the verdict on a
+//! document.
 
 use crate::core::rejection::Rejection;
 
@@ -26,15 +27,15 @@ pub enum ErrorSubject {
     /// The server answered with a code that isn't in the table. It counts as the server's fault, unless the server
     /// takes other documents between two refusals of the same one.
     Unknown,
-    /// The server refused the credentials, but accepted them before. The server may be the cause for a moment: it counts
-    /// as the cause until the attempts are used up, and then the operator's settings do.
+    /// The server refused the credentials, but accepted them before. The server may be the cause for a short time. So
+    /// the insert is tried again, and after the last attempt the operator's settings count as the cause.
     CredentialsAcceptedBefore,
     /// The operator's settings: credentials, privileges, a collection that can't take documents.
     Operator,
 }
 
 impl ErrorSubject {
-    /// Whether the server judged a document by itself, for a reason that is known to be about that document.
+    /// Whether the error is certainly about one document. Such an error also shows that the server works.
     pub(super) fn is_known_verdict(self) -> bool {
         match self {
             Self::Duplicate | Self::Record => true,
@@ -56,8 +57,9 @@ pub enum InsertOutcome {
 }
 
 impl InsertOutcome {
-    /// Whether this outcome of inserting `documents` proves that MongoDB takes writes: the server took a document or
-    /// judged one by itself, and no document failed because of the server or the settings.
+    /// Whether this outcome of inserting `documents` proves that MongoDB takes writes: the server stored a document
+    /// or refused one for a reason that is certainly about that document, and no document failed because of the server
+    /// or the settings.
     pub fn proves_availability(&self, documents: usize) -> bool {
         let Self::Answered(errors) = self else {
             return false;
@@ -69,7 +71,8 @@ impl InsertOutcome {
                 .any(|(_, error)| failed.contains(&error.subject))
     }
 
-    /// Whether the server took one of the `documents` inserted, or judged one by itself.
+    /// Whether the server stored one of the `documents` inserted, or refused one for a reason that is certainly about
+    /// that document.
     pub fn took_any(&self, documents: usize) -> bool {
         match self {
             Self::Answered(errors) => {

@@ -29,8 +29,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the writing thread looks for lines that a rate limit has suppressed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When the number of suppressed lines is logged, if no further line of their kind tells it: so long after the last
-/// of them.
+/// The number of suppressed lines is logged this long after the last of them, unless a further line of their kind
+/// contains it before.
 const SUPPRESSED_FOR: Duration = Duration::from_secs(2);
 
 /// A process has one log.
@@ -49,7 +49,7 @@ pub enum LogFormat {
 /// Sends the log, and the message of every panic, to standard error.
 ///
 /// A thread of its own writes the lines, so that no other thread waits for the reader of the log. A valid
-/// `RUST_LOG` overrides `level`. A line that can't be written, or that waits behind too many others, is dropped
+/// `RUST_LOG` overrides `level`. A line that can't be written, or that finds the queue full, is dropped
 /// and counted: the worker must go on whatever the reader of its log does. Fails if the process already has a
 /// logger, or if the system has no thread to give.
 pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<()> {
@@ -88,7 +88,7 @@ pub fn print(text: &str) {
     }
 }
 
-/// Waits until the log is written, for a short time only: a log that nobody reads must not keep the process from
+/// Waits until the log is written, but at most half a second: a log that nobody reads must not keep the process from
 /// ending. To be called before the process ends.
 pub fn flush() {
     // If the time is up, the lines are lost. There is nowhere to report that.

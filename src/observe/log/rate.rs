@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// So many lines at once …
+/// This many lines may come at once …
 const BURST: u32 = 10;
 /// … and then one for each interval.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -32,10 +32,10 @@ struct Limit {
 /// A token bucket. Pure: the time is an argument.
 #[derive(Debug, Default)]
 struct Bucket {
-    /// When the bucket will be full again. Tokens aren't counted: each line moves this time on by one
-    /// interval. A line is admitted while this time is at most `BURST - 1` intervals in the future.
+    /// When the bucket will be full again. Tokens aren't counted: each line moves this time one interval into the
+    /// future. A line is admitted while this time is at most `BURST - 1` intervals in the future.
     full_at: Option<Instant>,
-    /// Lines that were not admitted since their number was last told.
+    /// Lines that were suppressed since their number was last logged.
     suppressed: u64,
     suppressed_at: Option<Instant>,
 }
@@ -55,15 +55,15 @@ impl RateLimited {
         Self(limit)
     }
 
-    /// `Some` if the line may be logged now, with the number of lines suppressed before it that no line has told
-    /// yet.
+    /// `Some` if the line may be logged now. The number is that of the lines suppressed since their number was last
+    /// logged; the caller logs it with this line.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         self.0.bucket().admit(now)
     }
 }
 
-/// Logs how many lines of each kind were suppressed, where no line has told it yet and the last of them was
-/// suppressed at least `since` ago.
+/// Logs the number of suppressed lines of each kind, if the last of them was suppressed at least `since` ago and their
+/// number was not logged yet.
 pub fn report_suppressed(now: Instant, since: Duration) {
     let limits = LIMITS
         .lock()
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn suppressed_lines_are_told_once_and_only_some_time_after_the_last_of_them() {
+    fn suppressed_lines_are_reported_once_and_only_some_time_after_the_last_of_them() {
         let start = Instant::now();
         let mut bucket = emptied(start);
         let two = Duration::from_secs(2);

@@ -62,8 +62,8 @@ fn log_without_a_reader() {
     flush();
 }
 
-/// Logs more lines than a limit admits, then waits until the thread of the log reports the others. Then again, and
-/// reports them itself.
+/// Logs more lines than a limit admits, and waits until the thread of the log reports the others. Then does the same
+/// again, but reports the others itself.
 fn log_suppressed_lines() {
     init(LevelFilter::Info, LogFormat::Json).unwrap();
     let limit = RateLimited::new(Level::Error, "something happened");

@@ -53,7 +53,7 @@ fn already_stored_records_and_index_violations_are_told_apart() {
 }
 
 #[test]
-fn documents_around_the_size_limit_leave_their_neighbours_alone() {
+fn documents_around_the_size_limit_do_not_affect_other_records() {
     const LIMIT: usize = 16 * 1024 * 1024;
     let world = World::with_topic(1, &[("max.message.bytes", "33000000")]);
     let settings = [("max.message.bytes", "33000000")];

@@ -1,5 +1,5 @@
-//! Records that MongoDB refuses with a code that isn't in the worker's table. Whether a record or the server is the
-//! cause shows in what happens to other records, and doesn't depend on how many share a batch.
+//! Records that MongoDB refuses with a code that isn't in the worker's table. The results of other
+//! records show whether a record or the server is the cause. It doesn't matter how many records share a batch.
 
 use bson::doc;
 use mongodb::IndexModel;

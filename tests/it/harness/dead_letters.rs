@@ -64,7 +64,8 @@ impl DeadLetter {
 }
 
 /// Reads a topic from its beginning to its current end, without a consumer group. Returns nothing if there is
-/// no such topic. The topic must not end with the marker of a transaction: it would be waited for as a record.
+/// no such topic. The topic must not end with the marker of a transaction: the reader would wait for a record at
+/// its offset.
 pub(super) fn read(kafka: &str, topic: &str) -> Vec<DeadLetter> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka)

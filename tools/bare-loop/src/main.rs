@@ -175,7 +175,7 @@ fn write(
             .ordered(false)
             .session(&mut session)
             .run()
-            .expect("the bare loop rides out nothing");
+            .expect("the bare loop handles no errors");
         if !done(batch.next) {
             return;
         }

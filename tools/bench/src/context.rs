@@ -47,7 +47,7 @@ pub struct Load {
 impl Context {
     pub fn new(arguments: &crate::Measure) -> Result<Self> {
         let mut options = ClientOptions::parse(&arguments.mongodb).run()?;
-        // Not the worker's name: faults are made for the worker's connections alone.
+        // Another application name than the worker's: a fail point selects the worker's connections by that name.
         options.app_name = Some(String::from("bench"));
         let config = std::fs::read(arguments.project.join("config.json"))?;
         let config: serde_json::Value = serde_json::from_slice(&config)?;

@@ -1,4 +1,4 @@
-//! What was measured on: the machine and the versions, for the record.
+//! The machine and the versions that were measured, for the record.
 
 use std::fs;
 use std::process::Command;

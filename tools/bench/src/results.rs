@@ -21,7 +21,7 @@ pub struct Results {
     /// Whether the counts were tiny, so that the numbers mean nothing.
     pub quick: bool,
     pub rounds: u32,
-    /// What was measured on; see [`machine`](crate::machine).
+    /// The machine and the versions; see [`machine`](crate::machine).
     pub machine: Value,
     /// Only in published results: by system, the settings that are the same in all rows, by path.
     #[serde(default, skip_serializing_if = "Value::is_null")]
