@@ -2,11 +2,35 @@
 
 use super::partition::Offset;
 
-/// What to do where the group has committed nothing.
+/// At which end of its log a partition begins of which the group has committed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstStart {
     Earliest,
     Latest,
+}
+
+/// What the group's commits say about its first start in this topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupHistory {
+    /// The group has committed nothing in any partition: this is its first start.
+    FirstStart,
+    /// The group has started before. The topic had so many partitions then, if its commits say that.
+    Started { partitions: Option<i32> },
+}
+
+impl FirstStart {
+    /// The setting decides for the group's first start alone. A partition that came later begins at its beginning:
+    /// otherwise the group would skip what was written before it knew of the partition.
+    pub fn of_partition(self, number: i32, history: GroupHistory) -> Self {
+        match history {
+            GroupHistory::FirstStart => self,
+            // Another member has started, and this partition belongs to the same first start.
+            GroupHistory::Started {
+                partitions: Some(count),
+            } if number < count => self,
+            GroupHistory::Started { .. } => Self::Earliest,
+        }
+    }
 }
 
 /// The bounds of a partition's log.
@@ -47,6 +71,12 @@ impl StartingOffset {
             },
             Some(committed) => Self::Committed(committed),
         }
+    }
+
+    /// The start while the log's bounds aren't known. `None` where it depends on them. A commit that isn't within
+    /// the bounds is noticed when the first record comes.
+    pub fn without_bounds(committed: Option<Offset>) -> Option<Self> {
+        committed.map(Self::Committed)
     }
 
     /// The first offset to read.
@@ -115,6 +145,26 @@ mod tests {
                 (recreated.offset(), recreated.committed()),
                 (Offset(10), None)
             );
+        }
+    }
+
+    #[test]
+    fn only_the_groups_first_start_begins_at_the_end() {
+        let latest = FirstStart::Latest;
+        let started = |partitions| GroupHistory::Started { partitions };
+        for (number, history, expected) in [
+            (0, GroupHistory::FirstStart, FirstStart::Latest),
+            (2, started(Some(3)), FirstStart::Latest),
+            (3, started(Some(3)), FirstStart::Earliest),
+            (0, started(None), FirstStart::Earliest),
+        ] {
+            assert_eq!(
+                latest.of_partition(number, history),
+                expected,
+                "{history:?}"
+            );
+            let earliest = FirstStart::Earliest.of_partition(number, history);
+            assert_eq!(earliest, FirstStart::Earliest);
         }
     }
 }

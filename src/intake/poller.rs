@@ -1,10 +1,11 @@
 //! The poller: alone polls Kafka, gathers messages into batches, and offers these to the writers.
 //! `core::batching` decides when a batch goes.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, error, info, warn};
 
 use super::pending_batches::PendingBatches;
 use super::poll_error::{PollErrors, client_failed};
@@ -12,11 +13,13 @@ use super::positions::{Positions, Sequence};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
+use crate::core::starting_offset::FirstStart;
 use crate::failure::Failure;
 use crate::kafka::{
     AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, PollError, Polled,
 };
 use crate::observe::health::Health;
+use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
 use crate::runtime::StopSignal;
 use crate::store::WriterPool;
@@ -31,10 +34,17 @@ const PAUSE_AFTER: Duration = Duration::from_secs(3);
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often partitions are looked at that wait for their start.
+const STARTS_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest that one question about their starts may take.
+const STARTS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the group may take for an assignment before that is said, and said again.
 const ASSIGNMENT_WARNING: Duration = Duration::from_secs(30);
 /// How long leaving the group may take after the settling.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The log line about partitions that wait for their start.
+const NO_START: &str = "it isn't known yet where some partitions begin, asking again";
 
 pub struct PollerSettings {
     pub topic: String,
@@ -56,6 +66,10 @@ pub struct Poller {
     pending: PendingBatches,
     positions: Positions,
     positions_reported_at: Instant,
+    /// The topic was made anew: what was read of these partitions is settled before the new log is read.
+    recreated: Vec<(TopicPartition, Epoch)>,
+    starts_searched_at: Instant,
+    starts_warnings: RateLimited,
     /// The last poll brought nothing.
     is_source_drained: bool,
     /// Since when a full batch has waited for room.
@@ -74,6 +88,10 @@ enum Event<'a> {
     Message(ConsumedMessage<'a>),
     NothingReady,
     PollFailed(PollError),
+    /// The topic was deleted and made anew.
+    TopicRecreated,
+    /// What was read of the topic before it was made anew is settled.
+    OldTopicSettled,
     /// A batch went to the writers.
     Dispatched,
     /// A full batch still waits for room, and it isn't time to poll.
@@ -116,6 +134,9 @@ impl Poller {
             pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
             positions: Positions::default(),
             positions_reported_at: now,
+            recreated: Vec::new(),
+            starts_searched_at: now,
+            starts_warnings: RateLimited::new(Level::Warn, NO_START),
             is_source_drained: false,
             pressure_since: None,
             served_at: now,
@@ -142,6 +163,12 @@ impl Poller {
 
     /// Dispatches what is ready; otherwise polls once, or waits for room.
     fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
+        if !self.recreated.is_empty()
+            && self.pending.is_empty()
+            && self.pool.in_flight().messages == 0
+        {
+            return Event::OldTopicSettled;
+        }
         let state = PollerState {
             pending: self.pending.state(),
             is_source_drained: self.is_source_drained,
@@ -161,10 +188,16 @@ impl Poller {
         if self.positions.renew(&self.assignment) {
             self.drop_what_is_gone();
         }
+        let signs = consumer.take_topic_signs();
+        if signs.was_offset_reset {
+            self.positions.suspect_all();
+        }
         match polled {
+            Polled::Error(error) => Event::PollFailed(error),
+            // A message that came now is either gone with the old topic, or read again in the new one.
+            _ if signs.was_recreated => Event::TopicRecreated,
             Polled::Message(message) => Event::Message(message),
             Polled::Nothing => Event::NothingReady,
-            Polled::Error(error) => Event::PollFailed(error),
         }
     }
 
@@ -200,6 +233,8 @@ impl Poller {
                 // Errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
+            Event::TopicRecreated => self.settle_the_old_topic(),
+            Event::OldTopicSettled => self.begin_the_new_topic(),
             // Beside a steadily busy partition no poll ever brings nothing.
             Event::Dispatched => self.look_around(),
             Event::WaitedForRoom => {}
@@ -209,9 +244,6 @@ impl Poller {
     }
 
     fn take(&mut self, message: &ConsumedMessage<'_>) {
-        if self.consumer.take_offset_reset() {
-            self.positions.suspect_all();
-        }
         let (partition, offset) = (message.partition(), message.offset());
         let epoch = match self.positions.advance(partition, offset) {
             Sequence::InOrder(epoch) => epoch,
@@ -222,6 +254,10 @@ impl Poller {
             Sequence::WentBack { from } => self.begin_anew(partition, from, offset),
             Sequence::NotOurs => return,
         };
+        if !self.recreated.is_empty() && self.recreated.contains(&(partition, epoch)) {
+            self.is_source_drained = true;
+            return;
+        }
         let id = RecordId {
             partition,
             epoch,
@@ -273,6 +309,43 @@ impl Poller {
         };
         self.committer.send(CommitterMessage::Assigned(vec![begun]));
         epoch
+    }
+
+    /// Nothing of the old topic is committed any more, since its offsets would count for the new one. What was read of
+    /// it is still stored.
+    fn settle_the_old_topic(&mut self) {
+        let partitions = self.assignment.partitions();
+        error!(topic = self.topic, partitions:? = partitions;
+            "the topic was deleted and made anew: the new one is read from its beginning; what was not read of the \
+             old one is lost");
+        let epochs = partitions.iter().filter_map(|&partition| {
+            let (epoch, _) = self.assignment.current(partition)?;
+            Some((partition, epoch))
+        });
+        self.recreated = epochs.collect();
+        self.committer.send(CommitterMessage::Lost(partitions));
+        self.is_source_drained = true;
+    }
+
+    fn begin_the_new_topic(&mut self) {
+        for (partition, epoch) in mem::take(&mut self.recreated) {
+            if self.assignment.is_current(partition, epoch) {
+                self.assignment
+                    .wait_for_start(partition, FirstStart::Earliest);
+            }
+        }
+        self.start_waiting_partitions();
+    }
+
+    /// Begins partitions whose start wasn't known when they were assigned.
+    fn start_waiting_partitions(&mut self) {
+        self.starts_searched_at = Instant::now();
+        if let Err(error) = self.consumer.start_waiting_partitions(STARTS_TIMEOUT)
+            && let Some(suppressed) = self.starts_warnings.admit(Instant::now())
+        {
+            warn!(suppressed; "{NO_START}: {error}");
+        }
+        self.positions.renew(&self.assignment);
     }
 
     /// Offers the next batch to the writers. Returns whether they took it.
@@ -350,9 +423,12 @@ impl Poller {
                 .unwrap_or_else(|| "librdkafka reports no error".to_owned()));
     }
 
-    /// What has to be done now and then while nothing is pending: only then everything below the positions was
-    /// dispatched.
+    /// What has to be done now and then; some of it while nothing is pending, since only then everything below the
+    /// positions was dispatched.
     fn look_around(&mut self) {
+        if self.starts_searched_at.elapsed() >= STARTS_INTERVAL {
+            self.start_waiting_partitions();
+        }
         if self.pending.is_empty() {
             self.warn_without_assignment();
             self.report_positions();

@@ -10,7 +10,7 @@ use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Assignment, KafkaError, RebalanceListener};
+use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};
@@ -40,6 +40,17 @@ impl RebalanceListener for RebalanceHandler {
             self.health.set_topic_exists(true);
         }
         self.show_assignment(&self.assignment.partitions());
+    }
+
+    fn started(&self, started: &[AssignedPartition]) {
+        if !started.is_empty() {
+            self.committer
+                .send(CommitterMessage::Assigned(started.to_vec()));
+        }
+    }
+
+    fn leaderless(&self, partitions: usize) {
+        self.metrics.set_leaderless_partitions(partitions);
     }
 
     fn revoke(&self, partitions: &[TopicPartition]) {
@@ -120,12 +131,13 @@ impl RebalanceListener for RebalanceHandler {
         warn!("`max.poll.interval.ms` was exceeded: the group has taken our partitions away");
     }
 
-    fn failed(&self, error: KafkaError) {
+    fn failed(&self, error: StartError) {
         let reading = "the group's offsets can't be read";
-        self.events.failed(if error.is_authorization() {
-            Failure::running(reading).because(error)
-        } else {
-            Failure::kafka_unreachable().because(format!("{reading}: {error}"))
+        self.events.failed(match error {
+            StartError::Unauthorized(_) => Failure::running(reading).because(error),
+            StartError::NoAnswer(_) => {
+                Failure::kafka_unreachable().because(format!("{reading}: {error}"))
+            }
         });
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::core::partition::{Epoch, Offset, TopicPartition};
+use crate::core::starting_offset::FirstStart;
 
-/// A partition that is ours from now on.
+/// A partition that is ours and is read from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AssignedPartition {
     pub partition: TopicPartition,
@@ -16,21 +17,25 @@ pub struct AssignedPartition {
     pub committed: Option<Offset>,
 }
 
-/// The current assignment. The rebalance callback changes it, and so does the poller where a log was
-/// truncated and a new epoch has to begin; both run on the poller's thread. Writers drop the records of
+/// The current assignment. The rebalance callback changes it, and so does the poller where a new epoch has to
+/// begin, because a log was truncated or made anew; both run on the poller's thread. Writers drop the records of
 /// partitions that are gone, and every commit is filtered by it. It is shared behind a lock, because a
 /// message to those threads would arrive too late.
 #[derive(Debug, Default)]
 pub struct Assignment {
-    partitions: RwLock<BTreeMap<TopicPartition, Current>>,
+    partitions: RwLock<BTreeMap<TopicPartition, State>>,
     version: AtomicU64,
     next_epoch: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Current {
-    epoch: Epoch,
-    start: Offset,
+enum State {
+    /// Ours, but not read before it is known where.
+    WaitingForStart(FirstStart),
+    Read {
+        epoch: Epoch,
+        start: Offset,
+    },
 }
 
 impl Assignment {
@@ -38,9 +43,30 @@ impl Assignment {
     pub fn begin(&self, partition: TopicPartition, start: Offset) -> Epoch {
         let epoch = Epoch(self.next_epoch.fetch_add(1, Ordering::Relaxed));
         self.write(|partitions| {
-            partitions.insert(partition, Current { epoch, start });
+            partitions.insert(partition, State::Read { epoch, start });
         });
         epoch
+    }
+
+    /// `partition` is ours, but nothing of it is read before [`Assignment::begin`]. It will begin at this end of
+    /// its log.
+    pub fn wait_for_start(&self, partition: TopicPartition, start: FirstStart) {
+        self.write(|partitions| {
+            partitions.insert(partition, State::WaitingForStart(start));
+        });
+    }
+
+    /// The partitions of which it isn't known yet where they begin.
+    pub fn waiting_for_start(&self) -> Vec<(TopicPartition, FirstStart)> {
+        self.read(|partitions| {
+            let waiting = partitions
+                .iter()
+                .filter_map(|(&partition, state)| match state {
+                    State::WaitingForStart(start) => Some((partition, *start)),
+                    State::Read { .. } => None,
+                });
+            waiting.collect()
+        })
     }
 
     pub fn end(&self, partition: TopicPartition) {
@@ -51,9 +77,9 @@ impl Assignment {
 
     /// The current epoch of `partition`, and the offset at which it began.
     pub fn current(&self, partition: TopicPartition) -> Option<(Epoch, Offset)> {
-        self.read(|partitions| {
-            let current = partitions.get(&partition)?;
-            Some((current.epoch, current.start))
+        self.read(|partitions| match partitions.get(&partition) {
+            Some(&State::Read { epoch, start }) => Some((epoch, start)),
+            Some(State::WaitingForStart(_)) | None => None,
         })
     }
 
@@ -62,6 +88,7 @@ impl Assignment {
             .is_some_and(|(current, _)| current == epoch)
     }
 
+    /// All partitions that are ours, whether they are read already or not.
     pub fn partitions(&self) -> Vec<TopicPartition> {
         self.read(|partitions| partitions.keys().copied().collect())
     }
@@ -71,7 +98,7 @@ impl Assignment {
         self.version.load(Ordering::Acquire)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<TopicPartition, Current>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<TopicPartition, State>) -> T) -> T {
         look(
             &self
                 .partitions
@@ -80,7 +107,7 @@ impl Assignment {
         )
     }
 
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, Current>)) {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, State>)) {
         change(
             &mut self
                 .partitions

@@ -31,7 +31,12 @@ impl GroupOffsets {
 impl CommitOffsets for GroupOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
         let consumer = self.0.upgrade()?;
-        let result = commit(consumer.client(), consumer.topic(), commits);
+        let result = commit(
+            consumer.client(),
+            consumer.topic(),
+            commits,
+            consumer.commit_text().as_deref(),
+        );
         Some(result.map_err(CommitError::of_member))
     }
 }
@@ -53,7 +58,7 @@ impl ReaderOffsets {
 
 impl CommitOffsets for ReaderOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
-        let result = commit(&self.consumer, &self.topic, commits);
+        let result = commit(&self.consumer, &self.topic, commits, None);
         Some(result.map_err(CommitError::of_reader))
     }
 }
@@ -62,11 +67,16 @@ fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &Topic,
     commits: &[Commit],
+    text: Option<&str>,
 ) -> ClientResult<()> {
     let mut list = TopicPartitionList::with_capacity(commits.len());
     for commit in commits {
         let offset = KafkaOffset::Offset(commit.offset.0);
-        list.add_partition_offset(&topic.name, commit.partition.number, offset)?;
+        let mut element = list.add_partition(&topic.name, commit.partition.number);
+        element.set_offset(offset)?;
+        if let Some(text) = text {
+            element.set_metadata(text);
+        }
     }
     consumer.commit(&list, CommitMode::Sync)
 }

@@ -1,26 +1,30 @@
 //! The consumer: polling and pausing. Only the poller polls.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::Offset as KafkaOffset;
+use log::info;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::Assignment;
 use super::errors::{
     KafkaError, KafkaResult, is_authorization, is_unknown_topic, is_without_answer,
 };
+use super::log::{LogSigns, TopicSigns};
 use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::rebalance::{RebalanceContext, RebalanceListener};
 use super::settings;
+use super::starting_offsets::FirstStarts;
 use super::topic::Topic;
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::partition::{Offset, TopicId, TopicPartition};
-use crate::core::starting_offset::FirstStart;
+use crate::core::starting_offset::{FirstStart, StartingOffset};
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
 const SERVED_AT_ONCE: usize = 64;
@@ -32,6 +36,8 @@ pub struct KafkaConsumer {
     consumer: BaseConsumer<RebalanceContext>,
     topic: Topic,
     uses_new_group_protocol: bool,
+    /// Counts the searches for the starts of waiting partitions.
+    search_turn: AtomicUsize,
 }
 
 /// The result of one poll.
@@ -72,15 +78,15 @@ impl KafkaConsumer {
         let topic = Topic::new(TopicId::CONSUMED, &config.kafka.topic);
         let context = RebalanceContext {
             topic: topic.clone(),
-            first_start: match config.kafka.auto_offset_reset {
+            first_starts: FirstStarts::new(match config.kafka.auto_offset_reset {
                 AutoOffsetReset::Earliest => FirstStart::Earliest,
                 AutoOffsetReset::Latest => FirstStart::Latest,
-            },
+            }),
             time_limit: (config.kafka.max_poll_interval / 4).min(LONGEST_SEARCH),
             assignment,
             listener,
             paused: AtomicBool::new(false),
-            offset_was_reset: AtomicBool::new(false),
+            log_signs: LogSigns::default(),
             connection_error: Mutex::default(),
         };
         let consumer = settings::consumer(config).create_with_context(context)?;
@@ -88,19 +94,18 @@ impl KafkaConsumer {
             consumer,
             topic,
             uses_new_group_protocol: settings::uses_new_group_protocol(config),
+            search_turn: AtomicUsize::new(0),
         })
     }
 
     /// Asks the brokers for the topic, and so whether they can be reached. Fails when no broker answers
     /// within `timeout`, or one refuses.
     pub fn topic_state(&self, timeout: Duration) -> KafkaResult<TopicState> {
-        let queries = Queries {
-            consumer: &self.consumer,
-            topic: &self.topic,
-            timeout,
-        };
-        Ok(match queries.partitions()? {
-            None => TopicState::Missing,
+        Ok(match self.queries(timeout).partitions()? {
+            None => {
+                self.topic_is_new();
+                TopicState::Missing
+            }
             Some(partitions) => TopicState::Available(partitions.len()),
         })
     }
@@ -109,12 +114,9 @@ impl KafkaConsumer {
     /// a partition's leader is asked for an offset too: it is at the address that the brokers advertise. Fails
     /// when no broker answers within `timeout` for each question.
     pub fn reach(&self, timeout: Duration) -> KafkaResult<TopicState> {
-        let queries = Queries {
-            consumer: &self.consumer,
-            topic: &self.topic,
-            timeout,
-        };
+        let queries = self.queries(timeout);
         let Some(partitions) = queries.partitions()? else {
+            self.topic_is_new();
             return Ok(TopicState::Missing);
         };
         match queries.any_offset(&partitions) {
@@ -176,7 +178,13 @@ impl KafkaConsumer {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,
             Some(Ok(message)) => Polled::Message(ConsumedMessage::new(message, &self.topic)),
-            Some(Err(error)) => Polled::Error(PollError::of(error)),
+            Some(Err(error)) => {
+                let error = PollError::of(error);
+                if let PollError::TopicMissing = error {
+                    self.topic_is_new();
+                }
+                Polled::Error(error)
+            }
         }
     }
 
@@ -222,11 +230,82 @@ impl KafkaConsumer {
             .collect()
     }
 
-    /// Whether librdkafka has logged, since the last call, that an offset was out of the log's range.
-    pub fn take_offset_reset(&self) -> bool {
-        let was_reset = &self.consumer.context().offset_was_reset;
-        // A swap costs more than a load, and this is asked for every message.
-        was_reset.load(Ordering::Relaxed) && was_reset.swap(false, Ordering::Relaxed)
+    /// What happened to the topic since the last call.
+    pub fn take_topic_signs(&self) -> TopicSigns {
+        let signs = self.consumer.context().log_signs.take();
+        if signs.was_recreated {
+            self.topic_is_new();
+        }
+        signs
+    }
+
+    /// The group knows nothing of this topic: it didn't exist, or it was made anew. Whatever is written to it is read.
+    fn topic_is_new(&self) {
+        self.consumer.context().first_starts.topic_is_new();
+    }
+
+    /// Begins the partitions that wait for their start, as far as their brokers say where their logs begin and end.
+    /// Each of its few questions waits up to `timeout`. Fails when a broker doesn't answer; the partitions then go on
+    /// waiting.
+    pub fn start_waiting_partitions(&self, timeout: Duration) -> KafkaResult<()> {
+        let context = self.consumer.context();
+        let waiting: BTreeMap<TopicPartition, FirstStart> =
+            context.assignment.waiting_for_start().into_iter().collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let queries = self.queries(timeout);
+        let mut led = queries.with_leader(&waiting.keys().copied().collect::<Vec<_>>())?;
+        if !led.is_empty() {
+            // A single partition whose broker is silent leaves the question about all of them without an answer.
+            let turn = self.search_turn.fetch_add(1, Ordering::Relaxed);
+            if turn % 2 == 1 {
+                led = vec![led[turn / 2 % led.len()]];
+            }
+        }
+        let bounds = queries.bounds(&led)?;
+        let mut list = TopicPartitionList::with_capacity(bounds.len());
+        let mut starts = Vec::with_capacity(bounds.len());
+        for (partition, bounds) in bounds {
+            let start = StartingOffset::decide(None, bounds, waiting[&partition]);
+            let offset = KafkaOffset::Offset(start.offset().0);
+            list.add_partition_offset(&self.topic.name, partition.number, offset)?;
+            starts.push((partition, start));
+        }
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let answers = self.consumer.seek_partitions(list, timeout)?;
+        let failed = |partition: TopicPartition| {
+            let answer = answers.find_partition(&self.topic.name, partition.number);
+            answer.and_then(|answer| answer.error().err())
+        };
+        let mut error = None;
+        let mut started = Vec::with_capacity(starts.len());
+        for (partition, start) in starts {
+            match failed(partition) {
+                None => {
+                    info!(partition = partition.number, offset = start.offset().0; "the partition begins here");
+                    started.push(context.begin_partition(partition, start));
+                }
+                failure => error = failure,
+            }
+        }
+        context.listener.started(&started);
+        error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn queries(&self, timeout: Duration) -> Queries<'_, RebalanceContext> {
+        Queries {
+            consumer: &self.consumer,
+            topic: &self.topic,
+            timeout,
+        }
+    }
+
+    /// The text beside the group's commits.
+    pub(super) fn commit_text(&self) -> Option<String> {
+        self.consumer.context().first_starts.commit_text()
     }
 
     /// The earliest offset that still exists. Takes half a second beside a running fetch. Fails when the

@@ -1,4 +1,6 @@
-//! librdkafka's log lines.
+//! librdkafka's log lines: forwarded, and read where they say what nothing else says.
+
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rdkafka::config::RDKafkaLogLevel;
 
@@ -15,4 +17,85 @@ pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str)
         RDKafkaLogLevel::Debug => log::Level::Debug,
     };
     log::log!(target: "librdkafka", level, "{facility}: {message}");
+}
+
+/// The debug context whose lines say that a topic has another id.
+pub(super) const RECREATION_CONTEXT: &str = "metadata";
+
+/// What librdkafka's log said about the consumed topic since the last look. Its threads log, the poller looks.
+#[derive(Debug, Default)]
+pub(super) struct LogSigns(AtomicU8);
+
+/// What the poller has to look into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TopicSigns {
+    /// An offset was out of its log's range, and librdkafka went on at the earliest one.
+    pub was_offset_reset: bool,
+    /// The topic was deleted and made anew: what is read from now on is another log.
+    pub was_recreated: bool,
+}
+
+const OFFSET_RESET: u8 = 1;
+const RECREATED: u8 = 2;
+
+impl LogSigns {
+    pub(super) fn read(&self, facility: &str, message: &str, topic: &str) {
+        if facility == "OFFSET" && message.contains("offset reset") {
+            self.0.fetch_or(OFFSET_RESET, Ordering::Release);
+        }
+        if facility == "METADATA" && says_recreated(message, topic) {
+            self.0.fetch_or(RECREATED, Ordering::Release);
+        }
+    }
+
+    pub(super) fn take(&self) -> TopicSigns {
+        // A swap costs more than a load, and this is asked for every message.
+        if self.0.load(Ordering::Acquire) == 0 {
+            return TopicSigns::default();
+        }
+        let signs = self.0.swap(0, Ordering::AcqRel);
+        TopicSigns {
+            was_offset_reset: signs & OFFSET_RESET != 0,
+            was_recreated: signs & RECREATED != 0,
+        }
+    }
+}
+
+/// Whether a line says that the topic's id is another one than before. librdkafka asks for a topic's id before it
+/// reads from it by that id. Brokers without topic ids give the id zero.
+fn says_recreated(message: &str, topic: &str) -> bool {
+    let Some((_, change)) = message.split_once(&format!("Topic {topic} changed id from ")) else {
+        return false;
+    };
+    let Some((before, _)) = change.split_once(" to ") else {
+        return false;
+    };
+    let is_zero = before.chars().all(|c| c == 'A' || c == '=');
+    !is_zero
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_with_another_id_was_recreated() {
+        let signs = LogSigns::default();
+        let zero = "AAAAAAAAAAAAAAAAAAAAAA";
+        let first =
+            format!("[thrd:main]: Topic t changed id from {zero} to 8ziVJlOoT8aUjBBKNu8bvA");
+        signs.read("METADATA", &first, "t");
+        assert_eq!(signs.take(), TopicSigns::default(), "it had no id before");
+        let other =
+            "[thrd:main]: Topic t changed id from 8ziVJlOoT8aUjBBKNu8bvA to hBWUlkCOQk6Iqjvk5dFjOg";
+        signs.read("METADATA", other, "s");
+        assert_eq!(signs.take(), TopicSigns::default(), "another topic");
+        signs.read("METADATA", other, "t");
+        let recreated = TopicSigns {
+            was_recreated: true,
+            was_offset_reset: false,
+        };
+        assert_eq!(signs.take(), recreated);
+        assert_eq!(signs.take(), TopicSigns::default(), "it is said once");
+    }
 }

@@ -1,10 +1,11 @@
 //! What brokers are asked about a topic: its partitions, the bounds of its logs, a group's offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::errors::is_unknown_topic;
@@ -17,6 +18,13 @@ pub(super) struct Queries<'a, C: ConsumerContext> {
     pub(super) consumer: &'a BaseConsumer<C>,
     pub(super) topic: &'a Topic,
     pub(super) timeout: Duration,
+}
+
+/// A group's commits. Partitions without a commit are left out.
+pub(super) struct Commits {
+    pub(super) offsets: BTreeMap<TopicPartition, Offset>,
+    /// What the group wrote beside its commits.
+    pub(super) texts: Vec<String>,
 }
 
 impl<C: ConsumerContext> Queries<'_, C> {
@@ -42,10 +50,37 @@ impl<C: ConsumerContext> Queries<'_, C> {
         }
     }
 
+    /// Those of `partitions` that have a leader, as the brokers say. Asking for the offsets of a partition without
+    /// a leader would only wait in vain, and the answers for the others would be lost.
+    pub(super) fn with_leader(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> ClientResult<Vec<TopicPartition>> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.topic.name), self.timeout)?;
+        let mut topics = metadata.topics().iter();
+        let Some(topic) = topics.find(|topic| topic.name() == self.topic.name) else {
+            return Ok(Vec::new());
+        };
+        if let Some(error) = topic.error() {
+            return Err(ClientError::MetadataFetch(error.into()));
+        }
+        let led = topic.partitions().iter().filter(|p| p.leader() >= 0);
+        let led: BTreeSet<i32> = led.map(MetadataPartition::id).collect();
+        let mut partitions = partitions.to_vec();
+        partitions.retain(|partition| led.contains(&partition.number));
+        Ok(partitions)
+    }
+
+    /// Empty where `partitions` is empty.
     pub(super) fn bounds(
         &self,
         partitions: &[TopicPartition],
     ) -> ClientResult<BTreeMap<TopicPartition, LogBounds>> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         // For this request librdkafka takes the two special offsets as the log's ends: one request for each
         // broker, where `fetch_watermarks` makes one for each partition.
         let earliest = self.offsets_for(partitions, KafkaOffset::Beginning)?;
@@ -91,6 +126,19 @@ impl<C: ConsumerContext> Queries<'_, C> {
     ) -> ClientResult<BTreeMap<TopicPartition, Offset>> {
         let list = self.list(partitions, KafkaOffset::Invalid)?;
         self.found(&self.consumer.committed_offsets(list, self.timeout)?)
+    }
+
+    /// What the group has committed, with the texts beside the offsets. Kafka's brokers give these as UTF-8.
+    pub(super) fn commits(&self, partitions: &[TopicPartition]) -> ClientResult<Commits> {
+        let list = self.list(partitions, KafkaOffset::Invalid)?;
+        let list = self.consumer.committed_offsets(list, self.timeout)?;
+        let texts = list
+            .elements()
+            .iter()
+            .map(|e| e.metadata().to_owned())
+            .collect();
+        let offsets = self.found(&list)?;
+        Ok(Commits { offsets, texts })
     }
 
     fn list(

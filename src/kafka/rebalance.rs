@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, error, info, warn};
 use rdkafka::client::ClientContext;
@@ -14,54 +14,72 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
-use super::errors::{KafkaError, is_about_a_connection, is_authorization};
-use super::log::forward_log;
-use super::queries::Queries;
+use super::errors::{is_about_a_connection, is_authorization};
+use super::log::{LogSigns, forward_log};
+use super::starting_offsets::{FirstStarts, Search, Starts};
 use super::statistics;
 use super::topic::Topic;
 use crate::core::partition::{Offset, TopicPartition};
-use crate::core::starting_offset::{FirstStart, StartingOffset};
+use crate::core::starting_offset::StartingOffset;
 
-/// The longest wait for one answer about offsets.
-const LONGEST_QUESTION: Duration = Duration::from_secs(10);
-
-/// The wait before the offsets are asked for again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-
-/// What the consumer tells the worker. Every method but `revoke` returns at once.
+/// What the consumer tells the worker. Every method but `revoke` and `wait` returns at once.
 pub trait RebalanceListener: Send + Sync {
     /// Called before any record of these partitions is delivered. An empty list means that the process
     /// stands by, or keeps what it has.
     fn assigned(&self, assigned: &[AssignedPartition]);
     /// Drains and commits these partitions. Returns when that is done, or when its time is up.
     fn revoke(&self, partitions: &[TopicPartition]);
+    /// Partitions that were assigned earlier are read from now on: only now it is known where they begin.
+    fn started(&self, started: &[AssignedPartition]);
     /// These partitions were taken away: nothing may be committed for them.
     fn lost(&self, partitions: &[TopicPartition]);
     /// Retention has deleted the records from `from` up to `to` before the group read them.
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
     /// How far each partition can be read at present.
     fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>);
+    /// How many of the assigned partitions have no leader at present.
+    fn leaderless(&self, partitions: usize);
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
     fn is_stopping(&self) -> bool;
     /// Waits, but no longer than until the process stops. Returns whether it stops.
     fn wait(&self, duration: Duration) -> bool;
     fn poll_interval_exceeded(&self);
-    /// The group can't go on in this process.
-    fn failed(&self, error: KafkaError);
+    /// It can't be found out where the assigned partitions begin: the group can't go on in this process.
+    fn failed(&self, error: StartError);
+}
+
+/// Why it can't be found out where the assigned partitions begin.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// An operator has to grant a right.
+    #[error("{0}")]
+    Unauthorized(String),
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl StartError {
+    fn of(error: &ClientError) -> Self {
+        let why = error.to_string();
+        if is_authorization(error) {
+            Self::Unauthorized(why)
+        } else {
+            Self::NoAnswer(why)
+        }
+    }
 }
 
 pub(super) struct RebalanceContext {
     pub(super) topic: Topic,
-    pub(super) first_start: FirstStart,
+    pub(super) first_starts: FirstStarts,
     /// How long the search for the starting offsets may take: well below `max.poll.interval.ms`.
     pub(super) time_limit: Duration,
     pub(super) assignment: Arc<Assignment>,
     pub(super) listener: Arc<dyn RebalanceListener>,
     /// While this is set, newly assigned partitions are paused too.
     pub(super) paused: AtomicBool,
-    /// librdkafka has logged that it reset an offset.
-    pub(super) offset_was_reset: AtomicBool,
+    pub(super) log_signs: LogSigns,
     /// Why a connection failed last. Behind a lock, because the thread that asks whether Kafka can be reached
     /// is not always the one that polls.
     pub(super) connection_error: Mutex<Option<String>>,
@@ -69,9 +87,7 @@ pub(super) struct RebalanceContext {
 
 impl ClientContext for RebalanceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "OFFSET" && message.contains("offset reset") {
-            self.offset_was_reset.store(true, Ordering::Relaxed);
-        }
+        self.log_signs.read(facility, message, &self.topic.name);
         forward_log(level, facility, message);
     }
 
@@ -80,6 +96,7 @@ impl ClientContext for RebalanceContext {
             Ok(snapshot) => {
                 self.listener.broker_up(snapshot.any_broker_up);
                 self.listener.end_offsets(snapshot.end_offsets);
+                self.listener.leaderless(snapshot.leaderless);
             }
             Err(error) => warn!("can't read librdkafka's statistics: {error}"),
         }
@@ -142,15 +159,22 @@ impl RebalanceContext {
             // Nothing of it will be read, and a client that closes gets no answers any more.
             debug!("assigned while stopping: {partitions:?} are not read");
         } else {
-            let begun = self
-                .starting_offsets(consumer, partitions)
+            let search = Search {
+                consumer,
+                topic: &self.topic,
+                first_starts: &self.first_starts,
+                listener: &*self.listener,
+                time_limit: self.time_limit,
+            };
+            let begun = search
+                .run(partitions)
                 .and_then(|starts| self.begin(&starts, list));
             // The list is assigned in any case: librdkafka waits for that. A stop may be why a question had
             // no answer.
             if let Err(error) = begun
                 && !self.listener.is_stopping()
             {
-                self.listener.failed(error.into());
+                self.listener.failed(StartError::of(&error));
             }
         }
         match consumer.rebalance_protocol() {
@@ -168,27 +192,40 @@ impl RebalanceContext {
         }
     }
 
-    fn begin(
-        &self,
-        starts: &[(TopicPartition, StartingOffset)],
-        list: &mut TopicPartitionList,
-    ) -> ClientResult<()> {
-        let mut assigned = Vec::with_capacity(starts.len());
-        for &(partition, start) in starts {
-            self.report(partition, start);
+    fn begin(&self, starts: &Starts, list: &mut TopicPartitionList) -> ClientResult<()> {
+        // First all that can fail.
+        for &(partition, start) in &starts.known {
             // Always set, also to the committed offset: without it librdkafka asks the group a second time, and
             // if that answer is an error the partition may never be read.
             let offset = KafkaOffset::Offset(start.offset().0);
             list.set_partition_offset(&self.topic.name, partition.number, offset)?;
-            assigned.push(AssignedPartition {
-                partition,
-                epoch: self.assignment.begin(partition, start.offset()),
-                start: start.offset(),
-                committed: start.committed(),
-            });
         }
-        self.listener.assigned(&assigned);
+        for &(partition, _) in &starts.waiting {
+            // Nothing that comes from there is taken before the start is known.
+            list.set_partition_offset(&self.topic.name, partition.number, KafkaOffset::End)?;
+        }
+        for &(partition, start) in &starts.waiting {
+            self.assignment.wait_for_start(partition, start);
+        }
+        let begun = starts.known.iter().map(|&(partition, start)| {
+            self.report(partition, start);
+            self.begin_partition(partition, start)
+        });
+        self.listener.assigned(&begun.collect::<Vec<_>>());
         Ok(())
+    }
+
+    pub(super) fn begin_partition(
+        &self,
+        partition: TopicPartition,
+        start: StartingOffset,
+    ) -> AssignedPartition {
+        AssignedPartition {
+            partition,
+            epoch: self.assignment.begin(partition, start.offset()),
+            start: start.offset(),
+            committed: start.committed(),
+        }
     }
 
     fn report(&self, partition: TopicPartition, start: StartingOffset) {
@@ -239,50 +276,6 @@ impl RebalanceContext {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             _ => consumer.unassign(),
         }
-    }
-
-    /// Where each of `partitions` begins. Takes at most the time limit and one question more.
-    fn starting_offsets(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &[TopicPartition],
-    ) -> ClientResult<Vec<(TopicPartition, StartingOffset)>> {
-        let deadline = Instant::now() + self.time_limit;
-        let mut attempt = 1;
-        loop {
-            let error = match self.ask_starting_offsets(consumer, partitions) {
-                Ok(starts) => return Ok(starts),
-                Err(error) => error,
-            };
-            // During a leader election brokers answer at once that they aren't ready: so the limit is a
-            // time and not a number of attempts.
-            let is_late = Instant::now() + ASK_AGAIN >= deadline;
-            if is_late || is_authorization(&error) || self.listener.wait(ASK_AGAIN) {
-                return Err(error);
-            }
-            warn!(attempt; "can't read the group's offsets, trying again: {error}");
-            attempt += 1;
-        }
-    }
-
-    fn ask_starting_offsets(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &[TopicPartition],
-    ) -> ClientResult<Vec<(TopicPartition, StartingOffset)>> {
-        let queries = Queries {
-            consumer,
-            topic: &self.topic,
-            timeout: LONGEST_QUESTION.min(self.time_limit / 3),
-        };
-        let committed = queries.committed(partitions)?;
-        let bounds = queries.bounds(partitions)?;
-        let starts = bounds.into_iter().map(|(partition, bounds)| {
-            let committed = committed.get(&partition).copied();
-            let start = StartingOffset::decide(committed, bounds, self.first_start);
-            (partition, start)
-        });
-        Ok(starts.collect())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::log::RECREATION_CONTEXT;
 use crate::config::{Config, DeadLetterOversize};
 
 /// What librdkafka prefetches by default, in KiB.
@@ -50,7 +51,19 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         settings.set("partition.assignment.strategy", "cooperative-sticky");
     }
     apply(&mut settings, &kafka.consumer_properties, PRODUCER_ONLY);
+    hear_of_recreation(&mut settings);
     settings
+}
+
+/// librdkafka goes on at the old offset in a topic that was deleted and made anew, and says so in a debug line alone.
+fn hear_of_recreation(settings: &mut ClientConfig) {
+    let contexts = match settings.get("debug") {
+        Some(configured) if !configured.is_empty() => format!("{configured},{RECREATION_CONTEXT}"),
+        _ => RECREATION_CONTEXT.to_owned(),
+    };
+    settings
+        .set("debug", contexts)
+        .set_log_level(RDKafkaLogLevel::Debug);
 }
 
 /// Whether the consumer joins the group by the protocol of KIP-848.
@@ -72,6 +85,7 @@ pub(super) fn reader(config: &Config, group: &str) -> ClientConfig {
         settings.remove(name);
     }
     settings
+        .set_log_level(RDKafkaLogLevel::Info)
         .set("group.id", group)
         .set("enable.partition.eof", "true")
         .set("statistics.interval.ms", "0");

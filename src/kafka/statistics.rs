@@ -12,6 +12,8 @@ use crate::core::partition::{Offset, TopicPartition};
 pub(super) struct Snapshot {
     /// How far each partition can be read: its last stable offset.
     pub end_offsets: Vec<(TopicPartition, Offset)>,
+    /// How many partitions that this consumer reads have no leader.
+    pub leaderless: usize,
     pub any_broker_up: bool,
 }
 
@@ -34,6 +36,12 @@ struct PartitionStatistics {
     partition: i32,
     #[serde(default = "unknown")]
     ls_offset: i64,
+    /// The leader's id; -1 without one.
+    #[serde(default)]
+    leader: i32,
+    /// Whether this consumer reads the partition.
+    #[serde(default)]
+    desired: bool,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +60,11 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
         .topics
         .get(&topic.name)
         .map(|topic| &topic.partitions);
+    let leaderless = partitions
+        .into_iter()
+        .flat_map(HashMap::values)
+        .filter(|partition| partition.partition >= 0 && partition.desired && partition.leader < 0)
+        .count();
     let end_offsets = partitions
         .into_iter()
         .flat_map(HashMap::values)
@@ -70,6 +83,7 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
         .any(|broker| broker.state == "UP");
     Ok(Snapshot {
         end_offsets,
+        leaderless,
         any_broker_up,
     })
 }
@@ -83,13 +97,14 @@ mod tests {
     fn statistics_hold_the_last_stable_offsets_of_the_topic() {
         let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
             "ours":{"partitions":{"0":{"partition":0,"ls_offset":17},"-1":{"partition":-1,"ls_offset":9},
-                                  "1":{"partition":1,"ls_offset":-1001}}},
+                                  "1":{"partition":1,"ls_offset":-1001,"leader":-1,"desired":true}}},
             "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
         let snapshot = read(json, &Topic::new(TopicId::CONSUMED, "ours")).expect("statistics");
         assert_eq!(
             snapshot.end_offsets,
             vec![(TopicPartition::consumed(0), Offset(17))]
         );
+        assert_eq!(snapshot.leaderless, 1);
         assert!(snapshot.any_broker_up);
     }
 }

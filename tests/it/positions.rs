@@ -1,10 +1,10 @@
 //! Where a group starts to read, and what it does where those records no longer exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::harness::{Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, until};
+use crate::harness::{Entry, Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, until};
 
 fn wait_for_commits(world: &World, offsets: &[i64]) {
     let expected: BTreeMap<i32, Option<i64>> = (0..)
@@ -229,4 +229,103 @@ fn recreated_topic_is_read_from_its_beginning() {
     wait_for_commits(&world, &[50]);
     worker.stop();
     assert_eq!(world.check().stored, 150);
+}
+
+/// Deleted and made anew under a running worker, and by then longer than what the worker has read: librdkafka alone
+/// would go on at the old offset.
+#[test]
+fn topic_recreated_under_a_running_worker_is_read_from_its_beginning() {
+    const PARTITIONS: i32 = 3;
+    let world = World::new(PARTITIONS);
+    Producer::new(&world).fill(0..900, PARTITIONS);
+    let mut worker = world.worker().start();
+    world.wait_committed_to_end(SHORT);
+    world.admin.delete_topics(&[&world.topic]);
+    until("the topic is gone", SHORT, || {
+        (!world.has_topic()).then_some(())
+    });
+    world.admin.create_topic(&world.topic, PARTITIONS, &[]);
+    Producer::new(&world).fill(900..3900, PARTITIONS);
+    worker.wait_until("the new messages are stored", SHORT, |metrics| {
+        metrics.sum(metric::STORED) == 3900
+    });
+    wait_for_commits(&world, &[1000; 3]);
+    worker.stop();
+    let errors = worker.errors();
+    assert!(errors[0].msg.contains("made anew"), "{errors:#?}");
+    assert_eq!(world.check().stored, 3900);
+}
+
+/// The same amid a backlog. What was read of the old topic is stored; nothing of the new one is missing.
+#[test]
+fn topic_recreated_amid_a_backlog_is_read_from_its_beginning() {
+    const PARTITIONS: i32 = 3;
+    let world = World::new(PARTITIONS);
+    Producer::new(&world).fill(0..30_000, PARTITIONS);
+    let id_of = |entry: &Entry| entry.content.message_id().unwrap();
+    let old: BTreeSet<String> = world.ledger.entries().iter().map(id_of).collect();
+    let mut worker = world.worker().start();
+    worker.wait_until("some are stored", SHORT, |metrics| {
+        metrics.sum(metric::STORED) > 0
+    });
+    world.admin.delete_topics(&[&world.topic]);
+    until("the topic is gone", SHORT, || {
+        (!world.has_topic()).then_some(())
+    });
+    world.admin.create_topic(&world.topic, PARTITIONS, &[]);
+    Producer::new(&world).fill(30_000..90_000, PARTITIONS);
+    wait_for_commits(&world, &[20_000; 3]);
+    worker.stop();
+    let stored = world.stored().read();
+    world.ledger.change_fate(
+        |entry| {
+            let id = id_of(entry);
+            old.contains(&id) && !stored.contains_key(&id)
+        },
+        Fate::Absent,
+    );
+    assert!(world.check().stored >= 60_000);
+}
+
+#[test]
+fn messages_in_partitions_added_after_a_latest_start_are_not_skipped() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    world
+        .ledger
+        .change_fate(|entry| entry.offset < 10, Fate::Absent);
+    let setup = world.worker().set("kafka.auto_offset_reset", "latest");
+    let mut worker = setup.start();
+    wait_for_commits(&world, &[10]);
+    world.admin.add_partitions(&world.topic, 3);
+    let newer = Producer::new(&world);
+    newer.fill(10..210, 3);
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    worker.assert_no_errors();
+    // The same while no worker runs.
+    world.admin.add_partitions(&world.topic, 5);
+    Producer::new(&world).fill(210..310, 5);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    assert_eq!(world.check().stored, 300);
+}
+
+/// The first member has committed already when the second one starts with partitions of its own.
+#[test]
+fn latest_start_of_several_members_skips_the_old_messages_of_all_partitions() {
+    let world = World::new(2);
+    Producer::new(&world).fill(0..100, 2);
+    world.ledger.change_fate(|_| true, Fate::Absent);
+    let setup = world.worker().set("kafka.auto_offset_reset", "latest");
+    let mut workers = [setup.start(), setup.start()];
+    wait_for_commits(&world, &[50, 50]);
+    Producer::new(&world).fill(100..200, 2);
+    world.wait_committed_to_end(SHORT);
+    for worker in &mut workers {
+        worker.stop();
+    }
+    assert_eq!(world.check().stored, 100);
 }

@@ -32,6 +32,8 @@ pub(super) struct Families {
     pub(super) rebalances_revoke: IntCounter,
     pub(super) rebalances_lost: IntCounter,
     pub(super) assigned_partitions: IntGauge,
+    pub(super) leaderless_partitions: IntGauge,
+    pub(super) stalled_partitions: IntGauge,
     pub(super) offsets_skipped: IntCounter,
     pub(super) poll_interval_exceeded: IntCounter,
     pub(super) mongodb_available: IntGauge,
@@ -160,13 +162,21 @@ impl Families {
                 "consumer_assigned_partitions",
                 "Partitions assigned to this process.",
             ),
+            leaderless_partitions: new.gauge(
+                "consumer_leaderless_partitions",
+                "Assigned partitions that have no leader, so that nothing of them can be read.",
+            ),
+            stalled_partitions: new.gauge(
+                "consumer_stalled_partitions",
+                "Assigned partitions with work that have not moved on for consumer.stalled_after_ms.",
+            ),
             offsets_skipped: new.counter(
                 "consumer_offsets_skipped_total",
                 "Offsets that retention deleted before they were read: data lost.",
             ),
             poll_interval_exceeded: new.counter(
                 "consumer_poll_interval_exceeded_total",
-                "Times that max.poll.interval.ms passed without a poll.",
+                "Times that the poll loop was too slow, so that the group took the partitions away.",
             ),
             mongodb_available: new.gauge(
                 "consumer_mongodb_available",

@@ -222,6 +222,16 @@ impl MetricsCollector {
             .set(gauge_value(partitions));
     }
 
+    pub fn set_leaderless_partitions(&self, partitions: usize) {
+        let gauge = &self.families.leaderless_partitions;
+        gauge.set(gauge_value(partitions));
+    }
+
+    pub fn set_stalled_partitions(&self, partitions: usize) {
+        let gauge = &self.families.stalled_partitions;
+        gauge.set(gauge_value(partitions));
+    }
+
     pub fn increment_offsets_skipped(&self, count: u64) {
         self.families.offsets_skipped.inc_by(count);
     }

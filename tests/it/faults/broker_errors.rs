@@ -16,9 +16,14 @@ const PARTITIONS: i32 = 2;
 const ROUNDS: u64 = 4;
 const PER_ROUND: u64 = 100;
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
+pub(super) type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 fn world_on_a_mock() -> (Cluster, World) {
+    world_on_a_mock_with(PARTITIONS)
+}
+
+/// A mock broker with a topic of so many partitions.
+pub(super) fn world_on_a_mock_with(partitions: i32) -> (Cluster, World) {
     let cluster = MockCluster::new(1).unwrap();
     let servers = Servers {
         kafka: cluster.bootstrap_servers(),
@@ -27,7 +32,7 @@ fn world_on_a_mock() -> (Cluster, World) {
     let mut world = World::bare(servers);
     // The mock can't delete topics, so the world deletes its topics on the shared server, where they don't exist.
     world.admin = Admin::new(&Servers::of_the_run().kafka);
-    cluster.create_topic(&world.topic, PARTITIONS, 1).unwrap();
+    cluster.create_topic(&world.topic, partitions, 1).unwrap();
     cluster
         .create_topic(&world.dead_letter_topic, 1, 1)
         .unwrap();

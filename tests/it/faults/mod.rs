@@ -6,6 +6,7 @@ mod command_errors;
 mod dead_letter_topic;
 mod failover;
 mod floods;
+mod leaderless;
 mod lost_output;
 mod mixed_batches;
 mod mongod_away;

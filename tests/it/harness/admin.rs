@@ -8,7 +8,10 @@ use rdkafka::admin::{
     TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::waiting::{self, MINUTE};
 
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
@@ -23,6 +26,8 @@ impl Admin {
         Self { client }
     }
 
+    /// Creates a topic, and waits until a broker tells its clients of every partition and its leader: that comes
+    /// a moment after the answer to the creation.
     pub fn create_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let new = settings.iter().fold(
             NewTopic::new(topic, partitions, TopicReplication::Fixed(1)),
@@ -32,6 +37,22 @@ impl Admin {
         for result in results {
             result.unwrap_or_else(|error| panic!("can't create a topic: {error:?}"));
         }
+        self.wait_for_leaders(topic, usize::try_from(partitions).unwrap());
+    }
+
+    fn wait_for_leaders(&self, topic: &str, partitions: usize) {
+        waiting::until("the new partitions have leaders", MINUTE, || {
+            (self.partitions_with_leader(topic) == partitions).then_some(())
+        });
+    }
+
+    fn partitions_with_leader(&self, topic: &str) -> usize {
+        let metadata = self.client.inner().fetch_metadata(Some(topic), MINUTE);
+        let metadata = metadata.unwrap();
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = found.map_or(&[][..], |found| found.partitions());
+        let has_leader = |partition: &&MetadataPartition| partition.leader() >= 0;
+        partitions.iter().filter(has_leader).count()
     }
 
     pub fn add_partitions(&self, topic: &str, partitions: usize) {
@@ -40,6 +61,7 @@ impl Admin {
         for result in results {
             result.unwrap();
         }
+        self.wait_for_leaders(topic, partitions);
     }
 
     pub fn alter_topic(&self, topic: &str, settings: &[(&str, &str)]) {

@@ -10,6 +10,7 @@ pub const DEAD_LETTERS: &str = "consumer_dead_letters_total";
 pub const IN_FLIGHT_BYTES: &str = "consumer_in_flight_bytes";
 pub const IN_FLIGHT_MESSAGES: &str = "consumer_in_flight_messages";
 pub const LAG: &str = "consumer_lag";
+pub const LEADERLESS_PARTITIONS: &str = "consumer_leaderless_partitions";
 pub const MONGODB_AVAILABLE: &str = "consumer_mongodb_available";
 pub const MONGODB_RETRIES: &str = "consumer_mongodb_retries_total";
 pub const OFFSETS_SKIPPED: &str = "consumer_offsets_skipped_total";

@@ -29,6 +29,7 @@ pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;
 pub use http::request;
 pub use json::{Json, text};
+pub use ledger::Entry;
 pub use log::LogLine;
 pub use metrics::Metrics;
 pub use own_servers::{Only, OwnServers};

@@ -1,0 +1,234 @@
+//! Finds out where newly assigned partitions begin: from what the group has committed, and from the bounds of
+//! their logs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use log::warn;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaResult as ClientResult;
+
+use super::errors::is_authorization;
+use super::queries::Queries;
+use super::rebalance::RebalanceListener;
+use super::topic::Topic;
+use crate::core::partition::TopicPartition;
+use crate::core::starting_offset::{FirstStart, GroupHistory, StartingOffset};
+
+/// The longest wait for one answer about offsets.
+const LONGEST_QUESTION: Duration = Duration::from_secs(10);
+
+/// The wait before the offsets are asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long the bounds of the logs are asked for. The partitions that have no answer then are asked for later, so
+/// that they don't hold up the others.
+const BOUNDS_LIMIT: Duration = Duration::from_secs(5);
+
+/// What stands beside a commit under `auto_offset_reset: latest`, before the number.
+const PARTITIONS_AT_FIRST_START: &str = "partitions at the group's first start: ";
+
+/// Where partitions begin of which the group has committed nothing.
+pub(super) struct FirstStarts {
+    configured: FirstStart,
+    /// This process knew the topic as missing, or saw it made anew: everything in it is new to the group.
+    is_topic_new: AtomicBool,
+    /// How many partitions the topic had when the group first started; negative while that isn't known.
+    partitions: AtomicI32,
+}
+
+impl FirstStarts {
+    pub(super) fn new(configured: FirstStart) -> Self {
+        Self {
+            configured,
+            is_topic_new: AtomicBool::new(false),
+            partitions: AtomicI32::new(-1),
+        }
+    }
+
+    pub(super) fn topic_is_new(&self) {
+        self.is_topic_new.store(true, Ordering::Relaxed);
+    }
+
+    /// The text for the next commits: it lets the other members tell a partition of the first start from one that
+    /// was added later.
+    pub(super) fn commit_text(&self) -> Option<String> {
+        let partitions = self.partitions.load(Ordering::Relaxed);
+        (partitions >= 0).then(|| format!("{PARTITIONS_AT_FIRST_START}{partitions}"))
+    }
+
+    fn setting(&self) -> FirstStart {
+        if self.is_topic_new.load(Ordering::Relaxed) {
+            FirstStart::Earliest
+        } else {
+            self.configured
+        }
+    }
+
+    /// What the group's commits say about its first start. `has_commits`: none is missing in this process's
+    /// partitions.
+    fn history<C: ConsumerContext>(
+        &self,
+        queries: &Queries<'_, C>,
+        has_commits: bool,
+    ) -> ClientResult<GroupHistory> {
+        let partitions = queries.partitions()?.unwrap_or_default();
+        let commits = queries.commits(&partitions)?;
+        if let Some(count) = partitions_at_first_start(&commits.texts) {
+            self.partitions.store(count, Ordering::Relaxed);
+        }
+        let is_first_start = commits.offsets.is_empty() && !has_commits;
+        let known = self.partitions.load(Ordering::Relaxed);
+        if is_first_start && known < 0 {
+            let count = match self.setting() {
+                FirstStart::Latest => i32::try_from(partitions.len()).unwrap_or(i32::MAX),
+                FirstStart::Earliest => 0,
+            };
+            self.partitions.store(count, Ordering::Relaxed);
+        }
+        Ok(if is_first_start {
+            GroupHistory::FirstStart
+        } else {
+            GroupHistory::Started {
+                partitions: (known >= 0).then_some(known),
+            }
+        })
+    }
+
+    /// Where each of `partitions` begins if the group has committed nothing of it.
+    fn of_partitions(
+        &self,
+        partitions: &[TopicPartition],
+        history: GroupHistory,
+    ) -> Vec<(TopicPartition, FirstStart)> {
+        let setting = self.setting();
+        let starts = partitions.iter().map(|&partition| {
+            let start = setting.of_partition(partition.number, history);
+            (partition, start)
+        });
+        starts.collect()
+    }
+}
+
+fn partitions_at_first_start(texts: &[String]) -> Option<i32> {
+    let numbers = texts.iter().filter_map(|text| {
+        let number = text.strip_prefix(PARTITIONS_AT_FIRST_START)?;
+        number.parse::<i32>().ok()
+    });
+    numbers.max()
+}
+
+/// Where partitions begin, as far as that is known.
+#[derive(Default)]
+pub(super) struct Starts {
+    pub(super) known: Vec<(TopicPartition, StartingOffset)>,
+    /// The group has committed nothing, and the partition's broker doesn't say where the log begins and ends.
+    pub(super) waiting: Vec<(TopicPartition, FirstStart)>,
+}
+
+/// The search for the starting offsets, inside the rebalance callback.
+pub(super) struct Search<'a, C: ConsumerContext> {
+    pub(super) consumer: &'a BaseConsumer<C>,
+    pub(super) topic: &'a Topic,
+    pub(super) first_starts: &'a FirstStarts,
+    pub(super) listener: &'a dyn RebalanceListener,
+    /// How long it may take. The last question may take longer.
+    pub(super) time_limit: Duration,
+}
+
+impl<C: ConsumerContext> Search<'_, C> {
+    /// Fails when the group's coordinator doesn't say what is committed, or refuses.
+    pub(super) fn run(&self, partitions: &[TopicPartition]) -> ClientResult<Starts> {
+        let started = Instant::now();
+        let queries = Queries {
+            consumer: self.consumer,
+            topic: self.topic,
+            timeout: LONGEST_QUESTION.min(self.time_limit / 3),
+        };
+        let (committed, first_starts) = self.ask_until(started + self.time_limit, || {
+            let committed = queries.committed(partitions)?;
+            let has_commits = partitions.iter().all(|p| committed.contains_key(p));
+            let history = match self.first_starts.configured {
+                // The history makes no difference.
+                FirstStart::Earliest => GroupHistory::FirstStart,
+                FirstStart::Latest => self.first_starts.history(&queries, has_commits)?,
+            };
+            Ok((
+                committed,
+                self.first_starts.of_partitions(partitions, history),
+            ))
+        })?;
+        let bounds = self.ask_until(started + BOUNDS_LIMIT.min(self.time_limit), || {
+            queries.bounds(&queries.with_leader(partitions)?)
+        });
+        let bounds = match bounds {
+            Ok(bounds) => bounds,
+            Err(error) if is_authorization(&error) => return Err(error),
+            Err(error) => {
+                warn!("the bounds of the partitions' logs can't be read yet: {error}");
+                BTreeMap::new()
+            }
+        };
+        let mut starts = Starts::default();
+        for (partition, first_start) in first_starts {
+            let committed = committed.get(&partition).copied();
+            let start = match bounds.get(&partition) {
+                Some(&bounds) => Some(StartingOffset::decide(committed, bounds, first_start)),
+                None => StartingOffset::without_bounds(committed),
+            };
+            match start {
+                Some(start) => starts.known.push((partition, start)),
+                None => starts.waiting.push((partition, first_start)),
+            }
+        }
+        let without_bounds: Vec<_> = partitions
+            .iter()
+            .filter(|partition| !bounds.contains_key(partition))
+            .collect();
+        if !without_bounds.is_empty() {
+            warn!(partitions:? = without_bounds;
+                "these partitions have no leader that answers: each of them is read once it has one, and the others \
+                 are read meanwhile");
+        }
+        Ok(starts)
+    }
+
+    /// During a leader election brokers answer at once that they aren't ready: so the limit is a time and not a
+    /// number of attempts.
+    fn ask_until<T>(
+        &self,
+        deadline: Instant,
+        ask: impl Fn() -> ClientResult<T>,
+    ) -> ClientResult<T> {
+        let mut attempt = 1;
+        loop {
+            let error = match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let is_late = Instant::now() + ASK_AGAIN >= deadline;
+            if is_late || is_authorization(&error) || self.listener.wait(ASK_AGAIN) {
+                return Err(error);
+            }
+            warn!(attempt; "can't read the group's offsets, trying again: {error}");
+            attempt += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_carry_the_number_of_partitions_at_the_first_start() {
+        let first_starts = FirstStarts::new(FirstStart::Latest);
+        assert_eq!(first_starts.commit_text(), None);
+        first_starts.partitions.store(3, Ordering::Relaxed);
+        let text = first_starts.commit_text().expect("known");
+        let other = "written by another tool".to_owned();
+        assert_eq!(partitions_at_first_start(&[other.clone()]), None);
+        assert_eq!(partitions_at_first_start(&[other, text]), Some(3));
+    }
+}

@@ -1,0 +1,71 @@
+//! Partitions without a leader. A mock broker takes a leader away on demand.
+
+use super::broker_errors::world_on_a_mock_with;
+use crate::harness::{MINUTE, Producer, SHORT, WorkerSetup, World, metric};
+
+const LEADERLESS: i32 = 2;
+
+/// A worker that gives up early: what waits for a leader must not wait for these limits.
+fn impatient(world: &World) -> WorkerSetup {
+    world
+        .worker()
+        .consumer_property("max.poll.interval.ms", "20000")
+        .consumer_property("session.timeout.ms", "6000")
+}
+
+#[test]
+fn other_partitions_are_read_while_one_has_no_leader() {
+    let (cluster, world) = world_on_a_mock_with(3);
+    let producer = Producer::new(&world);
+    producer.fill(0..90, 3);
+    cluster
+        .partition_leader(&world.topic, LEADERLESS, None)
+        .unwrap();
+    let mut worker = impatient(&world).start();
+    worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
+        metrics.sum(metric::STORED) == 60
+    });
+    worker.wait_until("the partition is counted", SHORT, |metrics| {
+        metrics.sum(metric::LEADERLESS_PARTITIONS) == 1
+            && metrics.sum(metric::ASSIGNED_PARTITIONS) == 3
+    });
+    worker.wait_for_log("no leader that answers", SHORT);
+    cluster
+        .partition_leader(&world.topic, LEADERLESS, Some(1))
+        .unwrap();
+    world.wait_committed_to_end(MINUTE);
+    worker.wait_until("no partition is counted", SHORT, |metrics| {
+        metrics.sum(metric::LEADERLESS_PARTITIONS) == 0
+    });
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 90);
+}
+
+#[test]
+fn committed_partition_without_a_leader_is_read_on_once_it_has_one() {
+    let (cluster, world) = world_on_a_mock_with(3);
+    let producer = Producer::new(&world);
+    producer.fill(0..90, 3);
+    let mut worker = impatient(&world).start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    producer.fill(90..180, 3);
+    cluster
+        .partition_leader(&world.topic, LEADERLESS, None)
+        .unwrap();
+    let mut worker = impatient(&world).start();
+    worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
+        metrics.sum(metric::STORED) == 60
+    });
+    cluster
+        .partition_leader(&world.topic, LEADERLESS, Some(1))
+        .unwrap();
+    world.wait_committed_to_end(MINUTE);
+    let metrics = worker.metrics();
+    assert_eq!(metrics.sum(metric::STORED), 90);
+    assert_eq!(metrics.sum(metric::REPLAYED), 0, "it went on at its commit");
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(world.check().stored, 180);
+}
