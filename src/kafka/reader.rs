@@ -88,9 +88,10 @@ impl TopicReader {
 
     /// What each partition holds now. `None` if there is no such topic.
     pub fn bounds(&self) -> Result<Option<BTreeMap<TopicPartition, LogBounds>>, ReadError> {
-        let partitions = self.ask(Queries::partitions)?;
-        let bounds = |partitions: Vec<_>| self.ask(|queries| queries.bounds(&partitions));
-        partitions.map(bounds).transpose()
+        self.ask(|queries| {
+            let bounds = |partitions: Vec<_>| queries.bounds(&partitions);
+            queries.partitions()?.map(bounds).transpose()
+        })
     }
 
     /// The first offset of each partition whose record is of `millis` (since 1970) or later. A partition
