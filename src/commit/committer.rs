@@ -11,10 +11,11 @@ use super::commit_thread::CommitAnswer;
 use super::in_flight::InFlight;
 use super::messages::{CommitterMessage, DrainRequest, Drained, Settlement};
 use super::observer::CommitObserver;
+use super::view::OffsetView;
 use crate::config;
 use crate::core::commit_schedule::CommitSchedule;
 use crate::core::offset_tracker::{Commit, OffsetTracker};
-use crate::core::partition::{Offset, TopicPartition};
+use crate::core::partition::TopicPartition;
 use crate::core::record::Weight;
 use crate::failure::Failure;
 use crate::kafka::{CommitError, CommitErrorClass};
@@ -38,6 +39,8 @@ pub struct CommitterSettings {
     pub commit_frequency: u64,
     /// … and after so long at the latest.
     pub commit_interval: Duration,
+    /// A partition that has work and doesn't move for so long stands still.
+    pub stalled_after: Duration,
 }
 
 impl CommitterSettings {
@@ -49,6 +52,7 @@ impl CommitterSettings {
             },
             commit_frequency: config.offset_commit_frequency,
             commit_interval: config.offset_commit_interval,
+            stalled_after: config.stalled_after,
         }
     }
 }
@@ -64,8 +68,9 @@ pub struct Committer {
     /// A request is out and not answered.
     is_committing: bool,
     drain: Option<Drain>,
-    /// How far each partition could be read when Kafka last said so.
-    end_offsets: Vec<(TopicPartition, Offset)>,
+    view: OffsetView,
+    /// The last commit failed.
+    is_commit_failing: bool,
     shown_at: Instant,
     /// Messages heard since the last wait.
     heard: usize,
@@ -103,6 +108,7 @@ impl Committer {
         settings: CommitterSettings,
     ) -> Self {
         let now = Instant::now();
+        let view = OffsetView::new(Arc::clone(&observer), settings.stalled_after);
         Self {
             messages,
             requests,
@@ -118,7 +124,8 @@ impl Committer {
             ),
             is_committing: false,
             drain: None,
-            end_offsets: Vec::new(),
+            view,
+            is_commit_failing: false,
             shown_at: now,
             heard: 0,
             is_turn_open: false,
@@ -205,7 +212,9 @@ impl Committer {
         self.in_flight.set_tracked(self.tracker.tracked());
         let now = Instant::now();
         if now.duration_since(self.shown_at) >= TICK {
-            self.show(now);
+            self.shown_at = now;
+            let is_commit_pending = self.is_committing || self.is_commit_failing;
+            self.view.show(now, &self.tracker, is_commit_pending);
         }
         self.continue_drain(now);
         let lacks_first_commit = || self.tracker.has_never_committed();
@@ -218,6 +227,7 @@ impl Committer {
         match message {
             CommitterMessage::Assigned(partitions) => {
                 for assigned in partitions {
+                    self.view.end_wait(assigned.partition);
                     self.tracker.assign(
                         assigned.partition,
                         assigned.epoch,
@@ -245,7 +255,8 @@ impl Committer {
                     self.tracker.position_reached(partition, epoch, position);
                 }
             }
-            CommitterMessage::EndOffsets(end_offsets) => self.end_offsets = end_offsets,
+            CommitterMessage::EndOffsets(end_offsets) => self.view.set_end_offsets(end_offsets),
+            CommitterMessage::WaitingForStart(partitions) => self.view.wait_for_start(partitions),
             CommitterMessage::Drain(request) => {
                 self.drain = Some(Drain {
                     request,
@@ -270,17 +281,6 @@ impl Committer {
     fn release(&self, weight: Weight) {
         self.in_flight.remove(weight);
         self.observer.in_flight_changed(self.in_flight.now());
-    }
-
-    fn show(&mut self, now: Instant) {
-        self.shown_at = now;
-        self.observer
-            .oldest_in_flight(self.tracker.oldest_in_flight());
-        for &(partition, end) in &self.end_offsets {
-            if let Some(committable) = self.tracker.committable(partition) {
-                self.observer.lag(partition, end.since(committable));
-            }
-        }
     }
 
     fn request_due_commits(&mut self, now: Instant) {
@@ -309,6 +309,7 @@ impl Committer {
         if let Err(error) = answer.result {
             return self.commit_failed(error);
         }
+        self.is_commit_failing = false;
         for commit in answer.commits {
             if self.tracker.committed(commit) {
                 self.observer.committed(commit.partition, commit.offset);
@@ -318,6 +319,7 @@ impl Committer {
     }
 
     fn commit_failed(&mut self, error: CommitError) -> Result<(), Failure> {
+        self.is_commit_failing = true;
         match error.class() {
             CommitErrorClass::NotOurs => {
                 debug!("a commit came too late: {error}");
@@ -378,6 +380,7 @@ impl Committer {
     fn forget(&mut self, partitions: &[TopicPartition]) {
         for &partition in partitions {
             self.tracker.forget(partition);
+            self.view.end_wait(partition);
         }
         // A drain doesn't wait for a partition that was lost meanwhile.
         if let Some(drain) = &mut self.drain {

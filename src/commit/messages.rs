@@ -9,7 +9,7 @@ use crate::core::record::Weight;
 use crate::core::record_run::RecordRun;
 use crate::core::rejection::Reason;
 use crate::core::time_limits::RevokeDeadlines;
-use crate::kafka::AssignedPartition;
+use crate::kafka::{AssignedPartition, EndOffset};
 
 /// Messages that may wait: a few for each batch and dead letter in flight. The committer never waits for
 /// another thread, so a full channel only slows the senders down.
@@ -33,7 +33,9 @@ pub enum CommitterMessage {
     /// Every record below these positions was dispatched.
     PositionsReached(Vec<(TopicPartition, Epoch, Offset)>),
     /// How far each partition can be read at present.
-    EndOffsets(Vec<(TopicPartition, Offset)>),
+    EndOffsets(Vec<EndOffset>),
+    /// These partitions are ours, but it isn't known yet where they begin. [`CommitterMessage::Assigned`] follows.
+    WaitingForStart(Vec<TopicPartition>),
     Drain(DrainRequest),
     /// These partitions were taken away: nothing may be committed for them.
     Lost(Vec<TopicPartition>),

@@ -12,6 +12,7 @@ mod in_flight;
 mod messages;
 mod observer;
 mod ownership;
+mod view;
 
 use commit_thread::CommitThread;
 use committer::Committer;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::messages::Settlement;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
+use crate::core::stall::Stalled;
 
 /// Is told what happens; must not wait. The worker shows it as metrics, a replay counts it.
 pub trait CommitObserver: Send + Sync {
@@ -17,6 +18,8 @@ pub trait CommitObserver: Send + Sync {
     fn oldest_in_flight(&self, _taken_at: Option<Instant>) {}
     /// How many offsets lie between the committable offset and the partition's end.
     fn lag(&self, _partition: TopicPartition, _lag: u64) {}
+    /// These partitions stand still. Called when the list changes.
+    fn stalled(&self, _partitions: &[Stalled]) {}
     fn committed(&self, _partition: TopicPartition, _offset: Offset) {}
     fn commit_took(&self, _duration: Duration) {}
     fn commit_failed(&self) {}

@@ -198,6 +198,11 @@ pub struct Consumer {
     #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 0))]
     pub max_consecutive_rejections: u64,
 
+    /// A partition that has work and doesn't move for so long is said to be stalled, and `/ready` answers 503.
+    #[serde(rename = "stalled_after_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 60_000))]
+    pub stalled_after: Duration,
+
     /// How long a stop may take; keep it below the grace period of the container.
     #[serde(rename = "shutdown_timeout_ms", with = "millis")]
     #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 25_000))]

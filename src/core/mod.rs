@@ -13,6 +13,7 @@ pub mod partition;
 pub mod record;
 pub mod record_run;
 pub mod rejection;
+pub mod stall;
 pub mod starting_offset;
 pub mod time_limits;
 pub mod write_plan;

@@ -13,6 +13,7 @@ use foldhash::fast::FixedState;
 
 use super::partition::{Epoch, Offset, TopicPartition};
 use super::record_run::RecordRun;
+use super::stall::{Standing, Waiting};
 
 /// The bookkeeping of all assigned partitions. Only the committer has one.
 #[derive(Debug, Default)]
@@ -28,6 +29,35 @@ pub struct Commit {
     pub partition: TopicPartition,
     pub epoch: Epoch,
     pub offset: Offset,
+}
+
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The next offset to read: every record below it is settled.
+    pub committable: Offset,
+    pub committed: Option<Offset>,
+    /// Every record that was received is settled.
+    pub is_settled: bool,
+}
+
+impl PartitionProgress {
+    /// `has_records`: there is something to read behind the committable offset, or nobody knows.
+    /// `is_commit_pending`: a commit is under way, or the last one failed.
+    pub fn standing(self, has_records: bool, is_commit_pending: bool) -> Standing {
+        let waiting = if !self.is_settled {
+            Some(Waiting::ForSettlement)
+        } else if is_commit_pending && self.committed < Some(self.committable) {
+            Some(Waiting::ForCommit)
+        } else {
+            has_records.then_some(Waiting::ForRecords)
+        };
+        Standing {
+            committable: Some(self.committable),
+            committed: self.committed,
+            waiting,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -208,6 +238,18 @@ impl OffsetTracker {
         };
         offsets.committed = offsets.committed.max(Some(commit.offset));
         true
+    }
+
+    /// Where each partition stands.
+    pub fn progress(&self) -> impl Iterator<Item = (TopicPartition, PartitionProgress)> {
+        let progress = |offsets: &PartitionOffsets| PartitionProgress {
+            committable: offsets.committable,
+            committed: offsets.committed,
+            is_settled: offsets.received.is_empty(),
+        };
+        self.partitions
+            .iter()
+            .map(move |(&partition, offsets)| (partition, progress(offsets)))
     }
 
     /// The number of records of this partition that may still be settled.

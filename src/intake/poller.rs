@@ -332,6 +332,8 @@ impl Poller {
             if self.assignment.is_current(partition, epoch) {
                 self.assignment
                     .wait_for_start(partition, FirstStart::Earliest);
+                self.committer
+                    .send(CommitterMessage::WaitingForStart(vec![partition]));
             }
         }
         self.start_waiting_partitions();

@@ -10,7 +10,7 @@ use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError};
+use crate::kafka::{AssignedPartition, Assignment, EndOffset, RebalanceListener, StartError};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};
@@ -40,6 +40,11 @@ impl RebalanceListener for RebalanceHandler {
             self.health.set_topic_exists(true);
         }
         self.show_assignment(&self.assignment.partitions());
+    }
+
+    fn waiting_for_start(&self, partitions: &[TopicPartition]) {
+        self.committer
+            .send(CommitterMessage::WaitingForStart(partitions.to_vec()));
     }
 
     fn started(&self, started: &[AssignedPartition]) {
@@ -108,7 +113,7 @@ impl RebalanceListener for RebalanceHandler {
              reading on from the earliest offset that still exists");
     }
 
-    fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>) {
+    fn end_offsets(&self, end_offsets: Vec<EndOffset>) {
         self.committer
             .send(CommitterMessage::EndOffsets(end_offsets));
     }

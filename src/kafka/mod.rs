@@ -30,4 +30,5 @@ pub use reader::{Next, Ranges, TopicReader};
 pub use reader_error::ReadError;
 pub use rebalance::{RebalanceListener, StartError};
 pub use settings::prefetch_bytes;
+pub use statistics::EndOffset;
 pub use topic::Topic;

@@ -17,7 +17,7 @@ use super::assignment::{AssignedPartition, Assignment};
 use super::errors::{is_about_a_connection, is_authorization};
 use super::log::{LogSigns, forward_log};
 use super::starting_offsets::{FirstStarts, Search, Starts};
-use super::statistics;
+use super::statistics::{self, EndOffset};
 use super::topic::Topic;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::StartingOffset;
@@ -29,6 +29,8 @@ pub trait RebalanceListener: Send + Sync {
     fn assigned(&self, assigned: &[AssignedPartition]);
     /// Drains and commits these partitions. Returns when that is done, or when its time is up.
     fn revoke(&self, partitions: &[TopicPartition]);
+    /// These partitions are ours, but it isn't known yet where they begin.
+    fn waiting_for_start(&self, partitions: &[TopicPartition]);
     /// Partitions that were assigned earlier are read from now on: only now it is known where they begin.
     fn started(&self, started: &[AssignedPartition]);
     /// These partitions were taken away: nothing may be committed for them.
@@ -36,7 +38,7 @@ pub trait RebalanceListener: Send + Sync {
     /// Retention has deleted the records from `from` up to `to` before the group read them.
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
     /// How far each partition can be read at present.
-    fn end_offsets(&self, end_offsets: Vec<(TopicPartition, Offset)>);
+    fn end_offsets(&self, end_offsets: Vec<EndOffset>);
     /// How many of the assigned partitions have no leader at present.
     fn leaderless(&self, partitions: usize);
     /// Whether any broker is connected.
@@ -206,6 +208,7 @@ impl RebalanceContext {
         }
         for &(partition, start) in &starts.waiting {
             self.assignment.wait_for_start(partition, start);
+            self.listener.waiting_for_start(&[partition]);
         }
         let begun = starts.known.iter().map(|&(partition, start)| {
             self.report(partition, start);

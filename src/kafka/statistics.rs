@@ -5,13 +5,34 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::topic::Topic;
+use crate::core::offset_tracker::PartitionProgress;
 use crate::core::partition::{Offset, TopicPartition};
+
+/// How far a partition can be read at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndOffset {
+    pub partition: TopicPartition,
+    /// Its last stable offset: the next one to be written or, under transactions, to become readable.
+    pub offset: Offset,
+    /// Everything below the end was handed over. A compacted log may end in offsets without a record.
+    pub is_reached: bool,
+}
+
+impl EndOffset {
+    /// How many offsets lie between the committable offset and the end.
+    pub fn lag(self, progress: PartitionProgress) -> u64 {
+        if self.is_reached && progress.is_settled {
+            0
+        } else {
+            self.offset.since(progress.committable)
+        }
+    }
+}
 
 /// What the statistics say about the consumed topic and the brokers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
-    /// How far each partition can be read: its last stable offset.
-    pub end_offsets: Vec<(TopicPartition, Offset)>,
+    pub end_offsets: Vec<EndOffset>,
     /// How many partitions that this consumer reads have no leader.
     pub leaderless: usize,
     pub any_broker_up: bool,
@@ -36,6 +57,12 @@ struct PartitionStatistics {
     partition: i32,
     #[serde(default = "unknown")]
     ls_offset: i64,
+    /// The end at which the last fetch found nothing more.
+    #[serde(default = "unknown")]
+    eof_offset: i64,
+    /// How many messages were fetched and not handed over yet.
+    #[serde(default)]
+    fetchq_cnt: u64,
     /// The leader's id; -1 without one.
     #[serde(default)]
     leader: i32,
@@ -70,11 +97,10 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
         .flat_map(HashMap::values)
         // TopicPartition -1 is librdkafka's own. A negative offset means that it isn't known yet.
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
-        .map(|partition| {
-            (
-                topic.partition(partition.partition),
-                Offset(partition.ls_offset),
-            )
+        .map(|partition| EndOffset {
+            partition: topic.partition(partition.partition),
+            offset: Offset(partition.ls_offset),
+            is_reached: partition.eof_offset >= partition.ls_offset && partition.fetchq_cnt == 0,
         })
         .collect();
     let any_broker_up = statistics
@@ -96,13 +122,17 @@ mod tests {
     #[test]
     fn statistics_hold_the_last_stable_offsets_of_the_topic() {
         let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
-            "ours":{"partitions":{"0":{"partition":0,"ls_offset":17},"-1":{"partition":-1,"ls_offset":9},
+            "ours":{"partitions":{"0":{"partition":0,"ls_offset":17,"eof_offset":17,"fetchq_cnt":0},"-1":{"partition":-1,"ls_offset":9},
                                   "1":{"partition":1,"ls_offset":-1001,"leader":-1,"desired":true}}},
             "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
         let snapshot = read(json, &Topic::new(TopicId::CONSUMED, "ours")).expect("statistics");
         assert_eq!(
             snapshot.end_offsets,
-            vec![(TopicPartition::consumed(0), Offset(17))]
+            vec![EndOffset {
+                partition: TopicPartition::consumed(0),
+                offset: Offset(17),
+                is_reached: true,
+            }]
         );
         assert_eq!(snapshot.leaderless, 1);
         assert!(snapshot.any_broker_up);

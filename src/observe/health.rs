@@ -28,6 +28,7 @@ struct Facts {
     kafka_reachable: bool,
     mongodb_available: bool,
     topic_exists: bool,
+    stalled_partitions: Vec<i32>,
     stopping: bool,
 }
 
@@ -60,6 +61,8 @@ pub struct Readiness {
     pub kafka: bool,
     pub mongodb: bool,
     pub topic: bool,
+    /// Assigned partitions that have work and don't move on.
+    pub stalled_partitions: Vec<i32>,
     /// Why the worker isn't ready; empty if it is.
     pub reasons: Vec<&'static str>,
 }
@@ -110,6 +113,15 @@ impl Health {
         self.facts().topic_exists = exists;
     }
 
+    /// Sets all partitions that stand still.
+    pub fn set_stalled_partitions(&self, partitions: Vec<i32>) {
+        self.facts().stalled_partitions = partitions;
+    }
+
+    pub fn is_mongodb_available(&self) -> bool {
+        self.facts().mongodb_available
+    }
+
     /// Records that the worker is stopping. The process then counts as not ready for good.
     pub fn set_stopping(&self) {
         self.facts().stopping = true;
@@ -145,6 +157,10 @@ impl Health {
                 facts.assigned_partitions.is_none(),
                 "no assignment has been made yet",
             ),
+            (
+                !facts.stalled_partitions.is_empty(),
+                "a partition has work and does not move on",
+            ),
             (facts.stopping, "the worker is stopping"),
         ];
         let reasons: Vec<_> = obstacles
@@ -157,6 +173,7 @@ impl Health {
             kafka: facts.kafka_reachable,
             mongodb: facts.mongodb_available,
             topic: facts.topic_exists,
+            stalled_partitions: facts.stalled_partitions.clone(),
             reasons,
         }
     }
@@ -265,14 +282,14 @@ mod tests {
     fn ready_when_nothing_is_missing() {
         assert_eq!(
             serde_json::to_string(&ready().readiness()).unwrap(),
-            r#"{"ready":true,"assigned_partitions":[0,2],"kafka":true,"mongodb":true,"topic":true,"reasons":[]}"#
+            r#"{"ready":true,"assigned_partitions":[0,2],"kafka":true,"mongodb":true,"topic":true,"stalled_partitions":[],"reasons":[]}"#
         );
     }
 
     #[test]
     fn each_obstacle_alone_makes_it_not_ready() {
         type Change = fn(&Health);
-        let table: [(Change, &str); 4] = [
+        let table: [(Change, &str); 5] = [
             (|h| h.set_kafka_reachable(false), "kafka is not reachable"),
             (
                 |h| h.set_mongodb_available(false),
@@ -281,6 +298,10 @@ mod tests {
             (
                 |h| h.set_topic_exists(false),
                 "the source topic does not exist",
+            ),
+            (
+                |h| h.set_stalled_partitions(vec![2]),
+                "a partition has work and does not move on",
             ),
             (Health::set_stopping, "the worker is stopping"),
         ];

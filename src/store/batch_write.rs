@@ -158,6 +158,7 @@ impl<'a> BatchWrite<'a> {
         } = self.stage;
         let raw: Vec<&RawDocument> = documents.get_all(indexes);
         let begun = outage.insert_begins();
+        observer.insert_begins();
         let started = Instant::now();
         let outcome = self.inserter.insert(&raw);
         observer.insert_took(started.elapsed());

@@ -8,6 +8,7 @@ pub trait StoreObserver: Send + Sync {
     fn writer_finished(&self) {}
     /// A writer takes up a batch with so many records.
     fn batch_started(&self, _records: usize) {}
+    fn insert_begins(&self) {}
     fn insert_took(&self, _duration: Duration) {}
     fn insert_retried(&self) {}
     fn mongodb_available(&self, _available: bool) {}

@@ -1,11 +1,15 @@
 //! What the worker's parts report, shown as metrics and health.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use log::{info, warn};
 
 use crate::commit::{CommitObserver, Outcome, Settlement};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
+use crate::core::stall::{Stalled, Waiting};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 use crate::store::StoreObserver;
@@ -14,6 +18,10 @@ pub(super) struct WorkerObserver {
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
     pub(super) topic: String,
+    /// How many inserts wait for MongoDB's answer.
+    pub(super) inserts: AtomicUsize,
+    /// The partitions that were said to stand still.
+    pub(super) stalled: Mutex<Vec<TopicPartition>>,
 }
 
 impl StoreObserver for WorkerObserver {
@@ -29,7 +37,12 @@ impl StoreObserver for WorkerObserver {
         self.metrics.observe_batch_size(records);
     }
 
+    fn insert_begins(&self) {
+        self.inserts.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn insert_took(&self, duration: Duration) {
+        self.inserts.fetch_sub(1, Ordering::Relaxed);
         self.metrics.observe_mongodb_write_time(duration);
     }
 
@@ -86,6 +99,24 @@ impl CommitObserver for WorkerObserver {
         self.metrics.set_lag(&self.topic, partition.number, lag);
     }
 
+    fn stalled(&self, stalled: &[Stalled]) {
+        let partitions: Vec<TopicPartition> = stalled.iter().map(|s| s.partition).collect();
+        self.metrics.set_stalled_partitions(partitions.len());
+        let numbers = partitions.iter().map(|partition| partition.number);
+        self.health.set_stalled_partitions(numbers.collect());
+        let mut said = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        for stalled in stalled.iter().filter(|s| !said.contains(&s.partition)) {
+            warn!(topic = self.topic, partition = stalled.partition.number,
+                seconds = stalled.since.elapsed().as_secs();
+                "a partition does not move on: {}", self.what_it_waits_for(stalled.waiting));
+        }
+        let moving: Vec<_> = said.iter().filter(|p| !partitions.contains(p)).collect();
+        if !moving.is_empty() {
+            info!(topic = self.topic, partitions:? = moving; "these partitions move on again, or are no longer ours");
+        }
+        *said = partitions;
+    }
+
     fn committed(&self, partition: TopicPartition, offset: Offset) {
         self.metrics
             .set_committed_offset(&self.topic, partition.number, offset.0);
@@ -97,6 +128,33 @@ impl CommitObserver for WorkerObserver {
 
     fn commit_failed(&self) {
         self.metrics.increment_offset_commit_failures();
+    }
+}
+
+impl WorkerObserver {
+    fn what_it_waits_for(&self, waiting: Waiting) -> String {
+        let inserts = self.inserts.load(Ordering::Relaxed);
+        match waiting {
+            Waiting::ForSettlement if !self.health.is_mongodb_available() => {
+                "its messages wait for MongoDB, which is unavailable".to_owned()
+            }
+            Waiting::ForSettlement if inserts > 0 => {
+                format!("{inserts} inserts wait for MongoDB's answer")
+            }
+            Waiting::ForSettlement => {
+                "its dead letters wait for Kafka's acknowledgement".to_owned()
+            }
+            Waiting::ForRecords => {
+                "messages may wait in Kafka, and none arrives; see whether the partition has a leader".to_owned()
+            }
+            Waiting::ForCommit => {
+                "everything is settled, and Kafka does not acknowledge the commit".to_owned()
+            }
+            Waiting::ForStart => {
+                "its broker does not say where its log begins and ends; see whether the partition has a leader"
+                    .to_owned()
+            }
+        }
     }
 }
 

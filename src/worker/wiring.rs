@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::bounded;
 use log::{info, warn};
@@ -43,6 +44,8 @@ impl DataConsumer {
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
             topic: self.config.kafka.topic.clone(),
+            inserts: AtomicUsize::new(0),
+            stalled: Mutex::default(),
         });
         let outage = self.outage(&observer);
         let assignment = Arc::new(Assignment::default());

@@ -129,7 +129,10 @@ fn compaction_gaps_are_neither_lag_nor_loss() {
         producer.flush();
         (i64::try_from(world.remaining().len()).unwrap() + 50 < world.ledger.len()).then_some(())
     });
-    let mut worker = world.worker().start();
+    let mut worker = world
+        .worker()
+        .set("consumer.stalled_after_ms", 1000)
+        .start();
     worker.wait_until("there is no lag", SHORT, |metrics| {
         metrics.count(metric::LAG) == 1 && metrics.sum(metric::LAG) == 0
     });

@@ -49,6 +49,7 @@ fn defaults_are_those_of_the_specification() {
             max_in_flight_bytes: 33_554_432,
             max_in_flight_messages: 20_000,
             max_consecutive_rejections: 0,
+            stalled_after: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(25),
         },
         logging: Logging {
@@ -126,6 +127,7 @@ fn other_values() -> Vec<(&'static str, Value)> {
         ("consumer.max_in_flight_bytes", json!(14)),
         ("consumer.max_in_flight_messages", json!(15)),
         ("consumer.max_consecutive_rejections", json!(16)),
+        ("consumer.stalled_after_ms", json!(1009)),
         ("consumer.shutdown_timeout_ms", json!(1700)),
         ("logging.level", json!("DEBUG")),
         ("logging.format", json!("text")),

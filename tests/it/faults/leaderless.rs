@@ -11,6 +11,7 @@ fn impatient(world: &World) -> WorkerSetup {
         .worker()
         .consumer_property("max.poll.interval.ms", "20000")
         .consumer_property("session.timeout.ms", "6000")
+        .set("consumer.stalled_after_ms", 2000)
 }
 
 #[test]
@@ -28,7 +29,10 @@ fn other_partitions_are_read_while_one_has_no_leader() {
     worker.wait_until("the partition is counted", SHORT, |metrics| {
         metrics.sum(metric::LEADERLESS_PARTITIONS) == 1
             && metrics.sum(metric::ASSIGNED_PARTITIONS) == 3
+            && metrics.sum(metric::STALLED_PARTITIONS) == 1
     });
+    let line = worker.wait_for_log("does not move on", SHORT);
+    assert_eq!(line.number("partition"), Some(i64::from(LEADERLESS)));
     worker.wait_for_log("no leader that answers", SHORT);
     cluster
         .partition_leader(&world.topic, LEADERLESS, Some(1))
@@ -36,6 +40,7 @@ fn other_partitions_are_read_while_one_has_no_leader() {
     world.wait_committed_to_end(MINUTE);
     worker.wait_until("no partition is counted", SHORT, |metrics| {
         metrics.sum(metric::LEADERLESS_PARTITIONS) == 0
+            && metrics.sum(metric::STALLED_PARTITIONS) == 0
     });
     worker.stop();
     worker.assert_no_errors();
@@ -57,6 +62,9 @@ fn committed_partition_without_a_leader_is_read_on_once_it_has_one() {
     let mut worker = impatient(&world).start();
     worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
         metrics.sum(metric::STORED) == 60
+    });
+    worker.wait_until("the partition stands still", SHORT, |metrics| {
+        metrics.sum(metric::STALLED_PARTITIONS) == 1
     });
     cluster
         .partition_leader(&world.topic, LEADERLESS, Some(1))

@@ -16,6 +16,7 @@ fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
         .worker()
         .consumer_property("max.poll.interval.ms", POLL_INTERVAL_MS)
         .consumer_property("session.timeout.ms", "6000")
+        .set("consumer.stalled_after_ms", 2000)
         .start();
     let load = Background::start(&world, 0, 200, 2);
     wait_for_more_stored(&mut worker, 200);
@@ -32,6 +33,13 @@ fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
         |metrics| metrics.sum(metric::OLDEST_IN_FLIGHT) > BEYOND_IT_SECONDS,
     );
     assert_eq!(worker.get("/health").0, 200);
+    // Nobody has said that MongoDB is unavailable, but the standstill is said.
+    assert!(worker.metrics().sum(metric::STALLED_PARTITIONS) > 0);
+    let line = worker.logged("inserts wait for MongoDB's answer");
+    assert_eq!(line.level, "WARN");
+    let (status, body) = worker.get("/ready");
+    assert_eq!(status, 503);
+    assert!(body.contains("does not move on"), "{body}");
     assert_eq!(world.members(), 1);
     admin.run_command(doc! { "fsyncUnlock": 1 }).run().unwrap();
 
@@ -41,6 +49,8 @@ fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
         let count = metrics.get(metric::REBALANCES, &[("event", event)]);
         assert_eq!(count, Some(0), "{event}");
     }
+    worker.wait_ready();
+    assert_eq!(worker.metrics().sum(metric::STALLED_PARTITIONS), 0);
     load.stop();
     world.wait_committed_to_end(MINUTE);
     worker.stop();

@@ -24,6 +24,7 @@ pub const REBALANCES: &str = "consumer_rebalances_total";
 /// Messages that MongoDB held already, identical.
 pub const REPLAYED: &str = "consumer_messages_replayed_total";
 pub const RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
+pub const STALLED_PARTITIONS: &str = "consumer_stalled_partitions";
 pub const STORED: &str = "consumer_messages_stored_total";
 pub const WRITERS_BUSY: &str = "consumer_writers_busy";
 pub const WRITE_TIME: &str = "consumer_mongodb_write_time_seconds";

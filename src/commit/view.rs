@@ -1,0 +1,70 @@
+//! What the observer sees of the offsets: lags, ages, and the partitions that stand still.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::observer::CommitObserver;
+use crate::core::offset_tracker::OffsetTracker;
+use crate::core::partition::TopicPartition;
+use crate::core::stall::{StallWatch, Stalled, Standing};
+use crate::kafka::EndOffset;
+
+pub(super) struct OffsetView {
+    observer: Arc<dyn CommitObserver>,
+    /// How far each partition could be read when Kafka last said so.
+    end_offsets: HashMap<TopicPartition, EndOffset>,
+    /// Partitions that are ours, of which it isn't known yet where they begin.
+    waiting_for_start: BTreeSet<TopicPartition>,
+    stall_watch: StallWatch,
+    /// What the observer was told last.
+    stalled: Vec<Stalled>,
+}
+
+impl OffsetView {
+    pub(super) fn new(observer: Arc<dyn CommitObserver>, stalled_after: Duration) -> Self {
+        Self {
+            observer,
+            end_offsets: HashMap::new(),
+            waiting_for_start: BTreeSet::new(),
+            stall_watch: StallWatch::new(stalled_after),
+            stalled: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_end_offsets(&mut self, end_offsets: Vec<EndOffset>) {
+        let by_partition = end_offsets.into_iter().map(|end| (end.partition, end));
+        self.end_offsets = by_partition.collect();
+    }
+
+    pub(super) fn wait_for_start(&mut self, partitions: Vec<TopicPartition>) {
+        self.waiting_for_start.extend(partitions);
+    }
+
+    /// The partition has begun, or is no longer ours.
+    pub(super) fn end_wait(&mut self, partition: TopicPartition) {
+        self.waiting_for_start.remove(&partition);
+    }
+
+    /// Tells the observer. `is_commit_pending`: a commit is under way, or the last one failed.
+    pub(super) fn show(&mut self, now: Instant, tracker: &OffsetTracker, is_commit_pending: bool) {
+        self.observer.oldest_in_flight(tracker.oldest_in_flight());
+        for (partition, progress) in tracker.progress() {
+            if let Some(end) = self.end_offsets.get(&partition) {
+                self.observer.lag(partition, end.lag(progress));
+            }
+        }
+        let read = tracker.progress().map(|(partition, progress)| {
+            let end = self.end_offsets.get(&partition);
+            let has_records = end.is_none_or(|end| end.lag(progress) > 0);
+            (partition, progress.standing(has_records, is_commit_pending))
+        });
+        let waiting = self.waiting_for_start.iter();
+        let standings = read.chain(waiting.map(|&partition| (partition, Standing::BEFORE_START)));
+        let stalled = self.stall_watch.look(now, standings);
+        if stalled != self.stalled {
+            self.observer.stalled(&stalled);
+            self.stalled = stalled;
+        }
+    }
+}
