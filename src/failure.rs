@@ -23,7 +23,8 @@ pub enum FailureKind {
     Configuration,
     /// No Kafka broker could be reached.
     KafkaUnreachable,
-    /// Kafka or MongoDB refused us: credentials, rights, or an unfit collection.
+    /// Kafka or MongoDB can't be used until an operator acts: credentials, rights, an unfit collection, or an error code
+    /// to the setup that isn't known to pass by itself.
     Refused,
     /// MongoDB could not be reached by a command, which doesn't wait for it, or the worker has no address to wait for.
     MongoDbUnreachable,

@@ -32,13 +32,13 @@ pub(super) fn print_failure(failure: &Failure) {
 
 /// Shows the progress of a command on standard error: one line that is overwritten on a terminal, or
 /// a new line every few seconds elsewhere.
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     is_terminal: bool,
     shown: Instant,
     is_drawn: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(super) fn new() -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_drawn {
             // As in `print_error`.

@@ -24,12 +24,12 @@ use crate::observe::log::RateLimited;
 /// How often ages and lags are shown, and how long the committer waits before it looks at deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// After a message was heard, the messages that come within this time are heard together. Waking up for each
-/// of them would cost several times the work that they bring.
+/// After a message, the committer waits so long, and then handles all messages that have arrived. Waking up for
+/// each of them would cost several times the work that they bring.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How many messages are heard before commit answers and drain requests have their turn.
-const HEARD_AT_ONCE: usize = 1024;
+/// How many messages are handled before commit answers and deadlines have their turn.
+const MESSAGES_PER_TURN: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CommitterSettings {
@@ -72,9 +72,9 @@ pub struct Committer {
     /// The last commit failed.
     is_commit_failing: bool,
     shown_at: Instant,
-    /// Messages heard since the last wait.
-    heard: usize,
-    /// Messages were heard since the deadlines were last looked at.
+    /// Messages received since the last wait.
+    received: usize,
+    /// Messages were received since the deadlines were last checked.
     is_turn_open: bool,
     warnings: RateLimited,
 }
@@ -83,7 +83,7 @@ pub struct Committer {
 enum Event {
     Message(CommitterMessage),
     CommitAnswered(CommitAnswer),
-    /// The waiting messages were heard, or some time has passed: it is time to look at the deadlines.
+    /// All waiting messages were handled, or some time has passed: it is time to check the deadlines.
     Tick,
     /// Nobody is left who could send a message.
     SendersGone,
@@ -127,7 +127,7 @@ impl Committer {
             view,
             is_commit_failing: false,
             shown_at: now,
-            heard: 0,
+            received: 0,
             is_turn_open: false,
             warnings: RateLimited::new(Level::Warn, "offsets could not be committed, trying again"),
         }
@@ -146,10 +146,10 @@ impl Committer {
     /// Messages that wait already come first, up to a limit. Then the deadlines have their turn, and only
     /// then the committer waits.
     fn next_event(&mut self) -> Event {
-        if self.heard < HEARD_AT_ONCE {
+        if self.received < MESSAGES_PER_TURN {
             match self.messages.try_recv() {
                 Ok(message) => {
-                    self.heard += 1;
+                    self.received += 1;
                     self.is_turn_open = true;
                     return Event::Message(message);
                 }
@@ -164,9 +164,9 @@ impl Committer {
     }
 
     fn wait_for_event(&mut self) -> Event {
-        let gather = match std::mem::take(&mut self.heard) {
+        let gather = match std::mem::take(&mut self.received) {
             0 => None,
-            HEARD_AT_ONCE => Some(Duration::ZERO),
+            MESSAGES_PER_TURN => Some(Duration::ZERO),
             _ => Some(GATHER),
         };
         let answered = |answer| match answer {
@@ -194,7 +194,7 @@ impl Committer {
 
     fn handle_event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Message(message) => self.hear(message),
+            Event::Message(message) => self.handle_message(message),
             Event::CommitAnswered(answer) => {
                 self.commit_answered(answer)?;
                 self.look_at_deadlines();
@@ -223,7 +223,7 @@ impl Committer {
         }
     }
 
-    fn hear(&mut self, message: CommitterMessage) {
+    fn handle_message(&mut self, message: CommitterMessage) {
         match message {
             CommitterMessage::Assigned(partitions) => {
                 for assigned in partitions {
@@ -362,7 +362,7 @@ impl Committer {
             let is_committed = commits.is_empty();
             if is_over || is_committed {
                 self.forget(&drain.request.partitions);
-                // Whoever asked may have stopped waiting: the time is up then.
+                // The sender of the request stops waiting when its time is up; nobody needs the answer then.
                 let _ = drain.request.done.try_send(Drained {
                     unsettled,
                     is_committed,

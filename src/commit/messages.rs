@@ -1,4 +1,5 @@
-//! What the committer hears: from the dispatcher, the batches, the poller and the rebalance handler.
+//! The messages to the committer. The dispatcher, the batches and delivery reports, the poller, the rebalance handler
+//! and the replay send them.
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::kafka::{AssignedPartition, EndOffset};
 /// another thread, so a full channel only slows the senders down.
 const QUEUE: usize = 4096;
 
-/// All messages come through one channel, so that they are heard in the order in which they were sent.
+/// All messages come through one channel, so that the committer receives them in the order in which they were sent.
 pub enum CommitterMessage {
     /// These partitions are ours. Sent before any record of them is dispatched.
     Assigned(Vec<AssignedPartition>),

@@ -60,7 +60,7 @@ pub struct Kafka {
     #[schemars(extend("const" = false, "default" = false))]
     pub(super) enable_auto_commit: bool,
 
-    /// The longest that one poll waits while no message is in hand; a stop is noticed within 250 ms all the same.
+    /// The longest that one poll waits while no message is pending; the worker still notices a stop within 250 ms.
     #[serde(rename = "poll_timeout_ms", with = "millis")]
     #[schemars(with = "u32", range(min = 1, max = 1000), extend("default" = 1000))]
     pub poll_timeout: Duration,

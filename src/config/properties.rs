@@ -92,7 +92,7 @@ const RULES: &[(&str, Rule)] = &[
     ("check.crcs", Rule::Only(TRUE, "without it a message damaged on the way would be stored as it came")),
     ("enable.partition.eof", Rule::Only(FALSE, "the end of a partition is not an event here, and would be taken for an error of Kafka")),
     ("allow.auto.create.topics", Rule::Only(FALSE, "a mistyped topic would be created, and waited on for ever")),
-    ("max.poll.interval.ms", Rule::AtLeast(10_000, "half of it is what a rebalance leaves to store and commit what is in hand, and less than 5 s is too short for that")),
+    ("max.poll.interval.ms", Rule::AtLeast(10_000, "a rebalance may take half of it to settle and commit the messages in flight, and less than 5 s is too short for that")),
     ("statistics.interval.ms", Rule::AtLeast(1, "the lag is measured by the statistics")),
     ("plugin.library.paths", Rule::Never("a plugin can change or drop messages unseen; use a gateway outside of the process")),
     ("test.mock.num.brokers", Rule::Never("it replaces Kafka by a simulation that ends with the process; use `kafka.bootstrap_servers`")),

@@ -46,7 +46,7 @@ pub enum Caller {
 pub struct Availability {
     reconnect_interval: Duration,
     policy: OutagePolicy,
-    state: State,
+    state: AvailabilityState,
     /// Probes of this outage that were refused with unknown codes.
     refused_probes: u32,
 }
@@ -55,7 +55,7 @@ pub struct Availability {
 const REFUSED_PROBES_BEFORE_STOP: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum AvailabilityState {
     Available,
     Unavailable {
         since: Instant,
@@ -90,7 +90,7 @@ pub enum FailureEffect {
 
 /// An outage that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outage {
+pub struct EndedOutage {
     pub lasted: Duration,
 }
 
@@ -99,27 +99,29 @@ impl Availability {
         Self {
             reconnect_interval,
             policy,
-            state: State::Available,
+            state: AvailabilityState::Available,
             refused_probes: 0,
         }
     }
 
     pub fn is_available(&self) -> bool {
-        self.state == State::Available
+        self.state == AvailabilityState::Available
     }
 
     /// Whether MongoDB is unavailable, and the documents can't be the cause.
     pub fn is_certainly_unavailable(&self) -> bool {
         match self.state {
-            State::Available => false,
-            State::Unavailable { cause, .. } => cause != OutageCause::UnknownRefusals,
+            AvailabilityState::Available => false,
+            AvailabilityState::Unavailable { cause, .. } => cause != OutageCause::UnknownRefusals,
         }
     }
 
     /// Asks for permission to write, or to send a ping.
     pub fn permit(&mut self, caller: Caller, now: Instant) -> Permit {
         let permit = self.permit_now(caller, now);
-        if let (Permit::Probe, State::Unavailable { probe_at, .. }) = (permit, &mut self.state) {
+        if let (Permit::Probe, AvailabilityState::Unavailable { probe_at, .. }) =
+            (permit, &mut self.state)
+        {
             *probe_at = None;
         }
         permit
@@ -127,7 +129,7 @@ impl Availability {
 
     /// The answer that [`Availability::permit`] would give. It permits nothing yet.
     pub fn permit_now(&self, caller: Caller, now: Instant) -> Permit {
-        let State::Unavailable {
+        let AvailabilityState::Unavailable {
             cause, probe_at, ..
         } = self.state
         else {
@@ -150,25 +152,25 @@ impl Availability {
 
     /// The server took a write or judged one by itself, or it answered a ping that was permitted. Returns the outage
     /// that this ended, if any.
-    pub fn succeeded(&mut self, now: Instant) -> Option<Outage> {
-        let State::Unavailable { since, .. } = self.state else {
+    pub fn succeeded(&mut self, now: Instant) -> Option<EndedOutage> {
+        let AvailabilityState::Unavailable { since, .. } = self.state else {
             return None;
         };
-        self.state = State::Available;
+        self.state = AvailabilityState::Available;
         self.refused_probes = 0;
-        Some(Outage {
+        Some(EndedOutage {
             lasted: now.saturating_duration_since(since),
         })
     }
 
     /// A ping was answered. This ends only an outage in which no server answered.
-    pub fn ping_succeeded(&mut self, now: Instant) -> Option<Outage> {
+    pub fn ping_succeeded(&mut self, now: Instant) -> Option<EndedOutage> {
         match self.state {
-            State::Unavailable {
+            AvailabilityState::Unavailable {
                 cause: OutageCause::NoAnswer,
                 ..
             } => self.succeeded(now),
-            State::Available | State::Unavailable { .. } => {
+            AvailabilityState::Available | AvailabilityState::Unavailable { .. } => {
                 self.probe_ended(now);
                 None
             }
@@ -177,7 +179,7 @@ impl Availability {
 
     /// A probe ended without a result: the next one is due after the interval.
     pub fn probe_ended(&mut self, now: Instant) {
-        if let State::Unavailable { probe_at, .. } = &mut self.state {
+        if let AvailabilityState::Unavailable { probe_at, .. } = &mut self.state {
             probe_at.get_or_insert(now + self.reconnect_interval);
         }
     }
@@ -185,13 +187,13 @@ impl Availability {
     /// The attempts were used up, or a probe failed.
     pub fn failed(&mut self, cause: OutageCause, now: Instant) -> FailureEffect {
         let next_probe = now + self.reconnect_interval;
-        let State::Unavailable {
+        let AvailabilityState::Unavailable {
             since,
             cause: earlier,
             probe_at,
         } = self.state
         else {
-            self.state = State::Unavailable {
+            self.state = AvailabilityState::Unavailable {
                 since: now,
                 cause,
                 probe_at: Some(next_probe),
@@ -202,7 +204,7 @@ impl Availability {
         let cause = self.cause_now(earlier, cause, was_probing);
         // Failures of other writers don't postpone the suspects' probe: there may always be another one.
         let keeps_probe_time = cause == OutageCause::UnknownRefusals && !was_probing;
-        self.state = State::Unavailable {
+        self.state = AvailabilityState::Unavailable {
             since,
             cause,
             probe_at: if keeps_probe_time {

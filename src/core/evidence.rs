@@ -5,14 +5,14 @@
 #[derive(Debug, Default)]
 pub struct Evidence {
     begun: u64,
-    taken: u64,
+    latest_accepted: u64,
 }
 
 /// An insert that has begun.
 #[derive(Debug)]
 pub struct BegunInsert {
     number: u64,
-    taken_before: u64,
+    accepted_before: u64,
 }
 
 /// The place of an insert that has ended among all other inserts.
@@ -21,7 +21,7 @@ pub struct InsertSpan {
     /// Its number: 1 or more.
     pub number: u64,
     /// The latest insert of which the server had taken a document when this insert began; 0 if there was none.
-    pub taken_before: u64,
+    pub accepted_before: u64,
     /// The latest insert that had begun when this insert ended.
     pub begun_by_the_end: u64,
 }
@@ -31,18 +31,18 @@ impl Evidence {
         self.begun += 1;
         BegunInsert {
             number: self.begun,
-            taken_before: self.taken,
+            accepted_before: self.latest_accepted,
         }
     }
 
     /// `took_any` says whether the server took a document of this insert, or judged one by itself.
     pub fn end(&mut self, insert: &BegunInsert, took_any: bool) -> InsertSpan {
         if took_any {
-            self.taken = self.taken.max(insert.number);
+            self.latest_accepted = self.latest_accepted.max(insert.number);
         }
         InsertSpan {
             number: insert.number,
-            taken_before: insert.taken_before,
+            accepted_before: insert.accepted_before,
             begun_by_the_end: self.begun,
         }
     }
@@ -61,12 +61,12 @@ mod tests {
         evidence.end(&slow, true);
         let again = evidence.begin();
         let again = evidence.end(&again, false);
-        assert!(again.taken_before <= refusal.begun_by_the_end);
+        assert!(again.accepted_before <= refusal.begun_by_the_end);
 
         let later = evidence.begin();
         evidence.end(&later, true);
         let third = evidence.begin();
-        assert!(evidence.end(&third, false).taken_before > refusal.begun_by_the_end);
+        assert!(evidence.end(&third, false).accepted_before > refusal.begun_by_the_end);
     }
 
     #[test]
@@ -75,6 +75,6 @@ mod tests {
         let other = evidence.begin();
         let refused = evidence.begin();
         evidence.end(&other, true);
-        assert_eq!(evidence.end(&refused, false).taken_before, 0);
+        assert_eq!(evidence.end(&refused, false).accepted_before, 0);
     }
 }

@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 
 use super::partition::{Epoch, Offset, TopicPartition};
 use super::record_run::RecordRun;
-use super::stall::{Standing, Waiting};
+use super::stall::{Standing, WaitsFor};
 
 /// The bookkeeping of all assigned partitions. Only the committer has one.
 #[derive(Debug, Default)]
@@ -46,11 +46,11 @@ impl PartitionProgress {
     /// `is_commit_pending`: a commit is under way, or the last one failed.
     pub fn standing(self, has_records: bool, is_commit_pending: bool) -> Standing {
         let waiting = if !self.is_settled {
-            Some(Waiting::ForSettlement)
+            Some(WaitsFor::Settlement)
         } else if is_commit_pending && self.committed < Some(self.committable) {
-            Some(Waiting::ForCommit)
+            Some(WaitsFor::CommitAnswer)
         } else {
-            has_records.then_some(Waiting::ForRecords)
+            has_records.then_some(WaitsFor::Records)
         };
         Standing {
             committable: Some(self.committable),

@@ -8,15 +8,15 @@ use super::partition::{Offset, TopicPartition};
 
 /// What a partition that has work waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
+pub enum WaitsFor {
     /// Records were taken off Kafka and are neither stored nor dead-lettered.
-    ForSettlement,
+    Settlement,
     /// Records wait in Kafka, or nobody knows whether any do, and none arrives.
-    ForRecords,
+    Records,
     /// Everything is settled, and Kafka doesn't acknowledge the commit.
-    ForCommit,
+    CommitAnswer,
     /// It isn't known where to begin.
-    ForStart,
+    Start,
 }
 
 /// Where a partition stands. While it has work, this must change.
@@ -25,14 +25,14 @@ pub struct Standing {
     pub committable: Option<Offset>,
     pub committed: Option<Offset>,
     /// `None` if there is nothing to do.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<WaitsFor>,
 }
 
 /// A partition that stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stalled {
     pub partition: TopicPartition,
-    pub waiting: Waiting,
+    pub waiting: WaitsFor,
     pub since: Instant,
 }
 
@@ -91,7 +91,7 @@ impl Standing {
     pub const BEFORE_START: Self = Self {
         committable: None,
         committed: None,
-        waiting: Some(Waiting::ForStart),
+        waiting: Some(WaitsFor::Start),
     };
 
     /// Whether nothing has moved. Having work is part of it: the time before the work came doesn't count.
@@ -109,7 +109,7 @@ mod tests {
     const P: TopicPartition = TopicPartition::consumed(0);
     const BOUND: Duration = Duration::from_secs(60);
 
-    fn standing(committable: i64, waiting: Option<Waiting>) -> Standing {
+    fn standing(committable: i64, waiting: Option<WaitsFor>) -> Standing {
         Standing {
             committable: Some(Offset(committable)),
             committed: None,
@@ -128,13 +128,13 @@ mod tests {
                 .first()
                 .map(|stalled| stalled.since.duration_since(start).as_secs())
         };
-        let work = Some(Waiting::ForSettlement);
+        let work = Some(WaitsFor::Settlement);
         assert_eq!(look(0, 5, None), None);
         assert_eq!(look(100, 5, None), None, "it has nothing to do");
         assert_eq!(look(110, 5, work), None, "the work has just come");
         assert_eq!(look(169, 5, work), None);
         assert_eq!(look(170, 5, work), Some(110));
-        let other = Some(Waiting::ForRecords);
+        let other = Some(WaitsFor::Records);
         assert_eq!(
             look(171, 5, other),
             Some(110),
@@ -149,7 +149,7 @@ mod tests {
     fn a_partition_that_was_gone_begins_anew() {
         let mut watch = StallWatch::new(BOUND);
         let start = Instant::now();
-        let work = (P, standing(5, Some(Waiting::ForRecords)));
+        let work = (P, standing(5, Some(WaitsFor::Records)));
         watch.look(start, [work]);
         watch.look(start + BOUND / 2, []);
         assert_eq!(watch.look(start + BOUND, [work]), []);

@@ -39,7 +39,7 @@ pub struct WritePlan {
     /// that insert is higher than the number here.
     suspects: BTreeMap<usize, u64>,
     /// The latest insert that is known here and of which the server took a document.
-    taken: u64,
+    latest_accepted: u64,
     verdicts: Vec<(usize, Verdict)>,
 }
 
@@ -66,7 +66,7 @@ impl WritePlan {
             duplicates: Vec::new(),
             retry: Vec::new(),
             suspects: BTreeMap::new(),
-            taken: 0,
+            latest_accepted: 0,
             verdicts: Vec::new(),
         };
         plan.begin_round(documents);
@@ -103,9 +103,9 @@ impl WritePlan {
         let Some(group) = self.groups.pop() else {
             return;
         };
-        self.taken = self.taken.max(span.taken_before);
+        self.latest_accepted = self.latest_accepted.max(span.accepted_before);
         if outcome.took_any(group.len()) {
-            self.taken = self.taken.max(span.number);
+            self.latest_accepted = self.latest_accepted.max(span.number);
         }
         match outcome {
             InsertOutcome::Answered(errors) => self.answered(&group, errors, span),
@@ -243,12 +243,12 @@ impl WritePlan {
                 *slot = Some(error);
             }
         }
-        let is_taken = |error: &Option<WriteError>| {
+        let is_accepted = |error: &Option<WriteError>| {
             error
                 .as_ref()
                 .is_none_or(|error| error.subject.is_known_verdict())
         };
-        let last_taken = error_of.iter().rposition(is_taken);
+        let last_accepted = error_of.iter().rposition(is_accepted);
         for (place, (&index, error)) in group.iter().zip(error_of).enumerate() {
             let Some(error) = error else {
                 self.verdicts.push((index, Verdict::Stored));
@@ -262,13 +262,13 @@ impl WritePlan {
                 }
                 ErrorSubject::Unknown => {
                     // The server works through a command in order. What it took after this refusal is evidence.
-                    let took_later = last_taken.is_some_and(|last| last > place);
+                    let took_later = last_accepted.is_some_and(|last| last > place);
                     let since = if took_later {
                         span.number - 1
                     } else {
                         span.begun_by_the_end
                     };
-                    self.refused_alone(index, error, span.taken_before, since);
+                    self.refused_alone(index, error, span.accepted_before, since);
                 }
                 ErrorSubject::Operator => {
                     self.phase = Phase::Stop(error.clone());
@@ -284,7 +284,7 @@ impl WritePlan {
         match (error.subject, group.as_slice()) {
             (ErrorSubject::Record, &[index]) => self.verdicts.push((index, rejected(&error))),
             (ErrorSubject::Unknown, &[index]) => {
-                self.refused_alone(index, error, span.taken_before, span.begun_by_the_end);
+                self.refused_alone(index, error, span.accepted_before, span.begun_by_the_end);
             }
             // One document may be the cause.
             (ErrorSubject::Record, _) => self.groups.extend(halves(group)),
@@ -303,12 +303,12 @@ impl WritePlan {
         }
     }
 
-    /// One document was refused with a code that isn't in the table, by an insert that began when `taken_before` was
+    /// One document was refused with a code that isn't in the table, by an insert that began when `accepted_before` was
     /// the latest evidence. Evidence against the document are inserts with a number higher than `since`.
-    fn refused_alone(&mut self, index: usize, error: WriteError, taken_before: u64, since: u64) {
+    fn refused_alone(&mut self, index: usize, error: WriteError, accepted_before: u64, since: u64) {
         let earlier = *self.suspects.entry(index).or_insert(since);
-        let was_taken_between = earlier < taken_before;
-        if was_taken_between {
+        let is_evident = earlier < accepted_before;
+        if is_evident {
             self.verdicts.push((index, rejected(&error)));
         } else {
             self.retry.push((index, error));
@@ -341,7 +341,8 @@ impl WritePlan {
         let retry = mem::take(&mut self.retry);
         let (decidable, rest): (Open, Open) = retry.into_iter().partition(|(index, error)| {
             let since = self.suspects.get(index);
-            error.subject == ErrorSubject::Unknown && since.is_some_and(|&since| since < self.taken)
+            error.subject == ErrorSubject::Unknown
+                && since.is_some_and(|&since| since < self.latest_accepted)
         });
         self.retry = rest;
         self.insert_each_alone(indexes(&decidable).collect());

@@ -16,7 +16,7 @@ const TOPIC_INTERVAL: Duration = Duration::from_secs(3);
 /// The longest that one look for the topic may take.
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub struct PollErrors {
+pub struct PollErrorHandler {
     /// Asks the Kafka watch to find out whether Kafka can be reached.
     brokers_down: Sender<()>,
     topic: String,
@@ -26,7 +26,7 @@ pub struct PollErrors {
     log: RateLimited,
 }
 
-impl PollErrors {
+impl PollErrorHandler {
     pub fn new(brokers_down: Sender<()>, topic: String, health: Arc<Health>, now: Instant) -> Self {
         Self {
             brokers_down,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use log::{Level, debug, error, info, warn};
 
 use super::pending_batches::PendingBatches;
-use super::poll_error::{PollErrors, client_failed};
+use super::poll_error::{PollErrorHandler, client_failed};
 use super::positions::{Positions, Sequence};
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
@@ -30,7 +30,8 @@ const POLL_SLICE: Duration = Duration::from_millis(250);
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
 const PAUSE_AFTER: Duration = Duration::from_secs(3);
-/// How often positions are reported while nothing arrives.
+/// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
+/// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,10 +75,10 @@ pub struct Poller {
     is_source_drained: bool,
     /// Since when a full batch has waited for room.
     pressure_since: Option<Instant>,
-    /// The last poll while a full batch waited.
-    served_at: Instant,
+    /// When the consumer was last polled while a full batch waited.
+    last_poll_at: Instant,
     is_paused: bool,
-    errors: PollErrors,
+    errors: PollErrorHandler,
     subscribed_at: Instant,
     /// How long after the subscription the next warning about a missing assignment is due.
     next_assignment_warning: Duration,
@@ -122,7 +123,7 @@ impl Poller {
             assignment,
             stop,
             metrics,
-            errors: PollErrors::new(
+            errors: PollErrorHandler::new(
                 brokers_down,
                 settings.topic.clone(),
                 Arc::clone(&health),
@@ -139,7 +140,7 @@ impl Poller {
             starts_warnings: RateLimited::new(Level::Warn, NO_START),
             is_source_drained: false,
             pressure_since: None,
-            served_at: now,
+            last_poll_at: now,
             is_paused: false,
             subscribed_at: now,
             next_assignment_warning: ASSIGNMENT_WARNING,
@@ -235,7 +236,7 @@ impl Poller {
             }
             Event::TopicRecreated => self.settle_the_old_topic(),
             Event::OldTopicSettled => self.begin_the_new_topic(),
-            // Beside a steadily busy partition no poll ever brings nothing.
+            // While one partition is always busy, every poll brings a message, and `NothingReady` never comes.
             Event::Dispatched => self.look_around(),
             Event::WaitedForRoom => {}
         }
@@ -365,10 +366,10 @@ impl Poller {
         }
         self.pool.wait_for_room(ROOM_WAIT);
         let now = Instant::now();
-        if now.duration_since(self.served_at) < ROOM_WAIT {
+        if now.duration_since(self.last_poll_at) < ROOM_WAIT {
             return false;
         }
-        self.served_at = now;
+        self.last_poll_at = now;
         true
     }
 

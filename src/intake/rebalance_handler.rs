@@ -14,7 +14,7 @@ use crate::kafka::{AssignedPartition, Assignment, EndOffset, RebalanceListener, 
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};
-use crate::store::MongoDbOutage;
+use crate::store::OutageTracker;
 
 /// How much longer than its deadline a revoke waits for the committer's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub struct RebalanceHandler {
     pub committer: CommitterHandle,
     pub events: ProcessEvents,
     pub assignment: Arc<Assignment>,
-    pub outage: Arc<MongoDbOutage>,
+    pub outage: Arc<OutageTracker>,
     pub stop: StopSignal,
     pub metrics: Arc<MetricsCollector>,
     pub health: Arc<Health>,

@@ -1,15 +1,13 @@
 //! The consumer: polling and pausing. Only the poller polls.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use log::info;
+use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::Assignment;
 use super::errors::{
@@ -18,13 +16,14 @@ use super::errors::{
 use super::log::{LogSigns, TopicSigns};
 use super::message::ConsumedMessage;
 use super::queries::Queries;
-use super::rebalance::{RebalanceContext, RebalanceListener};
+use super::rebalance::RebalanceContext;
+use super::rebalance_listener::RebalanceListener;
 use super::settings;
 use super::starting_offsets::FirstStarts;
 use super::topic::Topic;
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::partition::{Offset, TopicId, TopicPartition};
-use crate::core::starting_offset::{FirstStart, StartingOffset};
+use crate::core::starting_offset::FirstStart;
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
 const SERVED_AT_ONCE: usize = 64;
@@ -37,7 +36,7 @@ pub struct KafkaConsumer {
     topic: Topic,
     uses_new_group_protocol: bool,
     /// Counts the searches for the starts of waiting partitions.
-    search_turn: AtomicUsize,
+    pub(super) search_turn: AtomicUsize,
 }
 
 /// The result of one poll.
@@ -244,58 +243,7 @@ impl KafkaConsumer {
         self.consumer.context().first_starts.topic_is_new();
     }
 
-    /// Begins the partitions that wait for their start, as far as their brokers say where their logs begin and end.
-    /// Each of its few questions waits up to `timeout`. Fails when a broker doesn't answer; the partitions then go on
-    /// waiting.
-    pub fn start_waiting_partitions(&self, timeout: Duration) -> KafkaResult<()> {
-        let context = self.consumer.context();
-        let waiting: BTreeMap<TopicPartition, FirstStart> =
-            context.assignment.waiting_for_start().into_iter().collect();
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        let queries = self.queries(timeout);
-        let mut led = queries.with_leader(&waiting.keys().copied().collect::<Vec<_>>())?;
-        if !led.is_empty() {
-            // A single partition whose broker is silent leaves the question about all of them without an answer.
-            let turn = self.search_turn.fetch_add(1, Ordering::Relaxed);
-            if turn % 2 == 1 {
-                led = vec![led[turn / 2 % led.len()]];
-            }
-        }
-        let bounds = queries.bounds(&led)?;
-        let mut list = TopicPartitionList::with_capacity(bounds.len());
-        let mut starts = Vec::with_capacity(bounds.len());
-        for (partition, bounds) in bounds {
-            let start = StartingOffset::decide(None, bounds, waiting[&partition]);
-            let offset = KafkaOffset::Offset(start.offset().0);
-            list.add_partition_offset(&self.topic.name, partition.number, offset)?;
-            starts.push((partition, start));
-        }
-        if starts.is_empty() {
-            return Ok(());
-        }
-        let answers = self.consumer.seek_partitions(list, timeout)?;
-        let failed = |partition: TopicPartition| {
-            let answer = answers.find_partition(&self.topic.name, partition.number);
-            answer.and_then(|answer| answer.error().err())
-        };
-        let mut error = None;
-        let mut started = Vec::with_capacity(starts.len());
-        for (partition, start) in starts {
-            match failed(partition) {
-                None => {
-                    info!(partition = partition.number, offset = start.offset().0; "the partition begins here");
-                    started.push(context.begin_partition(partition, start));
-                }
-                failure => error = failure,
-            }
-        }
-        context.listener.started(&started);
-        error.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    fn queries(&self, timeout: Duration) -> Queries<'_, RebalanceContext> {
+    pub(super) fn queries(&self, timeout: Duration) -> Queries<'_, RebalanceContext> {
         Queries {
             consumer: &self.consumer,
             topic: &self.topic,

@@ -36,8 +36,8 @@ pub trait DeliveryListener: Send + Sync {
     fn delivered(self: Box<Self>);
     /// Kafka won't take the dead letter.
     fn undeliverable(self: Box<Self>, error: &KafkaError);
-    /// Where the record stands, for log lines.
-    fn place(&self) -> RecordId;
+    /// The partition and offset of the record, for log lines.
+    fn record_id(&self) -> RecordId;
 }
 
 /// A record on its way to the dead letter topic.
@@ -303,7 +303,7 @@ impl DeliveryContext {
             .map_or_else(OwnedHeaders::new, rdkafka::message::BorrowedHeaders::detach);
         let mut value = message.payload();
         if attempt == Attempt::WithoutValue {
-            let id = listener.place();
+            let id = listener.record_id();
             warn!(partition = id.partition.number, offset = id.offset.0;
                 "a dead letter is too large for its topic: its value is left out");
             let size = value.take().map_or(0, <[u8]>::len).to_string();

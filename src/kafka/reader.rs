@@ -175,9 +175,9 @@ impl TopicReader {
     }
 
     /// Asks the brokers, until they answer or the time is up.
-    fn ask<T>(
-        &self,
-        question: impl Fn(&Queries<'_, ReaderContext>) -> ClientResult<T>,
+    fn ask<'a, T>(
+        &'a self,
+        question: impl Fn(&Queries<'a, ReaderContext>) -> ClientResult<T>,
     ) -> Result<T, ReadError> {
         let until = Instant::now() + QUESTION;
         let mut turn = FIRST_TURN;

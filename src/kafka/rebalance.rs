@@ -14,63 +14,14 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
-use super::errors::{is_about_a_connection, is_authorization};
+use super::errors::is_about_a_connection;
 use super::log::{LogSigns, forward_log};
+use super::rebalance_listener::{RebalanceListener, StartError};
 use super::starting_offsets::{FirstStarts, Search, Starts};
-use super::statistics::{self, EndOffset};
+use super::statistics;
 use super::topic::Topic;
-use crate::core::partition::{Offset, TopicPartition};
+use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::StartingOffset;
-
-/// What the consumer tells the worker. Every method but `revoke` and `wait` returns at once.
-pub trait RebalanceListener: Send + Sync {
-    /// Called before any record of these partitions is delivered. An empty list means that the process
-    /// stands by, or keeps what it has.
-    fn assigned(&self, assigned: &[AssignedPartition]);
-    /// Drains and commits these partitions. Returns when that is done, or when its time is up.
-    fn revoke(&self, partitions: &[TopicPartition]);
-    /// These partitions are ours, but it isn't known yet where they begin.
-    fn waiting_for_start(&self, partitions: &[TopicPartition]);
-    /// Partitions that were assigned earlier are read from now on: only now it is known where they begin.
-    fn started(&self, started: &[AssignedPartition]);
-    /// These partitions were taken away: nothing may be committed for them.
-    fn lost(&self, partitions: &[TopicPartition]);
-    /// Retention has deleted the records from `from` up to `to` before the group read them.
-    fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
-    /// How far each partition can be read at present.
-    fn end_offsets(&self, end_offsets: Vec<EndOffset>);
-    /// How many of the assigned partitions have no leader at present.
-    fn leaderless(&self, partitions: usize);
-    /// Whether any broker is connected.
-    fn broker_up(&self, any: bool);
-    fn is_stopping(&self) -> bool;
-    /// Waits, but no longer than until the process stops. Returns whether it stops.
-    fn wait(&self, duration: Duration) -> bool;
-    fn poll_interval_exceeded(&self);
-    /// It can't be found out where the assigned partitions begin: the group can't go on in this process.
-    fn failed(&self, error: StartError);
-}
-
-/// Why it can't be found out where the assigned partitions begin.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StartError {
-    /// An operator has to grant a right.
-    #[error("{0}")]
-    Unauthorized(String),
-    #[error("{0}")]
-    NoAnswer(String),
-}
-
-impl StartError {
-    fn of(error: &ClientError) -> Self {
-        let why = error.to_string();
-        if is_authorization(error) {
-            Self::Unauthorized(why)
-        } else {
-            Self::NoAnswer(why)
-        }
-    }
-}
 
 pub(super) struct RebalanceContext {
     pub(super) topic: Topic,

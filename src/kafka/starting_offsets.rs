@@ -11,7 +11,7 @@ use rdkafka::error::KafkaResult as ClientResult;
 
 use super::errors::is_authorization;
 use super::queries::Queries;
-use super::rebalance::RebalanceListener;
+use super::rebalance_listener::RebalanceListener;
 use super::topic::Topic;
 use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::{FirstStart, GroupHistory, StartingOffset};
@@ -228,7 +228,10 @@ mod tests {
         first_starts.partitions.store(3, Ordering::Relaxed);
         let text = first_starts.commit_text().expect("known");
         let other = "written by another tool".to_owned();
-        assert_eq!(partitions_at_first_start(&[other.clone()]), None);
+        assert_eq!(
+            partitions_at_first_start(std::slice::from_ref(&other)),
+            None
+        );
         assert_eq!(partitions_at_first_start(&[other, text]), Some(3));
     }
 }

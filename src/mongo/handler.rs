@@ -87,7 +87,7 @@ impl MongoDbHandler {
             .server_selection_timeout
             .get_or_insert(SERVER_SELECTION_TIMEOUT);
         let connections = u32::try_from(config.consumer.writer_threads).unwrap_or(u32::MAX);
-        // One connection per writer, and two more for a probe and a check of the collection.
+        // One connection for each writer, one for a ping, and one for the checks of the collection.
         options
             .max_pool_size
             .get_or_insert(connections.saturating_add(2));
@@ -119,10 +119,10 @@ impl MongoDbHandler {
         Ok(())
     }
 
-    /// Checks that the collection can be used: that it keeps its documents and that their `_id`s are
-    /// unique. A collection that doesn't exist yet is fine. Also checks that its documents may be read, which is
-    /// needed at the first duplicate, and that the server can satisfy the write concern. Fails if no server answers, the server refuses the command, or one of these checks
-    /// fails.
+    /// Checks that the collection keeps its documents and that their `_id`s are unique, that the worker may read
+    /// its documents (needed at the first duplicate), and that the server can satisfy the write concern. A
+    /// collection that doesn't exist yet is fine. Fails if no server answers, the server refuses a command, or one
+    /// of these checks fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
         let namespace = self.collection.namespace();
         let database = self.client.database(&namespace.db);

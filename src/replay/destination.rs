@@ -12,14 +12,14 @@ use crate::failure::Failure;
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
 use crate::store::{
-    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, StoreObserver, WriterPool,
+    DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
     consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
 pub(super) enum Destination {
     MongoDb {
         pool: WriterPool,
-        outage: Arc<MongoDbOutage>,
+        outage: Arc<OutageTracker>,
     },
     Topic(Publisher),
 }
@@ -40,7 +40,7 @@ impl Destination {
         stop: StopSignal,
     ) -> Result<Self, Failure> {
         let mongodb = Arc::new(connect(config)?);
-        let outage = Arc::new(MongoDbOutage::new(
+        let outage = Arc::new(OutageTracker::new(
             config.mongodb.reconnect_interval,
             OutagePolicy::Stop,
             Arc::new(Unobserved),

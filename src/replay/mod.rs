@@ -71,7 +71,7 @@ fn run(
     show: &mut dyn FnMut(&ReplayTally),
 ) -> Result<(), Failure> {
     let stop = StopSignal::new();
-    let (events, heard) = ProcessEvents::channel();
+    let (events, event_receiver) = ProcessEvents::channel();
     let mut threads = Threads::new(events.clone());
     let settle_time = settle_time(config.consumer.shutdown_timeout);
     signals.spawn(&mut threads, stop.clone(), settle_time, events.clone())?;
@@ -124,7 +124,7 @@ fn run(
         committer,
         destination,
         progress,
-        heard,
+        event_receiver,
         stop,
         &config.consumer,
     )

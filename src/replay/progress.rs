@@ -16,7 +16,7 @@ pub struct ReplayTally {
     pub to_read: u64,
     pub read: u64,
     /// Of those read: selected to be replayed.
-    pub taken: u64,
+    pub selected: u64,
     /// Of those selected: how they ended.
     pub settled: SettledCounts,
     /// Of those read: passed over, by the cause.
@@ -48,7 +48,7 @@ impl ReplayTally {
     pub(super) fn count(&mut self, decision: ReplayDecision) {
         self.read += 1;
         let counted = match decision {
-            ReplayDecision::Take(_) => &mut self.taken,
+            ReplayDecision::Take(_) => &mut self.selected,
             ReplayDecision::OtherReason => &mut self.other_reasons,
             ReplayDecision::OtherTopic => &mut self.other_topics,
             ReplayDecision::OtherGroup => &mut self.other_groups,

@@ -15,7 +15,7 @@ use crate::store::{producer_settings, spawn_report_pollers};
 pub(super) struct Publisher {
     producer: DeadLetterProducer,
     dispatcher: Dispatcher,
-    report: Arc<ReportContext>,
+    report: Arc<PublishReportContext>,
     /// The batch that is being sent.
     sending: Option<Sending>,
 }
@@ -28,7 +28,7 @@ struct Sending {
     listener: Option<Box<dyn DeliveryListener>>,
 }
 
-struct ReportContext {
+struct PublishReportContext {
     topic: String,
     events: ProcessEvents,
 }
@@ -47,7 +47,7 @@ impl Publisher {
         Ok(Self {
             producer,
             dispatcher,
-            report: Arc::new(ReportContext { topic, events }),
+            report: Arc::new(PublishReportContext { topic, events }),
             sending: None,
         })
     }
@@ -91,7 +91,7 @@ impl Publisher {
                     return Ok(());
                 }
                 Err(SendError::Refused(listener, error)) => {
-                    let id = listener.place();
+                    let id = listener.record_id();
                     // Nothing behind it is published: the next replay begins with this letter.
                     self.sending = None;
                     let failure = Failure::running(format!(
@@ -117,7 +117,10 @@ impl Publisher {
 }
 
 impl Sending {
-    fn split_off(&mut self, report: &Arc<ReportContext>) -> Option<Box<dyn DeliveryListener>> {
+    fn split_off(
+        &mut self,
+        report: &Arc<PublishReportContext>,
+    ) -> Option<Box<dyn DeliveryListener>> {
         let receipt = self.batch.split_off(self.next)?;
         let context = Arc::clone(report);
         Some(Box::new(PublishReceipt { receipt, context }))
@@ -127,7 +130,7 @@ impl Sending {
 /// A letter on its way to the topic.
 struct PublishReceipt {
     receipt: RecordReceipt,
-    context: Arc<ReportContext>,
+    context: Arc<PublishReportContext>,
 }
 
 impl DeliveryListener for PublishReceipt {
@@ -148,7 +151,7 @@ impl DeliveryListener for PublishReceipt {
         )));
     }
 
-    fn place(&self) -> RecordId {
+    fn record_id(&self) -> RecordId {
         self.receipt.id()
     }
 }

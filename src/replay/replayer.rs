@@ -46,7 +46,7 @@ pub(super) struct Replayer<'a> {
     committer: CommitterHandle,
     destination: Destination,
     progress: Arc<ReplayProgress>,
-    heard: Receiver<ProcessEvent>,
+    event_receiver: Receiver<ProcessEvent>,
     stop: StopSignal,
     batch_size: usize,
     batch_bytes: usize,
@@ -101,7 +101,7 @@ impl<'a> Replayer<'a> {
         committer: CommitterHandle,
         destination: Destination,
         progress: Arc<ReplayProgress>,
-        heard: Receiver<ProcessEvent>,
+        event_receiver: Receiver<ProcessEvent>,
         stop: StopSignal,
         config: &config::Consumer,
     ) -> Self {
@@ -111,7 +111,7 @@ impl<'a> Replayer<'a> {
             committer,
             destination,
             progress,
-            heard,
+            event_receiver,
             stop,
             batch_size: config.batch_size,
             batch_bytes: config.batch_bytes,
@@ -148,7 +148,7 @@ impl<'a> Replayer<'a> {
 
     /// What the threads report comes first.
     fn next_event<'r>(&self, reader: &'r mut TopicReader) -> Event<'r> {
-        if let Ok(event) = self.heard.try_recv() {
+        if let Ok(event) = self.event_receiver.try_recv() {
             return Event::Process(event);
         }
         match &self.phase {
@@ -171,7 +171,7 @@ impl<'a> Replayer<'a> {
             Phase::Committing { answer } => select! {
                 recv(answer) -> answer => Event::CommittingEnded(answer.ok()),
                 // The channel can't be disconnected: whoever starts threads holds a sender.
-                recv(self.heard) -> event => event.map_or(Event::Nothing, Event::Process),
+                recv(self.event_receiver) -> event => event.map_or(Event::Nothing, Event::Process),
                 // The committer keeps to its deadline by itself.
                 default(LAST_COMMIT + CAUSE_TIMEOUT) => Event::CommittingEnded(None),
             },
@@ -216,7 +216,7 @@ impl<'a> Replayer<'a> {
             None => return,
             Some(Cause::Failure(failure)) => failure,
             Some(end) => {
-                let cause = Cause::wait(&self.heard, CAUSE_TIMEOUT);
+                let cause = Cause::wait(&self.event_receiver, CAUSE_TIMEOUT);
                 let symptom = Failure::running("the replay can't go on");
                 cause.unwrap_or(end).explain(symptom)
             }
@@ -323,7 +323,7 @@ impl<'a> Replayer<'a> {
             tally.is_interrupted |= is_interrupted;
             let symptom =
                 Failure::running("not everything could be settled: run the same command again");
-            let cause = is_any_abandoned.then(|| Cause::wait(&self.heard, CAUSE_TIMEOUT));
+            let cause = is_any_abandoned.then(|| Cause::wait(&self.event_receiver, CAUSE_TIMEOUT));
             match cause.flatten() {
                 Some(cause) => return Err(cause.explain(symptom)),
                 None if is_interrupted => {}
@@ -337,7 +337,7 @@ impl<'a> Replayer<'a> {
             "how far the replay came could not be committed: the next one begins earlier, and finds what \
              this one did done already",
         );
-        Err(match Cause::wait(&self.heard, CAUSE_TIMEOUT) {
+        Err(match Cause::wait(&self.event_receiver, CAUSE_TIMEOUT) {
             Some(cause) => cause.explain(symptom),
             None => symptom,
         })

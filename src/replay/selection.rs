@@ -16,7 +16,7 @@ pub(super) fn select_letter(
         .criteria
         .decide(&letter.dead_letter_headers(), written_at);
     if let (ReplayDecision::Take(_), Some(limit)) = (decision, request.limit) {
-        tally.is_limited = tally.taken >= limit;
+        tally.is_limited = tally.selected >= limit;
     }
     decision
 }

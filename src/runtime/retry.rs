@@ -9,10 +9,11 @@ use backoff::backoff::Backoff as _;
 
 use super::stop::StopSignal;
 
-/// No delay between two attempts is longer.
+/// No delay between two attempts is longer, apart from its jitter.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The delays between attempts: the first one, then each twice as long as the one before, with jitter.
+/// The delays between attempts: the first one, then each twice as long as the one before. Jitter makes each delay
+/// random, from half to one and a half of that.
 pub struct Delays(ExponentialBackoff);
 
 impl Delays {

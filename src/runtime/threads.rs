@@ -1,4 +1,4 @@
-//! Named threads that are watched: the supervisor hears of each one's end.
+//! Named threads that are watched: the end of each one is an event for the supervisor.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::thread::Builder;
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 /// Starts the process's threads.
 pub struct Threads {
     events: ProcessEvents,
-    /// The threads that a stop waits for: they were started, and their end was not heard of yet.
+    /// The threads that a stop waits for: they were started, and their end was not reported yet.
     awaited: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl Threads {
 
     /// To be called for each [`ThreadEnded`](super::ProcessEvent::ThreadEnded) event. The event is the proof
     /// of a thread's end: the system's thread outlives it by a moment.
-    pub fn heard_end(&mut self, thread: &str) {
+    pub fn mark_ended(&mut self, thread: &str) {
         self.awaited.retain(|name| name != thread);
     }
 
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_no_longer_awaited_once_its_end_was_heard() {
-        let (events, heard) = ProcessEvents::channel();
+    fn a_thread_is_awaited_until_its_end_is_marked() {
+        let (events, event_receiver) = ProcessEvents::channel();
         let mut threads = Threads::new(events);
         let (go, may_go) = bounded::<()>(0);
         threads.spawn("short", || Ok(())).unwrap();
@@ -114,20 +114,20 @@ mod tests {
             })
             .unwrap();
         assert_eq!(threads.running(), ["short", "long"]);
-        let hear = |threads: &mut Threads| match heard.recv() {
-            Ok(ProcessEvent::ThreadEnded { thread, .. }) => threads.heard_end(&thread),
-            _ => panic!("nothing else is said"),
+        let receive = |threads: &mut Threads| match event_receiver.recv() {
+            Ok(ProcessEvent::ThreadEnded { thread, .. }) => threads.mark_ended(&thread),
+            _ => panic!("no other event is expected"),
         };
-        hear(&mut threads);
+        receive(&mut threads);
         assert_eq!(threads.running(), ["long"]);
         drop(go);
-        hear(&mut threads);
+        receive(&mut threads);
         assert!(threads.running().is_empty());
     }
 
     #[test]
     fn each_end_of_a_thread_is_reported_and_so_is_a_panic() {
-        let (events, heard) = ProcessEvents::channel();
+        let (events, event_receiver) = ProcessEvents::channel();
         let mut threads = Threads::new(events);
         threads.spawn("returns", || Ok(())).unwrap();
         threads
@@ -141,14 +141,14 @@ mod tests {
             .spawn_detached("detached", || panic!("a test's panic"))
             .unwrap();
         drop(threads);
-        let mut ends: Vec<(String, Option<String>)> = heard
+        let mut ends: Vec<(String, Option<String>)> = event_receiver
             .iter()
             .map(|event| match event {
                 ProcessEvent::ThreadEnded { thread, result } => {
                     (thread, result.err().map(|why| why.to_string()))
                 }
                 ProcessEvent::StopRequested | ProcessEvent::Failed(_) => {
-                    panic!("nothing else was said")
+                    panic!("no other event is expected")
                 }
             })
             .collect();

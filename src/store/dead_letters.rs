@@ -70,7 +70,7 @@ pub fn spawn_report_pollers(
 pub struct DeadLetters {
     sink: Arc<dyn DeadLetterSink>,
     identity: ConsumerIdentity,
-    report: Arc<ReportContext>,
+    report: Arc<DeadLetterReportContext>,
     /// For records that can't be stored as they are.
     rejected: RateLimited,
     /// For records that can't be stored while MongoDB is unavailable.
@@ -81,7 +81,7 @@ pub struct DeadLetters {
 }
 
 /// What a delivery report needs to say what went wrong.
-struct ReportContext {
+struct DeadLetterReportContext {
     dead_letter_topic: String,
     events: ProcessEvents,
 }
@@ -97,7 +97,7 @@ impl DeadLetters {
         Self {
             sink,
             identity,
-            report: Arc::new(ReportContext {
+            report: Arc::new(DeadLetterReportContext {
                 dead_letter_topic: dead_letter_topic.to_owned(),
                 events,
             }),
@@ -220,7 +220,7 @@ impl DeadLetters {
 struct LetterReceipt {
     receipt: RecordReceipt,
     reason: Reason,
-    context: Arc<ReportContext>,
+    context: Arc<DeadLetterReportContext>,
 }
 
 impl DeliveryListener for LetterReceipt {
@@ -244,7 +244,7 @@ impl DeliveryListener for LetterReceipt {
         self.context.events.failed(failure);
     }
 
-    fn place(&self) -> RecordId {
+    fn record_id(&self) -> RecordId {
         self.receipt.id()
     }
 }

@@ -24,6 +24,6 @@ pub use dead_letters::{
 };
 pub use inserter::MongoDbInserter;
 pub use observer::StoreObserver;
-pub use outage::MongoDbOutage;
+pub use outage::OutageTracker;
 pub use stage::Stage;
 pub use writer_pool::WriterPool;

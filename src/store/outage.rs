@@ -7,18 +7,18 @@ use log::{error, info, warn};
 
 use super::observer::StoreObserver;
 use crate::core::availability::{
-    Availability, Caller, FailureEffect, Outage, OutageCause, OutagePolicy, Permit,
+    Availability, Caller, EndedOutage, FailureEffect, OutageCause, OutagePolicy, Permit,
 };
 use crate::core::evidence::{BegunInsert, Evidence, InsertSpan};
 
 /// Behind a lock, because a writer needs permission before each insert, and only one may probe.
-pub struct MongoDbOutage {
-    state: Mutex<State>,
+pub struct OutageTracker {
+    state: Mutex<TrackerState>,
     policy: OutagePolicy,
     observer: Arc<dyn StoreObserver>,
 }
 
-struct State {
+struct TrackerState {
     availability: Availability,
     evidence: Evidence,
     /// Records sent to the dead letter topic during this outage.
@@ -27,14 +27,14 @@ struct State {
     cause: String,
 }
 
-impl MongoDbOutage {
+impl OutageTracker {
     pub fn new(
         reconnect_interval: Duration,
         policy: OutagePolicy,
         observer: Arc<dyn StoreObserver>,
     ) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(TrackerState {
                 availability: Availability::new(reconnect_interval, policy),
                 evidence: Evidence::default(),
                 redirected: 0,
@@ -102,7 +102,7 @@ impl MongoDbOutage {
         self.report_end(state, ended);
     }
 
-    fn report_end(&self, mut state: MutexGuard<'_, State>, ended: Option<Outage>) {
+    fn report_end(&self, mut state: MutexGuard<'_, TrackerState>, ended: Option<EndedOutage>) {
         let Some(outage) = ended else {
             return;
         };
@@ -171,7 +171,7 @@ impl MongoDbOutage {
         self.observer.mongodb_available(available);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TrackerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

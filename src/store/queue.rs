@@ -37,11 +37,11 @@ pub(super) fn batch_queue(capacity: usize) -> (BatchSender, BatchReceiver) {
         batches: sender,
         shared: Arc::clone(&shared),
     };
-    let taken = BatchReceiver {
+    let receiver = BatchReceiver {
         batches: receiver,
         shared,
     };
-    (batches, taken)
+    (batches, receiver)
 }
 
 impl BatchSender {

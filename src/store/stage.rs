@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::dead_letters::DeadLetters;
 use super::observer::StoreObserver;
-use super::outage::MongoDbOutage;
+use super::outage::OutageTracker;
 use crate::commit::Ownership;
 use crate::runtime::StopSignal;
 
 pub struct Stage {
     pub dead_letters: DeadLetters,
-    pub outage: Arc<MongoDbOutage>,
+    pub outage: Arc<OutageTracker>,
     pub ownership: Ownership,
     pub stop: StopSignal,
     pub observer: Arc<dyn StoreObserver>,

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::dead_letters::{DeadLetterSink, DeadLetters};
 use super::inserter::Inserter;
 use super::observer::StoreObserver;
-use super::outage::MongoDbOutage;
+use super::outage::OutageTracker;
 use super::queue::batch_queue;
 use super::stage::Stage;
 use super::writer::Writer;
@@ -289,7 +289,7 @@ proptest! {
     ) {
         let assignment = Arc::new(Assignment::default());
         let stop = StopSignal::new();
-        let (events, _heard) = ProcessEvents::channel();
+        let (events, _event_receiver) = ProcessEvents::channel();
         let (committer, messages) = CommitterHandle::channel();
         let limit = Weight { messages: usize::MAX, bytes: usize::MAX };
         let dispatcher = Dispatcher::with_limit(committer, limit, Arc::new(Unobserved));
@@ -304,7 +304,7 @@ proptest! {
         };
         let stage = Arc::new(Stage {
             dead_letters: DeadLetters::new(Arc::clone(&letters) as Arc<_>, identity, "letters", events, 0),
-            outage: Arc::new(MongoDbOutage::new(Duration::from_millis(1), policy, Arc::new(Unobserved))),
+            outage: Arc::new(OutageTracker::new(Duration::from_millis(1), policy, Arc::new(Unobserved))),
             ownership: Ownership::Assigned(Arc::clone(&assignment)),
             stop: stop.clone(),
             observer: Arc::new(Unobserved),

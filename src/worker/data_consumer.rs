@@ -20,7 +20,7 @@ use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 use crate::runtime::{
     CaughtSignals, Delays, ProcessEvent, ProcessEvents, RetryError, StopSignal, Threads, retry,
 };
-use crate::store::MongoDbOutage;
+use crate::store::OutageTracker;
 
 /// Takes messages off the topic and stores them, until told to stop.
 pub struct DataConsumer {
@@ -29,7 +29,7 @@ pub struct DataConsumer {
     pub(super) health: Arc<Health>,
     pub(super) stop: StopSignal,
     pub(super) events: ProcessEvents,
-    pub(super) heard: Receiver<ProcessEvent>,
+    pub(super) event_receiver: Receiver<ProcessEvent>,
 }
 
 impl DataConsumer {
@@ -39,14 +39,14 @@ impl DataConsumer {
             &Reason::ALL.map(Reason::as_str),
         ));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
-        let (events, heard) = ProcessEvents::channel();
+        let (events, event_receiver) = ProcessEvents::channel();
         Self {
             config,
             metrics,
             health,
             stop: StopSignal::new(),
             events,
-            heard,
+            event_receiver,
         }
     }
 
@@ -115,7 +115,7 @@ impl DataConsumer {
     /// can't be used, MongoDB refuses the worker, or the collection is unfit.
     pub fn connect_mongodb(
         &self,
-        outage: &MongoDbOutage,
+        outage: &OutageTracker,
     ) -> Result<Option<Arc<MongoDbHandler>>, Failure> {
         let consumer = &self.config.consumer;
         let delays = Delays::doubling(consumer.retry_backoff);

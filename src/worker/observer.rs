@@ -9,7 +9,7 @@ use log::{info, warn};
 use crate::commit::{CommitObserver, Outcome, Settlement};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::Weight;
-use crate::core::stall::{Stalled, Waiting};
+use crate::core::stall::{Stalled, WaitsFor};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 use crate::store::StoreObserver;
@@ -80,9 +80,9 @@ impl CommitObserver for WorkerObserver {
             // Only a replay publishes.
             Outcome::Published => {}
         }
-        let taken = settlement.taken_at.elapsed();
+        let elapsed = settlement.taken_at.elapsed();
         self.metrics
-            .observe_processing_times(taken.as_secs_f64(), messages);
+            .observe_processing_times(elapsed.as_secs_f64(), messages);
     }
 
     fn in_flight_changed(&self, in_flight: Weight) {
@@ -132,25 +132,25 @@ impl CommitObserver for WorkerObserver {
 }
 
 impl WorkerObserver {
-    fn what_it_waits_for(&self, waiting: Waiting) -> String {
+    fn what_it_waits_for(&self, waiting: WaitsFor) -> String {
         let inserts = self.inserts.load(Ordering::Relaxed);
         match waiting {
-            Waiting::ForSettlement if !self.health.is_mongodb_available() => {
+            WaitsFor::Settlement if !self.health.is_mongodb_available() => {
                 "its messages wait for MongoDB, which is unavailable".to_owned()
             }
-            Waiting::ForSettlement if inserts > 0 => {
+            WaitsFor::Settlement if inserts > 0 => {
                 format!("{inserts} inserts wait for MongoDB's answer")
             }
-            Waiting::ForSettlement => {
+            WaitsFor::Settlement => {
                 "its dead letters wait for Kafka's acknowledgement".to_owned()
             }
-            Waiting::ForRecords => {
+            WaitsFor::Records => {
                 "messages may wait in Kafka, and none arrives; see whether the partition has a leader".to_owned()
             }
-            Waiting::ForCommit => {
+            WaitsFor::CommitAnswer => {
                 "everything is settled, and Kafka does not acknowledge the commit".to_owned()
             }
-            Waiting::ForStart => {
+            WaitsFor::Start => {
                 "its broker does not say where its log begins and ends; see whether the partition has a leader"
                     .to_owned()
             }

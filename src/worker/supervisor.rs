@@ -92,8 +92,8 @@ impl DataConsumer {
             }
         }
         supervision.end_running();
-        // Events that came too late to be heard above.
-        for event in self.heard.try_iter() {
+        // Events that arrived after the loop.
+        for event in self.event_receiver.try_iter() {
             self.handle_event(event, threads, &mut supervision);
         }
         let unfinished = threads.running();
@@ -111,12 +111,12 @@ impl DataConsumer {
     fn next_event(&self) -> Event {
         let received = match self.stop.settle_by() {
             None => self
-                .heard
+                .event_receiver
                 .recv()
                 .map_err(|_| RecvTimeoutError::Disconnected),
             Some(settle_by) => {
                 let rest = self.config.consumer.shutdown_timeout / 5;
-                self.heard.recv_deadline(settle_by + rest)
+                self.event_receiver.recv_deadline(settle_by + rest)
             }
         };
         // The channel can't be disconnected: this struct holds a sender.
@@ -133,7 +133,7 @@ impl DataConsumer {
             ProcessEvent::StopRequested => self.health.set_stopping(),
             ProcessEvent::Failed(failure) => self.fail(supervision, failure, false),
             ProcessEvent::ThreadEnded { thread, result } => {
-                threads.heard_end(&thread);
+                threads.mark_ended(&thread);
                 if thread == POLLER {
                     supervision.is_poller_done = true;
                     supervision.end_running();
@@ -155,7 +155,8 @@ impl DataConsumer {
     }
 
     /// The first failure counts, but a cause counts before its consequence: a poller that fails closes the pool,
-    /// and its writers may be heard first. Settled records are still committed, but nothing is waited for long.
+    /// and the ends of its writers may be reported first. Settled records are still committed, but the stop waits for
+    /// little more.
     fn fail(&self, supervision: &mut Supervision, failure: Failure, is_consequence: bool) {
         self.health.set_stopping();
         let settle_time = settle_time(self.config.consumer.shutdown_timeout);

@@ -22,7 +22,7 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
 use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, retry};
 use crate::store::{
-    DeadLetters, MongoDbInserter, MongoDbOutage, Stage, WriterPool, consumer_identity,
+    DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
     dead_letter_producer, spawn_report_pollers,
 };
 
@@ -93,13 +93,13 @@ impl DataConsumer {
         Ok(Some(Running { dead_letters, http }))
     }
 
-    fn outage(&self, observer: &Arc<WorkerObserver>) -> Arc<MongoDbOutage> {
+    fn outage(&self, observer: &Arc<WorkerObserver>) -> Arc<OutageTracker> {
         let mongodb = &self.config.mongodb;
         let policy = match mongodb.on_unavailable {
             OnUnavailable::DeadLetter => OutagePolicy::Redirect,
             OnUnavailable::Pause => OutagePolicy::Wait,
         };
-        Arc::new(MongoDbOutage::new(
+        Arc::new(OutageTracker::new(
             mongodb.reconnect_interval,
             policy,
             Arc::clone(observer) as Arc<_>,
@@ -110,7 +110,7 @@ impl DataConsumer {
         &self,
         committer: &CommitterHandle,
         assignment: &Arc<Assignment>,
-        outage: &Arc<MongoDbOutage>,
+        outage: &Arc<OutageTracker>,
     ) -> RebalanceHandler {
         RebalanceHandler {
             committer: committer.clone(),

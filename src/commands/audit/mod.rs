@@ -16,7 +16,7 @@ use auditor::Auditor;
 use jiff::Timestamp;
 use report::Report;
 
-use super::output::{self, Progress};
+use super::output::{self, ProgressLine};
 use super::servers::{failed_mongodb, reader_of};
 use crate::cli::{Audit, PartitionOffset};
 use crate::config::Config;
@@ -43,7 +43,7 @@ pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     let mongodb = MongoDbHandler::connect(config).map_err(failed_mongodb)?;
     mongodb.ping().map_err(failed_mongodb)?;
 
-    let mut progress = Progress::new();
+    let mut progress = ProgressLine::new();
     let index = read_dead_letters(config, &ranges, &mut progress)?;
     let mut auditor = Auditor::new(config, &mongodb, &index, committed, arguments.limit_report);
     read_messages(&mut reader, &ranges, &mut auditor, &mut progress)?;
@@ -127,7 +127,7 @@ fn starts_from_arguments(
 fn read_dead_letters(
     config: &Config,
     ranges: &Ranges,
-    progress: &mut Progress,
+    progress: &mut ProgressLine,
 ) -> Result<DeadLetterIndex<RandomState>, Failure> {
     let kafka = &config.kafka;
     let mut index = DeadLetterIndexBuilder::new(
@@ -164,7 +164,7 @@ fn read_messages(
     reader: &mut TopicReader,
     ranges: &Ranges,
     auditor: &mut Auditor<'_, RandomState>,
-    progress: &mut Progress,
+    progress: &mut ProgressLine,
 ) -> Result<(), Failure> {
     reader.read(ranges)?;
     let all: u64 = ranges

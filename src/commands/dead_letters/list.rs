@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::cli::ListDeadLetters;
-use crate::commands::output::{self, Progress, printable};
+use crate::commands::output::{self, ProgressLine, printable};
 use crate::commands::servers::reader_of;
 use crate::config::Config;
 use crate::core::dead_letter::DeadLetterHeaders;
@@ -36,7 +36,7 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
         .sum();
     reader.read(&ranges)?;
     let mut groups = Groups::default();
-    let mut progress = Progress::new();
+    let mut progress = ProgressLine::new();
     let mut read: u64 = 0;
     loop {
         progress.show(|| format!("read {read} of {all} dead letters"));

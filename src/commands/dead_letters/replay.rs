@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cli::ReplayDeadLetters;
-use crate::commands::output::{self, CountTable, Progress};
+use crate::commands::output::{self, CountTable, ProgressLine};
 use crate::commands::servers::reader_of;
 use crate::config::Config;
 use crate::core::dead_letter::ReplayCriteria;
@@ -34,7 +34,7 @@ pub(super) fn replay(
         to: arguments.to,
         dry_run: arguments.dry_run,
     };
-    let mut progress = Progress::new();
+    let mut progress = ProgressLine::new();
     let (tally, result) = replay::replay(config, &request, signals, &mut |tally| {
         progress.show(|| progress_line(&request, tally));
     });
@@ -62,12 +62,12 @@ fn check_target(config: &Config, to: &str) -> Result<(), Failure> {
 fn progress_line(request: &ReplayRequest, tally: &ReplayTally) -> String {
     let read = format!("read {} of {} dead letters", tally.read, tally.to_read);
     if request.dry_run {
-        format!("{read}, {} to be replayed", tally.taken)
+        format!("{read}, {} to be replayed", tally.selected)
     } else {
         format!(
             "{read}, replayed {} of {}",
             tally.settled.sum(),
-            tally.taken
+            tally.selected
         )
     }
 }
@@ -76,9 +76,9 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
     let mut counts = CountTable::default();
     let reason = request.criteria.reason;
     if request.dry_run {
-        counts.row(&format!("{reason}: to be replayed"), tally.taken);
+        counts.row(&format!("{reason}: to be replayed"), tally.selected);
     } else {
-        counts.row(&format!("{reason}: taken"), tally.taken);
+        counts.row(&format!("{reason}: taken"), tally.selected);
         if let Some(to) = &request.to {
             counts.row(&format!("  published to `{to}`"), tally.settled.published);
         } else {
@@ -90,7 +90,7 @@ fn summary(request: &ReplayRequest, tally: &ReplayTally) -> String {
                 counts.row(&format!("    {reason}"), *count);
             }
         }
-        let unsettled = tally.taken.saturating_sub(tally.settled.sum());
+        let unsettled = tally.selected.saturating_sub(tally.settled.sum());
         if unsettled > 0 {
             counts.row("  not settled: left for the next run", unsettled);
         }

@@ -136,7 +136,7 @@ fn properties_are_judged_in_all_three_places() {
         [
             "`kafka.properties` `a`: found a number that isn't a whole one; put it in quotes, as it is meant",
             "`kafka.properties` `b`: found an array, expected a text, a whole number or a boolean",
-            "`kafka.consumer_properties` `max.poll.interval.ms`: found `9999`, expected a whole number from 10000 on: half of it is what a rebalance leaves to store and commit what is in hand, and less than 5 s is too short for that",
+            "`kafka.consumer_properties` `max.poll.interval.ms`: found `9999`, expected a whole number from 10000 on: a rebalance may take half of it to settle and commit the messages in flight, and less than 5 s is too short for that",
             "`kafka.producer_properties` `acks`: found `1`, expected `all`: a dead letter counts as kept only when all in-sync replicas have it",
             "`kafka.producer_properties` `message.timeout.ms`: found `5000`, expected a whole number from 1 to below `5000`, which is `consumer.shutdown_timeout_ms`: a stop must hear what became of every dead letter",
         ]

@@ -13,7 +13,7 @@ const LIMIT: usize = 1 << 20;
 /// Lines that wait to be written. When the queue is full, new lines are dropped and counted.
 pub(super) struct LineQueue {
     /// A mutex, because threads share the lines. It is held only while bytes are copied, never during a write.
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Lines were added.
     filled: Condvar,
     /// All lines were written, or could not be.
@@ -22,7 +22,7 @@ pub(super) struct LineQueue {
     dropped: AtomicU64,
 }
 
-struct State {
+struct QueueState {
     /// Whole lines, each with its line feed.
     lines: Vec<u8>,
     /// The number of these lines.
@@ -35,7 +35,7 @@ struct State {
 impl LineQueue {
     pub(super) const fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(QueueState {
                 lines: Vec::new(),
                 count: 0,
                 unreported: 0,
@@ -117,7 +117,7 @@ impl LineQueue {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

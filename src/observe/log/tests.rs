@@ -48,10 +48,10 @@ fn log_without_a_reader() {
         log::info!("{}", "x".repeat(50_000));
     }
     flush();
-    let taken = started.elapsed();
+    let elapsed = started.elapsed();
     assert!(
-        taken < Duration::from_secs(20),
-        "waited for a reader: {taken:?}"
+        elapsed < Duration::from_secs(20),
+        "the process waited for the reader of the log: {elapsed:?}"
     );
     assert!(dropped_lines() > 10, "{}", dropped_lines());
     println!("dropped {}", dropped_lines());
@@ -220,9 +220,14 @@ fn a_log_that_nobody_reads_is_dropped_and_reported_later() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let (report, others) = lines.split_last().unwrap();
-    assert_eq!(report["level"], "WARN");
-    assert_eq!(report["dropped"], dropped);
+    // The first lines may be dropped while others are still written, so there may be several reports.
+    let (reports, others): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line["level"] == "WARN");
+    let reported: u64 = reports
+        .iter()
+        .map(|report| report["dropped"].as_u64().unwrap())
+        .sum();
+    assert_eq!(reported, dropped);
     assert_eq!(u64::try_from(others.len()).unwrap() + dropped, 100);
 }
 

@@ -108,16 +108,16 @@ impl MetricsCollector {
             .observe(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
     }
 
-    pub fn observe_mongodb_write_time(&self, taken: Duration) {
+    pub fn observe_mongodb_write_time(&self, duration: Duration) {
         self.families
             .mongodb_write_time
-            .observe(taken.as_secs_f64());
+            .observe(duration.as_secs_f64());
     }
 
-    pub fn observe_offset_commit_time(&self, taken: Duration) {
+    pub fn observe_offset_commit_time(&self, duration: Duration) {
         self.families
             .offset_commit_time
-            .observe(taken.as_secs_f64());
+            .observe(duration.as_secs_f64());
     }
 
     pub fn set_connected(&self, target: ConnectionTarget, connected: bool) {
@@ -179,11 +179,11 @@ impl MetricsCollector {
     }
 
     /// Sets when the oldest unsettled message was taken off Kafka. Its age is calculated at each scrape.
-    pub fn set_oldest_in_flight_since(&self, taken: Option<Instant>) {
+    pub fn set_oldest_in_flight_since(&self, taken_at: Option<Instant>) {
         *self
             .oldest_in_flight_since
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = taken;
+            .unwrap_or_else(PoisonError::into_inner) = taken_at;
     }
 
     /// A writer took a batch up.
@@ -262,7 +262,7 @@ impl MetricsCollector {
             .oldest_in_flight_since
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let age = oldest.map_or(Duration::ZERO, |taken| taken.elapsed());
+        let age = oldest.map_or(Duration::ZERO, |taken_at| taken_at.elapsed());
         self.families.oldest_in_flight.set(age.as_secs_f64());
         self.show_log_lines_dropped(dropped_lines());
 

@@ -281,8 +281,8 @@ fn lag_is_never_negative() {
 fn oldest_in_flight_age_grows_without_updates() {
     let metrics = collector();
     check(&metrics, "consumer_oldest_in_flight_seconds", &[], 0.0);
-    let taken = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
-    metrics.set_oldest_in_flight_since(Some(taken));
+    let taken_at = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+    metrics.set_oldest_in_flight_since(Some(taken_at));
     let scrape = scrape(&metrics);
     let sample = find(&scrape, "consumer_oldest_in_flight_seconds", &[]).unwrap();
     assert!(

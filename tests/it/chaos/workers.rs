@@ -20,11 +20,11 @@ pub struct Workers {
 /// A place for one worker, like a replica of an orchestrator: after a worker ends, another one is started.
 struct Slot {
     worker: Option<Worker>,
-    state: State,
+    state: SlotState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SlotState {
     Running,
     FrozenUntil(u64),
     StoppingSince(Instant),
@@ -37,7 +37,7 @@ impl Workers {
         let slots = (0..count)
             .map(|_| Slot {
                 worker: Some(setup.start()),
-                state: State::Running,
+                state: SlotState::Running,
             })
             .collect();
         Self { setup, slots }
@@ -51,7 +51,7 @@ impl Workers {
         timeline: &mut Timeline,
     ) {
         let slot = &mut self.slots[index];
-        let (State::Running, Some(worker)) = (slot.state, &mut slot.worker) else {
+        let (SlotState::Running, Some(worker)) = (slot.state, &mut slot.worker) else {
             return;
         };
         if worker.poll_exit().is_some() {
@@ -63,15 +63,15 @@ impl Workers {
                 worker.kill();
                 check_log(worker, timeline);
                 slot.worker = None;
-                slot.state = State::Vacant(tick);
+                slot.state = SlotState::Vacant(tick);
             }
             WorkerFault::Stopped => {
                 worker.signal(Signal::Term);
-                slot.state = State::StoppingSince(Instant::now());
+                slot.state = SlotState::StoppingSince(Instant::now());
             }
             WorkerFault::Frozen(ticks) => {
                 worker.signal(Signal::Stop);
-                slot.state = State::FrozenUntil(tick + ticks);
+                slot.state = SlotState::FrozenUntil(tick + ticks);
             }
         }
     }
@@ -81,10 +81,10 @@ impl Workers {
     pub fn update(&mut self, tick: u64, timeline: &mut Timeline) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             slot.update(index, tick, timeline);
-            if matches!(slot.state, State::Vacant(since) if since < tick) {
+            if matches!(slot.state, SlotState::Vacant(since) if since < tick) {
                 timeline.note(format!("worker {index} starts"));
                 slot.worker = Some(self.setup.start());
-                slot.state = State::Running;
+                slot.state = SlotState::Running;
             }
         }
     }
@@ -99,11 +99,11 @@ impl Workers {
     /// Stops all workers; each must exit with 0.
     pub fn stop(&mut self, tick: u64, timeline: &mut Timeline) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let (State::Running, Some(worker)) = (slot.state, &mut slot.worker)
+            if let (SlotState::Running, Some(worker)) = (slot.state, &mut slot.worker)
                 && worker.poll_exit().is_none()
             {
                 worker.signal(Signal::Term);
-                slot.state = State::StoppingSince(Instant::now());
+                slot.state = SlotState::StoppingSince(Instant::now());
             }
             slot.update(index, tick, timeline);
         }
@@ -121,17 +121,17 @@ impl Slot {
         let Some(worker) = &mut self.worker else {
             return;
         };
-        if let State::FrozenUntil(until) = self.state {
+        if let SlotState::FrozenUntil(until) = self.state {
             if tick < until {
                 return;
             }
             timeline.note(format!("worker {index} continues"));
             timeline.worker_continues(worker.id());
             worker.signal(Signal::Cont);
-            self.state = State::Running;
+            self.state = SlotState::Running;
         }
         let Some(status) = worker.poll_exit() else {
-            if let State::StoppingSince(since) = self.state {
+            if let SlotState::StoppingSince(since) = self.state {
                 assert!(
                     since.elapsed() < LONGEST_STOP,
                     "worker {index} doesn't end after SIGTERM"
@@ -142,14 +142,14 @@ impl Slot {
         // The log is complete then.
         worker.wait_exit(LONGEST_STOP);
         timeline.note(format!("worker {index} has ended: {status}"));
-        let was_asked = matches!(self.state, State::StoppingSince(_));
+        let was_asked = matches!(self.state, SlotState::StoppingSince(_));
         assert!(
             is_explained(status, worker, was_asked, timeline),
             "worker {index} ended with {status}; SIGTERM was sent: {was_asked}"
         );
         check_log(worker, timeline);
         self.worker = None;
-        self.state = State::Vacant(tick);
+        self.state = SlotState::Vacant(tick);
     }
 }
 

@@ -21,7 +21,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use connection::{Connection, Result};
 use deliveries::Deliveries;
 use messages::Plan;
-use pace::{Pace, Progress, per_second};
+use pace::{Pace, ProgressReport, per_second};
 
 /// Fill a Kafka topic with messages for the worker.
 #[derive(Debug, Parser)]
@@ -97,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         ])?
         .create_with_context(Deliveries::default())?;
 
-    let mut progress = Progress::new(plan.count, arguments.progress.as_deref());
+    let mut progress = ProgressReport::new(plan.count, arguments.progress.as_deref());
     let expected = produce(arguments, &plan, &partitions, &producer, &mut progress)?;
 
     let deliveries = producer.context();
@@ -132,7 +132,7 @@ fn produce(
     plan: &Plan,
     partitions: &[i32],
     producer: &BaseProducer<Deliveries>,
-    progress: &mut Progress,
+    progress: &mut ProgressReport,
 ) -> Result<BTreeMap<&'static str, u64>> {
     let pace = Pace::new(arguments.rate);
     let mut expected: BTreeMap<&str, u64> = BTreeMap::new();

@@ -44,7 +44,7 @@ impl Pace {
 
 /// Reports how many messages are acknowledged: a line a second on standard error and, for a program that
 /// watches, a file that holds nothing but the newest count.
-pub struct Progress {
+pub struct ProgressReport {
     started: Instant,
     count: u64,
     line_at: Instant,
@@ -57,7 +57,7 @@ struct ProgressFile {
     written_at: Option<Instant>,
 }
 
-impl Progress {
+impl ProgressReport {
     pub fn new(count: u64, file: Option<&Path>) -> Self {
         let now = Instant::now();
         Self {

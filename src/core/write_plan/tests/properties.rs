@@ -1,4 +1,5 @@
-//! The plan against a model server: whatever that answers, each document gets one verdict, and the right one.
+//! The plan against a model server: each document gets exactly one verdict, and the expected one, whatever the server
+//! answers.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +7,29 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a document meets whenever it is inserted by a server that works.
+/// How a working server answers an insert of a document.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     Stored,
+    /// A duplicate key: the same document is stored already.
     Same,
+    /// A duplicate key: another document has this `_id`.
     Other,
+    /// A duplicate key, although no document has this `_id`: another unique index has the value.
     Nothing,
+    /// An error about this document.
     RejectedAlone,
-    PoisonsItsCommand,
-    /// Rejected alone, with a code that isn't in the table.
+    /// An error about the whole command that contains this document.
+    FailsItsCommand,
+    /// As `RejectedAlone`, with a code that isn't in the table.
     UnknownAlone,
-    /// Poisons its command, with a code that isn't in the table.
-    UnknownPoison,
+    /// As `FailsItsCommand`, with a code that isn't in the table.
+    UnknownOfCommand,
 }
 
-/// What the server does with one call.
+/// How the server behaves during one call.
 #[derive(Debug, Clone, Copy)]
-enum Mood {
+enum Behaviour {
     Works,
     Fails,
     FailsSome,
@@ -36,34 +42,34 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::Other),
         1 => Just(Fate::Nothing),
         1 => Just(Fate::RejectedAlone),
-        1 => Just(Fate::PoisonsItsCommand),
+        1 => Just(Fate::FailsItsCommand),
         1 => Just(Fate::UnknownAlone),
-        1 => Just(Fate::UnknownPoison),
+        1 => Just(Fate::UnknownOfCommand),
     ];
     prop::collection::vec(fate, 1..40)
 }
 
-fn moods() -> impl Strategy<Value = Vec<Mood>> {
+fn behaviours() -> impl Strategy<Value = Vec<Behaviour>> {
     prop::collection::vec(
-        prop_oneof![4 => Just(Mood::Works), 1 => Just(Mood::Fails), 1 => Just(Mood::FailsSome)],
+        prop_oneof![4 => Just(Behaviour::Works), 1 => Just(Behaviour::Fails), 1 => Just(Behaviour::FailsSome)],
         0..60,
     )
 }
 
 proptest! {
-    /// Whatever the server's moods, each document gets exactly one verdict, the one of its fate, and a document is
-    /// inserted again only while it has none. From one insert on the server may refuse everything for an unknown
-    /// reason, until that passes. That blames nobody.
+    /// Each document gets exactly one verdict, the one of its fate, and no document is inserted after its verdict. For
+    /// some inserts in a row the server may refuse every command with an unknown code. No document is rejected for
+    /// that.
     #[test]
     fn each_document_gets_its_verdict_exactly_once(
-        fates in fates(), moods in moods(), fault_begins in 0..40_u32, fault_lasts in 0..80_u32,
+        fates in fates(), behaviours in behaviours(), fault_begins in 0..40_u32, fault_lasts in 0..80_u32,
     ) {
         let mut plan = Tested {
             plan: WritePlan::new((0..fates.len()).collect(), 3),
             evidence: Evidence::default(),
         };
         let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
-        let mut moods = moods.into_iter().chain(std::iter::repeat(Mood::Works));
+        let mut behaviours = behaviours.into_iter().chain(std::iter::repeat(Behaviour::Works));
         let mut inserts = 0;
         let is_faulty = |inserts| (fault_begins..fault_begins + fault_lasts).contains(&inserts);
         for turn in 0.. {
@@ -78,25 +84,25 @@ proptest! {
                     let outcome = if is_faulty(inserts) {
                         InsertOutcome::Failed(unknown())
                     } else {
-                        answer(&group, &fates, moods.next().unwrap())
+                        answer(&group, &fates, behaviours.next().unwrap())
                     };
                     inserts += 1;
                     plan.inserted(outcome);
                 }
                 Step::ReadBack(group) => {
-                    plan.read_back(match moods.next().unwrap() {
-                        Mood::Works | Mood::FailsSome => Ok(group.iter().map(|i| found(fates[*i])).collect()),
-                        Mood::Fails => Err(server()),
+                    plan.read_back(match behaviours.next().unwrap() {
+                        Behaviour::Works | Behaviour::FailsSome => Ok(group.iter().map(|i| found(fates[*i])).collect()),
+                        Behaviour::Fails => Err(server()),
                     });
                 }
                 Step::BackOff => plan.backed_off(),
                 Step::Unavailable(_) => {
                     if !is_faulty(inserts) {
-                        plan.another_is_taken();
+                        plan.another_writer_stores_one();
                     }
                     plan.start_over();
                 }
-                Step::Stop(error) => prop_assert!(false, "nothing was denied: {error:?}"),
+                Step::Stop(error) => prop_assert!(false, "the server refused no privilege: {error:?}"),
                 Step::Done => {
                     prop_assert_eq!(verdicts.len(), fates.len());
                     break;
@@ -119,9 +125,9 @@ proptest! {
                 Fate::Other => prop_assert_eq!(reason, Some(Reason::IdConflict)),
                 Fate::Nothing
                 | Fate::RejectedAlone
-                | Fate::PoisonsItsCommand
+                | Fate::FailsItsCommand
                 | Fate::UnknownAlone
-                | Fate::UnknownPoison => {
+                | Fate::UnknownOfCommand => {
                     prop_assert_eq!(reason, Some(Reason::WriteRejected));
                 }
             }
@@ -129,19 +135,19 @@ proptest! {
     }
 }
 
-fn answer(group: &[usize], fates: &[Fate], mood: Mood) -> InsertOutcome {
-    if matches!(mood, Mood::Fails) {
+fn answer(group: &[usize], fates: &[Fate], behaviour: Behaviour) -> InsertOutcome {
+    if matches!(behaviour, Behaviour::Fails) {
         return InsertOutcome::Failed(server());
     }
     let contains = |fate| group.iter().any(|index| fates[*index] == fate);
-    if contains(Fate::PoisonsItsCommand) {
+    if contains(Fate::FailsItsCommand) {
         return InsertOutcome::Failed(error(ErrorSubject::Record, 22));
     }
-    if contains(Fate::UnknownPoison) {
+    if contains(Fate::UnknownOfCommand) {
         return InsertOutcome::Failed(unknown());
     }
     let errors = group.iter().enumerate().filter_map(|(place, index)| {
-        if matches!(mood, Mood::FailsSome) && place % 2 == 0 {
+        if matches!(behaviour, Behaviour::FailsSome) && place % 2 == 0 {
             return Some((place, server()));
         }
         match fates[*index] {
@@ -149,10 +155,10 @@ fn answer(group: &[usize], fates: &[Fate], mood: Mood) -> InsertOutcome {
             Fate::Same | Fate::Other | Fate::Nothing => {
                 Some((place, error(ErrorSubject::Duplicate, 11000)))
             }
-            Fate::RejectedAlone | Fate::PoisonsItsCommand => {
+            Fate::RejectedAlone | Fate::FailsItsCommand => {
                 Some((place, error(ErrorSubject::Record, 121)))
             }
-            Fate::UnknownAlone | Fate::UnknownPoison => Some((place, unknown())),
+            Fate::UnknownAlone | Fate::UnknownOfCommand => Some((place, unknown())),
         }
     });
     InsertOutcome::Answered(errors.collect())
