@@ -28,10 +28,10 @@ use crate::core::starting_offset::LogBounds;
 
 /// A question without an answer is given up after so long, at the end of a turn.
 const QUESTION: Duration = Duration::from_secs(20);
-/// A question is asked in turns, because the client hears between them whether it is refused. The first turn is so
-/// long, and each further one twice as long, for a broker that answers slowly.
+/// A question is asked in turns, and between two turns the reader polls, to hear whether it is refused. The first turn
+/// is so long, and each further one twice as long, for a broker that answers slowly.
 const FIRST_TURN: Duration = Duration::from_secs(1);
-/// How long the client listens for a refusal after a turn.
+/// How long such a poll waits.
 const LISTEN: Duration = Duration::from_millis(50);
 /// If nothing comes for so long from a partition that isn't read to its end, the brokers are gone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
@@ -88,9 +88,10 @@ impl TopicReader {
 
     /// What each partition holds now. `None` if there is no such topic.
     pub fn bounds(&self) -> Result<Option<BTreeMap<TopicPartition, LogBounds>>, ReadError> {
-        let partitions = self.ask(Queries::partitions)?;
-        let bounds = |partitions: Vec<_>| self.ask(|queries| queries.bounds(&partitions));
-        partitions.map(bounds).transpose()
+        self.ask(|queries| {
+            let bounds = |partitions: Vec<_>| queries.bounds(&partitions);
+            queries.partitions()?.map(bounds).transpose()
+        })
     }
 
     /// The first offset of each partition whose record is of `millis` (since 1970) or later. A partition
@@ -194,8 +195,8 @@ impl TopicReader {
             if !is_without_answer(&error) || self.refusal(&error, None).is_some() {
                 return Err(self.failed(error));
             }
-            // A client that may not connect, or may not find the group's coordinator, tries again and again. Only
-            // who polls hears why.
+            // A client that may not log in, or may not find the group's coordinator, tries again until the time is
+            // up. Only a poll returns the reason.
             if let Some(refusal) = self.heard_refusal() {
                 return Err(refusal);
             }
@@ -285,7 +286,7 @@ fn is_final(error: &ClientError) -> bool {
 /// What the client says besides the errors that a poll returns.
 #[derive(Default)]
 pub(super) struct ReaderContext {
-    /// The words of the last error. The client calls back immediately before the poll returns the error. Behind a
+    /// The text of the last error. The client calls back immediately before the poll returns the error. Behind a
     /// lock, because the client hands the context out shared.
     reason: Mutex<Option<String>>,
 }
@@ -296,8 +297,8 @@ impl ReaderContext {
     }
 }
 
-/// The offset at which a broker has nothing more. The client gives it in its words only. If a later version says it otherwise, no end is found, and reading
-/// fails after a long silence instead of ending too early.
+/// The offset at which a broker has nothing more. The client gives it only as part of a text. If a later version of the
+/// client words it differently, no end is found, and reading fails after a long silence instead of ending too early.
 fn end_named_in(reason: &str) -> Option<Offset> {
     let (_, behind) = reason.split_once("reached end of partition at offset ")?;
     let digits = behind.split(|c: char| !c.is_ascii_digit()).next()?;

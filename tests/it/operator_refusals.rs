@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::types::RDKafkaApiKey as Api;
 use rdkafka::types::RDKafkaRespErr as Code;
 
 use crate::harness::{Admin, Finished, SHORT, Servers, WorkerSetup, World};
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 /// Runs a command that must be refused, and soon.
 #[track_caller]
@@ -35,8 +39,8 @@ fn with_arguments(world: &World, arguments: &str) -> WorkerSetup {
         .fold(world.worker(), WorkerSetup::argument)
 }
 
-#[test]
-fn a_missing_right_is_named_at_once() {
+/// A mock cluster with both topics, and a world on it.
+fn world_on_a_mock() -> (Cluster, World) {
     let cluster = MockCluster::new(1).unwrap();
     let servers = Servers {
         kafka: cluster.bootstrap_servers(),
@@ -48,6 +52,12 @@ fn a_missing_right_is_named_at_once() {
     for topic in [&world.topic, &world.dead_letter_topic] {
         cluster.create_topic(topic, 1, 1).unwrap();
     }
+    (cluster, world)
+}
+
+#[test]
+fn a_missing_right_is_named_at_once() {
+    let (cluster, world) = world_on_a_mock();
     let group = format!("the consumer group `{}`", world.group);
     let replay_group = format!("the consumer group `{}.replay.invalid_json`", world.group);
     let topic = format!("the topic `{}`", world.topic);
@@ -108,4 +118,25 @@ fn credentials_that_a_broker_does_not_accept_are_named_at_once() {
             "`kafka.properties`",
         ],
     );
+}
+
+#[test]
+fn a_replay_whose_commits_are_refused_names_the_refusal() {
+    let (cluster, world) = world_on_a_mock();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .unwrap();
+    // A replay passes over it, and commits that.
+    let record = BaseRecord::<(), _>::to(&world.dead_letter_topic).payload("something else");
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(SHORT).unwrap();
+    let refused = Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    cluster.request_errors(Api::OffsetCommit, &[refused; 1000]);
+    for _ in 0..5 {
+        let finished = with_arguments(&world, "dead-letters replay --reason invalid_json").run();
+        assert_ne!(finished.code, Some(0));
+        let words = "Kafka refuses our commits";
+        assert!(finished.errors.contains(words), "{}", finished.errors);
+    }
 }

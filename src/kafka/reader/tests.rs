@@ -134,7 +134,7 @@ fn a_client_that_may_not_read_the_topic_is_refused_at_once() {
 }
 
 #[test]
-fn the_offset_of_an_end_is_found_in_the_words_of_the_client() {
+fn the_offset_of_an_end_is_found_in_the_text_of_the_client() {
     for (words, expected) in [
         (
             "Fetch from broker 1 reached end of partition at offset 17 (HighwaterMark 19)",
