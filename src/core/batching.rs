@@ -9,6 +9,14 @@ use std::time::Duration;
 /// How long a batch that isn't full waits for more messages while no writer is idle.
 pub const FILL_POLL: Duration = Duration::from_millis(2);
 
+/// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
+const PAUSE_AFTER: Duration = Duration::from_secs(3);
+
+/// Whether consumption is to be paused, after a full batch has waited so long for room.
+pub fn is_pause_worth_it(waited: Duration) -> bool {
+    waited >= PAUSE_AFTER
+}
+
 /// What the poller knows before its next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollerState {

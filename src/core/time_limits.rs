@@ -7,7 +7,7 @@ pub fn settle_time(shutdown_timeout: Duration) -> Duration {
     shutdown_timeout * 7 / 10
 }
 
-/// How long a revoke may take, so that the group doesn't remove the worker: in all well below `max.poll.interval.ms`.
+/// How long a revoke may take, so that the group doesn't remove the worker: in all well below the longest time between two polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RevokeBudget {
     pub drain: Duration,
@@ -24,7 +24,7 @@ pub struct RevokeDeadlines {
 }
 
 impl RevokeBudget {
-    /// Half of `max.poll.interval.ms` or four fifths of the time for a stop, whichever is smaller. The last
+    /// Half of the longest time between two polls or four fifths of the time for a stop, whichever is smaller. The last
     /// fifth of that is for the commit.
     pub fn new(max_poll_interval: Duration, shutdown_timeout: Duration) -> Self {
         let whole = (max_poll_interval / 2).min(shutdown_timeout * 4 / 5);

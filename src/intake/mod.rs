@@ -2,12 +2,15 @@
 //!
 //! *Invariant:* only the poller polls, and it polls whatever happens: the group removes a member that doesn't.
 
+mod assignment_watch;
+mod back_pressure;
 mod pending_batches;
 mod poll_error;
 mod poller;
 mod positions;
 mod reachability;
 mod rebalance_handler;
+mod topic_starts;
 
 pub use poller::{Poller, PollerSettings};
 pub use reachability::{Attempts, KafkaWatch, reach_kafka};

@@ -1,5 +1,6 @@
 //! What a failed poll means: some errors end the process, some are waited out, some are only logged.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use crossbeam_channel::Sender;
 use log::{Level, warn};
 
 use crate::failure::Failure;
-use crate::kafka::{KafkaConsumer, KafkaError, PollError, TopicState};
+use crate::kafka::{KafkaConsumer, PollError, TopicState};
 use crate::observe::health::Health;
 use crate::observe::log::RateLimited;
 
@@ -82,6 +83,6 @@ impl PollErrorHandler {
     }
 }
 
-pub fn client_failed(error: KafkaError) -> Failure {
+pub fn client_failed(error: impl Error + Send + Sync + 'static) -> Failure {
     Failure::running("the Kafka client can't go on").because(error)
 }

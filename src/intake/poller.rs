@@ -1,51 +1,38 @@
 //! The poller: alone polls Kafka, gathers messages into batches, and offers these to the writers.
 //! `core::batching` decides when a batch goes.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, error, info, warn};
+use log::{debug, error, warn};
 
+use super::assignment_watch::AssignmentWatch;
+use super::back_pressure::{BackPressure, ROOM_WAIT};
 use super::pending_batches::PendingBatches;
 use super::poll_error::{PollErrorHandler, client_failed};
 use super::positions::{Positions, Sequence};
+use super::topic_starts::TopicStarts;
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
-use crate::core::starting_offset::FirstStart;
 use crate::failure::Failure;
 use crate::kafka::{
     AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, PollError, Polled,
 };
 use crate::observe::health::Health;
-use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
-use crate::runtime::StopSignal;
+use crate::runtime::{ProcessEvents, StopSignal};
 use crate::store::WriterPool;
 
 /// The longest wait inside a poll: a stop is noticed after it.
 const POLL_SLICE: Duration = Duration::from_millis(250);
-/// One wait for room. The poller serves the group between two of them.
-const ROOM_WAIT: Duration = Duration::from_millis(100);
-/// A pause costs up to a second and the prefetched messages: it is worth it only if the pressure lasts.
-const PAUSE_AFTER: Duration = Duration::from_secs(3);
 /// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
 /// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest question for the earliest offset that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often partitions are looked at that wait for their start.
-const STARTS_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest that one question about their starts may take.
-const STARTS_TIMEOUT: Duration = Duration::from_secs(1);
-/// A warning is logged when the group has given no assignment for this long, and again after the same time.
-const ASSIGNMENT_WARNING: Duration = Duration::from_secs(30);
 /// How long leaving the group may take after the settling.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The log line about partitions that wait for their start.
-const NO_START: &str = "it isn't known yet where some partitions begin, asking again";
 
 pub struct PollerSettings {
     pub topic: String,
@@ -59,6 +46,7 @@ pub struct Poller {
     pool: WriterPool,
     committer: CommitterHandle,
     assignment: Arc<Assignment>,
+    events: ProcessEvents,
     stop: StopSignal,
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
@@ -67,21 +55,12 @@ pub struct Poller {
     pending: PendingBatches,
     positions: Positions,
     positions_reported_at: Instant,
-    /// The topic was made anew: what was read of these partitions is settled before the new log is read.
-    recreated: Vec<(TopicPartition, Epoch)>,
-    starts_searched_at: Instant,
-    starts_warnings: RateLimited,
+    starts: TopicStarts,
     /// The last poll brought nothing.
     is_source_drained: bool,
-    /// Since when a full batch has waited for room.
-    pressure_since: Option<Instant>,
-    /// When the consumer was last polled while a full batch waited.
-    last_poll_at: Instant,
-    is_paused: bool,
+    back_pressure: BackPressure,
     errors: PollErrorHandler,
-    subscribed_at: Instant,
-    /// How long after the subscription the next warning about a missing assignment is due.
-    next_assignment_warning: Duration,
+    assignment_watch: AssignmentWatch,
 }
 
 /// The poller's next step, done or waited for.
@@ -109,6 +88,7 @@ impl Poller {
         pool: WriterPool,
         committer: CommitterHandle,
         assignment: Arc<Assignment>,
+        events: ProcessEvents,
         stop: StopSignal,
         metrics: Arc<MetricsCollector>,
         health: Arc<Health>,
@@ -117,10 +97,18 @@ impl Poller {
     ) -> Self {
         let now = Instant::now();
         Self {
+            starts: TopicStarts::new(
+                committer.clone(),
+                Arc::clone(&assignment),
+                settings.topic.clone(),
+                now,
+            ),
+            back_pressure: BackPressure::new(Arc::clone(&metrics), now),
             consumer,
             pool,
             committer,
             assignment,
+            events,
             stop,
             metrics,
             errors: PollErrorHandler::new(
@@ -135,20 +123,22 @@ impl Poller {
             pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
             positions: Positions::default(),
             positions_reported_at: now,
-            recreated: Vec::new(),
-            starts_searched_at: now,
-            starts_warnings: RateLimited::new(Level::Warn, NO_START),
             is_source_drained: false,
-            pressure_since: None,
-            last_poll_at: now,
-            is_paused: false,
-            subscribed_at: now,
-            next_assignment_warning: ASSIGNMENT_WARNING,
+            assignment_watch: AssignmentWatch::new(now),
         }
     }
 
     /// Runs until the stop, and then leaves the group. Fails when the client can't continue.
     pub fn run(mut self) -> Result<(), Failure> {
+        if let Err(failure) = self.poll_until_stopped() {
+            // Told here, because dropping the consumer may take long, and nobody else would tell meanwhile.
+            self.events.failed(failure);
+            return Ok(());
+        }
+        self.leave()
+    }
+
+    fn poll_until_stopped(&mut self) -> Result<(), Failure> {
         let consumer = Arc::clone(&self.consumer);
         consumer
             .subscribe()
@@ -158,13 +148,12 @@ impl Poller {
             let event = self.next_event(&consumer);
             self.handle_event(event)?;
         }
-        drop(consumer);
-        self.leave()
+        Ok(())
     }
 
     /// Dispatches what is ready; otherwise polls once, or waits for room.
     fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
-        if !self.recreated.is_empty()
+        if self.starts.is_settling_the_old_topic()
             && self.pending.is_empty()
             && self.pool.in_flight().messages == 0
         {
@@ -178,11 +167,11 @@ impl Poller {
             return Event::Dispatched;
         }
         if state.pending == Pending::FullBatch {
-            if !self.wait_for_room() {
+            if !self.back_pressure.wait_for_room(&self.pool, consumer) {
                 return Event::WaitedForRoom;
             }
         } else {
-            self.end_pressure();
+            self.back_pressure.end(consumer);
         }
         let polled = self.poll(consumer, state.poll_timeout(self.poll_timeout));
         // A rebalance may have happened inside the poll: what is no longer ours is not ours to store.
@@ -234,8 +223,14 @@ impl Poller {
                 // Errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
-            Event::TopicRecreated => self.settle_the_old_topic(),
-            Event::OldTopicSettled => self.begin_the_new_topic(),
+            Event::TopicRecreated => {
+                self.starts.topic_was_recreated();
+                self.is_source_drained = true;
+            }
+            Event::OldTopicSettled => {
+                self.starts.old_topic_is_settled(&self.consumer);
+                self.positions.renew(&self.assignment);
+            }
             // While one partition is always busy, every poll brings a message, and `NothingReady` never comes.
             Event::Dispatched => self.look_around(),
             Event::WaitedForRoom => {}
@@ -255,7 +250,7 @@ impl Poller {
             Sequence::WentBack { from } => self.begin_anew(partition, from, offset),
             Sequence::NotOurs => return,
         };
-        if !self.recreated.is_empty() && self.recreated.contains(&(partition, epoch)) {
+        if self.starts.waits_for_the_new_topic(partition, epoch) {
             self.is_source_drained = true;
             return;
         }
@@ -273,7 +268,7 @@ impl Poller {
             message.headers(),
         );
         if self.pending.is_overfull() {
-            self.pause();
+            self.back_pressure.pause(&self.consumer);
         }
     }
 
@@ -312,93 +307,9 @@ impl Poller {
         epoch
     }
 
-    /// Nothing of the old topic is committed any more, since its offsets would count for the new one. What was read of
-    /// it is still stored.
-    fn settle_the_old_topic(&mut self) {
-        let partitions = self.assignment.partitions();
-        error!(topic = self.topic, partitions:? = partitions;
-            "the topic was deleted and made anew: the new one is read from its beginning; what was not read of the \
-             old one is lost");
-        let epochs = partitions.iter().filter_map(|&partition| {
-            let (epoch, _) = self.assignment.current(partition)?;
-            Some((partition, epoch))
-        });
-        self.recreated = epochs.collect();
-        self.committer.send(CommitterMessage::Lost(partitions));
-        self.is_source_drained = true;
-    }
-
-    fn begin_the_new_topic(&mut self) {
-        for (partition, epoch) in mem::take(&mut self.recreated) {
-            if self.assignment.is_current(partition, epoch) {
-                self.assignment
-                    .wait_for_start(partition, FirstStart::Earliest);
-                self.committer
-                    .send(CommitterMessage::WaitingForStart(vec![partition]));
-            }
-        }
-        self.start_waiting_partitions();
-    }
-
-    /// Begins partitions whose start wasn't known when they were assigned.
-    fn start_waiting_partitions(&mut self) {
-        self.starts_searched_at = Instant::now();
-        if let Err(error) = self.consumer.start_waiting_partitions(STARTS_TIMEOUT)
-            && let Some(suppressed) = self.starts_warnings.admit(Instant::now())
-        {
-            warn!(suppressed; "{NO_START}: {error}");
-        }
-        self.positions.renew(&self.assignment);
-    }
-
     /// Offers the next batch to the writers. Returns whether they took it.
     fn offer(&mut self) -> bool {
         self.pending.offer(|batch| self.pool.offer(batch))
-    }
-
-    /// Waits for room for the full batch. Returns whether it is time to serve the group by a poll: each poll
-    /// may bring a message that has to wait too.
-    fn wait_for_room(&mut self) -> bool {
-        let now = Instant::now();
-        let since = *self.pressure_since.get_or_insert(now);
-        if now.duration_since(since) >= PAUSE_AFTER {
-            self.pause();
-        }
-        self.pool.wait_for_room(ROOM_WAIT);
-        let now = Instant::now();
-        if now.duration_since(self.last_poll_at) < ROOM_WAIT {
-            return false;
-        }
-        self.last_poll_at = now;
-        true
-    }
-
-    fn end_pressure(&mut self) {
-        self.pressure_since = None;
-        if self.is_paused {
-            match self.consumer.resume() {
-                Ok(()) => {
-                    self.is_paused = false;
-                    self.metrics.set_paused(false);
-                    info!("consumption resumed");
-                }
-                Err(error) => warn!("can't resume, trying again: {error}"),
-            }
-        }
-    }
-
-    fn pause(&mut self) {
-        if self.is_paused {
-            return;
-        }
-        match self.consumer.pause() {
-            Ok(()) => {
-                self.is_paused = true;
-                self.metrics.set_paused(true);
-                info!("consumption paused: the writers have been busy for seconds");
-            }
-            Err(error) => warn!("can't pause, trying again: {error}"),
-        }
     }
 
     fn drop_what_is_gone(&mut self) {
@@ -411,29 +322,13 @@ impl Poller {
         }
     }
 
-    /// Warns if the group has given no assignment. An assignment without partitions counts as one.
-    fn warn_without_assignment(&mut self) {
-        let waited = self.subscribed_at.elapsed();
-        if waited < self.next_assignment_warning || self.health.has_assignment() {
-            return;
-        }
-        self.next_assignment_warning = waited + ASSIGNMENT_WARNING;
-        let group = self.consumer.group_protocol_hint();
-        warn!(seconds = waited.as_secs();
-            "the group has given no assignment yet, so nothing is read: {}{group}",
-            self.consumer
-                .connection_error()
-                .unwrap_or_else(|| "librdkafka reports no error".to_owned()));
-    }
-
     /// Tasks that are done now and then. The positions may be reported only while nothing is pending, because all
     /// records below them have been dispatched then.
     fn look_around(&mut self) {
-        if self.starts_searched_at.elapsed() >= STARTS_INTERVAL {
-            self.start_waiting_partitions();
-        }
+        self.starts.search_if_due(&self.consumer);
+        self.positions.renew(&self.assignment);
         if self.pending.is_empty() {
-            self.warn_without_assignment();
+            self.assignment_watch.look(&self.consumer, &self.health);
             self.report_positions();
             self.errors.look_for_topic(&self.consumer);
         }

@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::kafka::{KafkaConsumer, TopicState};
 use crate::runtime::{Delays, RetryError, StopSignal, retry};
 
-/// The longest that one attempt may take.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
+/// The longest wait for one answer. An attempt asks two questions.
+const LONGEST_QUESTION: Duration = Duration::from_secs(5);
 
 /// How often Kafka is asked before it counts as unreachable.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +31,12 @@ pub fn reach_kafka(
 ) -> Result<Option<TopicState>, Failure> {
     let delays = Delays::doubling(attempts.first_delay);
     retry(stop, delays, beat, |attempt| {
-        let error = match consumer.reach(LONGEST_ATTEMPT) {
+        let error = match consumer.reach(LONGEST_QUESTION) {
             Ok(state) => return Ok(state),
             Err(error) => error,
         };
         after_failure();
-        // librdkafka tells why a connection failed beside the answer to the question.
+        // The client tells why a connection failed beside the answer to the question.
         let error = match consumer.connection_error() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

@@ -133,7 +133,7 @@ impl RebalanceListener for RebalanceHandler {
 
     fn poll_interval_exceeded(&self) {
         self.metrics.increment_poll_interval_exceeded();
-        warn!("`max.poll.interval.ms` was exceeded: the group has taken our partitions away");
+        warn!("the poll loop was too slow: the group has taken our partitions away");
     }
 
     fn failed(&self, error: StartError) {

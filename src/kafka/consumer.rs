@@ -141,14 +141,18 @@ impl KafkaConsumer {
         Ok(self.consumer.subscribe(&[&self.topic.name])?)
     }
 
-    /// What to check where the group gives no assignment, as the end of a sentence.
-    pub fn group_protocol_hint(&self) -> &'static str {
-        if self.uses_new_group_protocol {
-            "; `group.protocol` is `consumer`: see whether the brokers offer that protocol (Kafka 4.0 or newer, or \
+    /// Why the group may give no assignment: the last error of a connection, and what to check.
+    pub fn missing_assignment_hint(&self) -> String {
+        let error = self
+            .connection_error()
+            .unwrap_or_else(|| "the client reports no error".to_owned());
+        let check = if self.uses_new_group_protocol {
+            "`group.protocol` is `consumer`: see whether the brokers offer that protocol (Kafka 4.0 or newer, or \
              `group.coordinator.rebalance.protocols` with `consumer`)"
         } else {
-            "; see whether the group's coordinator is up, and whether another member holds up a rebalance"
-        }
+            "see whether the group's coordinator is up, and whether another member holds up a rebalance"
+        };
+        format!("{error}; {check}")
     }
 
     /// Begins to close. Keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by polling.

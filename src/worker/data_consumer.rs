@@ -70,7 +70,7 @@ impl DataConsumer {
         outcome
     }
 
-    /// A consumer whose brokers have answered. `None` if the stop came first. Fails when librdkafka refuses a
+    /// A consumer whose brokers have answered. `None` if the stop came first. Fails when the client refuses a
     /// property, or when no broker answers within the attempts.
     pub fn connect_kafka(
         &self,
@@ -79,7 +79,8 @@ impl DataConsumer {
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
         let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), listener).map_err(
             |error| {
-                Failure::configuration("librdkafka refused the consumer's settings").because(error)
+                Failure::configuration("the Kafka client refused the consumer's settings")
+                    .because(error)
             },
         )?;
         let topic = reach_kafka(

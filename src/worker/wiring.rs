@@ -252,6 +252,7 @@ impl DataConsumer {
             pool,
             committer,
             assignment,
+            self.events.clone(),
             self.stop.clone(),
             Arc::clone(&self.metrics),
             Arc::clone(&self.health),

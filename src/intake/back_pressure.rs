@@ -1,0 +1,79 @@
+//! Back pressure: waiting for room at the writers, and pausing consumption where that lasts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use crate::core::batching::is_pause_worth_it;
+use crate::kafka::KafkaConsumer;
+use crate::observe::metrics::MetricsCollector;
+use crate::store::WriterPool;
+
+/// One wait for room. The poller serves the group between two of them.
+pub const ROOM_WAIT: Duration = Duration::from_millis(100);
+
+pub struct BackPressure {
+    metrics: Arc<MetricsCollector>,
+    /// Since when a full batch has waited for room.
+    since: Option<Instant>,
+    /// When the consumer was last polled while a full batch waited.
+    last_poll_at: Instant,
+    is_paused: bool,
+}
+
+impl BackPressure {
+    pub fn new(metrics: Arc<MetricsCollector>, now: Instant) -> Self {
+        Self {
+            metrics,
+            since: None,
+            last_poll_at: now,
+            is_paused: false,
+        }
+    }
+
+    /// Waits for room for the full batch. Returns whether it is time to serve the group by a poll: each poll
+    /// may bring a message that has to wait too.
+    pub fn wait_for_room(&mut self, pool: &WriterPool, consumer: &KafkaConsumer) -> bool {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        if is_pause_worth_it(now.duration_since(since)) {
+            self.pause(consumer);
+        }
+        pool.wait_for_room(ROOM_WAIT);
+        let now = Instant::now();
+        if now.duration_since(self.last_poll_at) < ROOM_WAIT {
+            return false;
+        }
+        self.last_poll_at = now;
+        true
+    }
+
+    pub fn end(&mut self, consumer: &KafkaConsumer) {
+        self.since = None;
+        if self.is_paused {
+            match consumer.resume() {
+                Ok(()) => {
+                    self.is_paused = false;
+                    self.metrics.set_paused(false);
+                    info!("consumption resumed");
+                }
+                Err(error) => warn!("can't resume, trying again: {error}"),
+            }
+        }
+    }
+
+    pub fn pause(&mut self, consumer: &KafkaConsumer) {
+        if self.is_paused {
+            return;
+        }
+        match consumer.pause() {
+            Ok(()) => {
+                self.is_paused = true;
+                self.metrics.set_paused(true);
+                info!("consumption paused: the writers have been busy for seconds");
+            }
+            Err(error) => warn!("can't pause, trying again: {error}"),
+        }
+    }
+}

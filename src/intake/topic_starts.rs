@@ -1,0 +1,102 @@
+//! Partitions that begin only after they were assigned: those without a leader, and all partitions of a topic that was
+//! deleted and made anew under the running worker.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{Level, error, warn};
+
+use crate::commit::{CommitterHandle, CommitterMessage};
+use crate::core::partition::{Epoch, TopicPartition};
+use crate::core::starting_offset::FirstStart;
+use crate::kafka::{Assignment, KafkaConsumer};
+use crate::observe::log::RateLimited;
+
+/// How often it is asked where the waiting partitions begin.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(2);
+/// The longest that one question about it may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+const NO_START: &str = "it isn't known yet where some partitions begin, asking again";
+
+pub struct TopicStarts {
+    committer: CommitterHandle,
+    assignment: Arc<Assignment>,
+    topic: String,
+    /// The partitions of the old topic, while what was read of them is being settled.
+    old_topic: Vec<(TopicPartition, Epoch)>,
+    searched_at: Instant,
+    warnings: RateLimited,
+}
+
+impl TopicStarts {
+    pub fn new(
+        committer: CommitterHandle,
+        assignment: Arc<Assignment>,
+        topic: String,
+        now: Instant,
+    ) -> Self {
+        Self {
+            committer,
+            assignment,
+            topic,
+            old_topic: Vec::new(),
+            searched_at: now,
+            warnings: RateLimited::new(Level::Warn, NO_START),
+        }
+    }
+
+    /// The topic was deleted and made anew. Nothing of the old topic is committed any more, since its offsets would
+    /// count for the new one. What was read of it is still stored.
+    pub fn topic_was_recreated(&mut self) {
+        let partitions = self.assignment.partitions();
+        error!(topic = self.topic, partitions:? = partitions;
+            "the topic was deleted and made anew: the new one is read from its beginning; what was not read of the \
+             old one is lost");
+        let epochs = partitions.iter().filter_map(|&partition| {
+            let (epoch, _) = self.assignment.current(partition)?;
+            Some((partition, epoch))
+        });
+        self.old_topic = epochs.collect();
+        self.committer.send(CommitterMessage::Lost(partitions));
+    }
+
+    pub fn is_settling_the_old_topic(&self) -> bool {
+        !self.old_topic.is_empty()
+    }
+
+    /// Whether a record of this epoch may be one of the new topic, at an offset behind its beginning.
+    pub fn waits_for_the_new_topic(&self, partition: TopicPartition, epoch: Epoch) -> bool {
+        !self.old_topic.is_empty() && self.old_topic.contains(&(partition, epoch))
+    }
+
+    /// What was read of the old topic is settled: the new one is read from its beginning.
+    pub fn old_topic_is_settled(&mut self, consumer: &KafkaConsumer) {
+        for (partition, epoch) in mem::take(&mut self.old_topic) {
+            if self.assignment.is_current(partition, epoch) {
+                self.assignment
+                    .wait_for_start(partition, FirstStart::Earliest);
+                self.committer
+                    .send(CommitterMessage::WaitingForStart(vec![partition]));
+            }
+        }
+        self.search(consumer);
+    }
+
+    /// Begins the waiting partitions of which it can be found out where they begin, now and then.
+    pub fn search_if_due(&mut self, consumer: &KafkaConsumer) {
+        if self.searched_at.elapsed() >= SEARCH_INTERVAL {
+            self.search(consumer);
+        }
+    }
+
+    fn search(&mut self, consumer: &KafkaConsumer) {
+        self.searched_at = Instant::now();
+        if let Err(error) = consumer.start_waiting_partitions(QUESTION_TIMEOUT)
+            && let Some(suppressed) = self.warnings.admit(Instant::now())
+        {
+            warn!(suppressed; "{NO_START}: {error}");
+        }
+    }
+}
