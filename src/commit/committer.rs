@@ -14,6 +14,7 @@ use super::observer::CommitObserver;
 use super::view::OffsetView;
 use crate::config;
 use crate::core::commit_schedule::CommitSchedule;
+use crate::core::drain::{DrainProgress, DrainStep};
 use crate::core::offset_tracker::{Commit, OffsetTracker};
 use crate::core::partition::TopicPartition;
 use crate::core::record::Weight;
@@ -85,8 +86,6 @@ enum Event {
     CommitAnswered(CommitAnswer),
     /// All waiting messages were handled, or some time has passed: it is time to check the deadlines.
     Tick,
-    /// Nobody is left who could send a message.
-    SendersGone,
     CommitThreadGone,
 }
 
@@ -94,6 +93,8 @@ enum Event {
 struct Drain {
     request: DrainRequest,
     next_attempt: Instant,
+    /// A commit was requested for this drain.
+    has_requested: bool,
     /// The partitions belong to another member: no commit of ours is accepted any more.
     is_refused: bool,
 }
@@ -135,60 +136,60 @@ impl Committer {
 
     /// Runs until nobody is left who could send a message. Fails when the group will never accept a commit.
     pub fn run(mut self) -> Result<(), Failure> {
-        loop {
-            match self.next_event() {
-                Event::SendersGone => return Ok(()),
-                event => self.handle_event(event)?,
-            }
+        while let Some(event) = self.next_event() {
+            self.handle_event(event)?;
         }
+        Ok(())
     }
 
     /// Messages that wait already come first, up to a limit. Then the deadlines have their turn, and only
     /// then the committer waits.
-    fn next_event(&mut self) -> Event {
+    ///
+    /// `None`: nobody is left who could send a message.
+    fn next_event(&mut self) -> Option<Event> {
         if self.received < MESSAGES_PER_TURN {
             match self.messages.try_recv() {
                 Ok(message) => {
                     self.received += 1;
                     self.is_turn_open = true;
-                    return Event::Message(message);
+                    return Some(Event::Message(message));
                 }
-                Err(TryRecvError::Disconnected) => return Event::SendersGone,
+                Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
             }
         }
         if std::mem::take(&mut self.is_turn_open) {
-            return Event::Tick;
+            return Some(Event::Tick);
         }
         self.wait_for_event()
     }
 
-    fn wait_for_event(&mut self) -> Event {
+    fn wait_for_event(&mut self) -> Option<Event> {
         let gather = match std::mem::take(&mut self.received) {
             0 => None,
             MESSAGES_PER_TURN => Some(Duration::ZERO),
             _ => Some(GATHER),
         };
         let answered = |answer| match answer {
-            Ok(answer) => Event::CommitAnswered(answer),
-            Err(_) => Event::CommitThreadGone,
+            Ok(answer) => Some(Event::CommitAnswered(answer)),
+            Err(_) => Some(Event::CommitThreadGone),
         };
         if let Some(gather) = gather {
             return select! {
                 recv(self.answers) -> answer => answered(answer),
-                default(gather) => Event::Tick,
+                default(gather) => Some(Event::Tick),
             };
         }
         select! {
             recv(self.messages) -> message => match message {
                 Ok(message) => {
                     self.is_turn_open = true;
-                    Event::Message(message)
+                    Some(Event::Message(message))
                 }
-                Err(_) => Event::SendersGone,
+                Err(_) => None,
             },
             recv(self.answers) -> answer => answered(answer),
-            default(TICK) => Event::Tick,
+            default(TICK) => Some(Event::Tick),
         }
     }
 
@@ -200,7 +201,6 @@ impl Committer {
                 self.look_at_deadlines();
             }
             Event::Tick => self.look_at_deadlines(),
-            Event::SendersGone => {}
             Event::CommitThreadGone => {
                 return Err(Failure::running("the commit thread is gone"));
             }
@@ -261,6 +261,7 @@ impl Committer {
                 self.drain = Some(Drain {
                     request,
                     next_attempt: Instant::now(),
+                    has_requested: false,
                     is_refused: false,
                 });
             }
@@ -323,8 +324,9 @@ impl Committer {
         match error.class() {
             CommitErrorClass::NotOurs => {
                 debug!("a commit came too late: {error}");
+                // A commit that was requested before the drain says nothing about the drain's own.
                 if let Some(drain) = &mut self.drain {
-                    drain.is_refused = true;
+                    drain.is_refused = drain.has_requested;
                 }
                 Ok(())
             }
@@ -352,27 +354,31 @@ impl Committer {
             return;
         };
         let partitions = &drain.request.partitions;
-        let deadlines = drain.request.deadlines;
         let unsettled: usize = partitions.iter().map(|&p| self.tracker.in_flight(p)).sum();
-        let is_over = now >= deadlines.commit_until || drain.is_refused;
-        let may_commit = unsettled == 0 || now >= deadlines.drain_until;
-        if is_over || (may_commit && !self.is_committing) {
-            let mut commits = self.tracker.uncommitted();
-            commits.retain(|commit| partitions.contains(&commit.partition));
-            let is_committed = commits.is_empty();
-            if is_over || is_committed {
+        let mut commits = self.tracker.uncommitted();
+        commits.retain(|commit| partitions.contains(&commit.partition));
+        let progress = DrainProgress {
+            unsettled,
+            is_commit_due: !commits.is_empty(),
+            is_committing: self.is_committing,
+            is_refused: drain.is_refused,
+        };
+        match progress.next_step(now, drain.request.deadlines) {
+            DrainStep::End => {
                 self.forget(&drain.request.partitions);
                 // The sender of the request stops waiting when its time is up; nobody needs the answer then.
                 let _ = drain.request.done.try_send(Drained {
                     unsettled,
-                    is_committed,
+                    is_committed: commits.is_empty(),
                 });
                 return;
             }
-            if now >= drain.next_attempt {
+            DrainStep::Commit if now >= drain.next_attempt => {
                 self.request(commits);
+                drain.has_requested = true;
                 drain.next_attempt = now + TICK;
             }
+            DrainStep::Commit | DrainStep::Wait => {}
         }
         self.drain = Some(drain);
     }
@@ -381,6 +387,7 @@ impl Committer {
         for &partition in partitions {
             self.tracker.forget(partition);
             self.view.end_wait(partition);
+            self.observer.forgotten(partition);
         }
         // A drain doesn't wait for a partition that was lost meanwhile.
         if let Some(drain) = &mut self.drain {

@@ -12,6 +12,8 @@ mod in_flight;
 mod messages;
 mod observer;
 mod ownership;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use commit_thread::CommitThread;

@@ -20,6 +20,8 @@ pub trait CommitObserver: Send + Sync {
     fn lag(&self, _partition: TopicPartition, _lag: u64) {}
     /// These partitions stand still. Called when the list changes.
     fn stalled(&self, _partitions: &[Stalled]) {}
+    /// The partition is no longer ours: nothing more is reported of it.
+    fn forgotten(&self, _partition: TopicPartition) {}
     fn committed(&self, _partition: TopicPartition, _offset: Offset) {}
     fn commit_took(&self, _duration: Duration) {}
     fn commit_failed(&self) {}

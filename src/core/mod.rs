@@ -7,6 +7,7 @@ pub mod batching;
 pub mod commit_schedule;
 pub mod dead_letter;
 pub mod document;
+pub mod drain;
 pub mod evidence;
 pub mod offset_tracker;
 pub mod partition;

@@ -95,7 +95,7 @@ impl RebalanceListener for RebalanceHandler {
             .into_iter()
             .filter(|partition| !partitions.contains(partition))
             .collect();
-        self.forget(partitions, &rest);
+        self.show_assignment(&rest);
     }
 
     fn lost(&self, partitions: &[TopicPartition]) {
@@ -103,7 +103,7 @@ impl RebalanceListener for RebalanceHandler {
         warn!(partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
         self.committer
             .send(CommitterMessage::Lost(partitions.to_vec()));
-        self.forget(partitions, &self.assignment.partitions());
+        self.show_assignment(&self.assignment.partitions());
     }
 
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset) {
@@ -148,13 +148,6 @@ impl RebalanceListener for RebalanceHandler {
 }
 
 impl RebalanceHandler {
-    fn forget(&self, partitions: &[TopicPartition], left: &[TopicPartition]) {
-        for partition in partitions {
-            self.metrics.forget_partition(&self.topic, partition.number);
-        }
-        self.show_assignment(left);
-    }
-
     fn show_assignment(&self, partitions: &[TopicPartition]) {
         self.metrics.set_assigned_partitions(partitions.len());
         self.health.set_assigned_partitions(

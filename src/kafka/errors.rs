@@ -160,6 +160,12 @@ impl CommitError {
         }
     }
 
+    /// The partitions belong to another member, for tests.
+    #[cfg(test)]
+    pub fn not_ours() -> Self {
+        Self::of_member(ClientError::ConsumerCommit(Code::IllegalGeneration))
+    }
+
     pub fn class(&self) -> CommitErrorClass {
         self.class
     }

@@ -18,6 +18,7 @@ use super::unfinished::Unfinished;
 use crate::commit::DispatchedBatch;
 use crate::core::availability::{Caller, OutageCause, Permit};
 use crate::core::document::{Documents, ReceivedAt};
+use crate::core::drain::may_leave_unsettled;
 use crate::core::rejection::Rejection;
 use crate::core::write_plan::WritePlan;
 use crate::failure::Failure;
@@ -55,8 +56,6 @@ enum Event {
     Nothing,
     /// No batch came for a while.
     Idle,
-    /// Nobody is left who could offer a batch.
-    PoolClosed,
 }
 
 impl Writer {
@@ -78,15 +77,14 @@ impl Writer {
     /// Runs until the pool is closed and its batches are done. Fails when MongoDB refuses the worker, or when
     /// a record can be neither stored nor dead-lettered.
     pub(super) fn run(mut self) -> Result<(), Failure> {
-        loop {
-            match self.next_event() {
-                Event::PoolClosed => return self.finish_set_aside(),
-                event => self.handle_event(event)?,
-            }
+        while let Some(event) = self.next_event() {
+            self.handle_event(event)?;
         }
+        self.finish_set_aside()
     }
 
-    fn next_event(&mut self) -> Event {
+    /// `None`: nobody is left who could offer a batch.
+    fn next_event(&mut self) -> Option<Event> {
         self.drop_what_is_gone();
         let may_go_on =
             !self.set_aside.is_empty() && self.stage.outage.would_permit(Caller::SuspectWriter);
@@ -95,7 +93,7 @@ impl Writer {
             && let Some(set_aside) = self.set_aside.pop_front()
         {
             self.is_new_batch_next = true;
-            return Event::SetAside(Box::new(set_aside));
+            return Some(Event::SetAside(Box::new(set_aside)));
         }
         let timeout = match () {
             () if may_go_on => Duration::ZERO,
@@ -103,10 +101,10 @@ impl Writer {
             () => ASIDE_LOOK,
         };
         match self.batches.recv(timeout) {
-            Ok(batch) => Event::Batch(batch),
-            Err(RecvTimeoutError::Timeout) if self.set_aside.is_empty() => Event::Idle,
-            Err(RecvTimeoutError::Timeout) => Event::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Event::PoolClosed,
+            Ok(batch) => Some(Event::Batch(batch)),
+            Err(RecvTimeoutError::Timeout) if self.set_aside.is_empty() => Some(Event::Idle),
+            Err(RecvTimeoutError::Timeout) => Some(Event::Nothing),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 
@@ -127,7 +125,7 @@ impl Writer {
                 self.probe_if_due();
                 Ok(())
             }
-            Event::Nothing | Event::PoolClosed => Ok(()),
+            Event::Nothing => Ok(()),
         }
     }
 
@@ -180,14 +178,13 @@ impl Writer {
         }
         let is_ours = |id| stage.ownership.is_ours(id);
         let left = batch.unsettled().filter(|(_, record)| is_ours(record.id));
-        match left.count() {
-            // Only a stop may give up records that are ours: otherwise their partition would stop
-            // without a log line.
-            left if left > 0 && !stage.stop.is_stopping() => Err(Failure::running(format!(
-                "{left} records were left without an end: they stay uncommitted"
-            ))),
-            _ => Ok(()),
+        let left = left.count();
+        if may_leave_unsettled(left, stage.stop.is_stopping()) {
+            return Ok(());
         }
+        Err(Failure::running(format!(
+            "{left} records were left without an end: they stay uncommitted"
+        )))
     }
 
     /// Gives up the records of batches set aside whose partition went to another member.

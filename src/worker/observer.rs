@@ -117,6 +117,10 @@ impl CommitObserver for WorkerObserver {
         *said = partitions;
     }
 
+    fn forgotten(&self, partition: TopicPartition) {
+        self.metrics.forget_partition(&self.topic, partition.number);
+    }
+
     fn committed(&self, partition: TopicPartition, offset: Offset) {
         self.metrics
             .set_committed_offset(&self.topic, partition.number, offset.0);
