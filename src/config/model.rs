@@ -52,7 +52,7 @@ pub struct Kafka {
     #[schemars(schema_with = "names::topic", extend("default" = "dead-letter-topic"))]
     pub dead_letter_topic: String,
 
-    /// Where to begin when the group has no committed offset.
+    /// Where to begin in all partitions when the group starts for the first time.
     #[schemars(extend("default" = "earliest"))]
     pub auto_offset_reset: AutoOffsetReset,
 
