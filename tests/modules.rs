@@ -44,11 +44,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "commit",
         &["runtime", "failure", "kafka", "observe", "config", "core"],
     ),
+    // For the exit code of each error of a reader, and for trying a question again until a stop.
+    ("kafka", &["runtime", "failure", "config", "core"]),
+    ("mongo", &["config", "core"]),
     ("runtime", &["failure", "observe"]),
     ("failure", &["config"]),
-    // For the exit code of each error of a reader.
-    ("kafka", &["failure", "config", "core"]),
-    ("mongo", &["config", "core"]),
     ("observe", &[]),
     // Only for words, such as the reasons.
     ("cli", &["core"]),

@@ -123,14 +123,6 @@ impl RebalanceListener for RebalanceHandler {
         self.health.set_kafka_reachable(any);
     }
 
-    fn is_stopping(&self) -> bool {
-        self.stop.is_stopping()
-    }
-
-    fn wait(&self, duration: Duration) -> bool {
-        self.stop.wait(duration)
-    }
-
     fn poll_interval_exceeded(&self) {
         self.metrics.increment_poll_interval_exceeded();
         warn!("the poll loop was too slow: the group has taken our partitions away");

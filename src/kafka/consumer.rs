@@ -24,6 +24,7 @@ use super::topic::Topic;
 use crate::config::{AutoOffsetReset, Config};
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::FirstStart;
+use crate::runtime::StopSignal;
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
 const SERVED_AT_ONCE: usize = 64;
@@ -73,6 +74,7 @@ impl KafkaConsumer {
         config: &Config,
         assignment: Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
+        stop: StopSignal,
     ) -> KafkaResult<Self> {
         let topic = Topic::new(TopicId::CONSUMED, &config.kafka.topic);
         let context = RebalanceContext {
@@ -84,6 +86,7 @@ impl KafkaConsumer {
             time_limit: (config.kafka.max_poll_interval / 4).min(LONGEST_SEARCH),
             assignment,
             listener,
+            stop,
             paused: AtomicBool::new(false),
             log_signs: LogSigns::default(),
             connection_error: Mutex::default(),

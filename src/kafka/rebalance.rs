@@ -22,6 +22,7 @@ use super::statistics;
 use super::topic::Topic;
 use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::StartingOffset;
+use crate::runtime::StopSignal;
 
 pub(super) struct RebalanceContext {
     pub(super) topic: Topic,
@@ -30,6 +31,7 @@ pub(super) struct RebalanceContext {
     pub(super) time_limit: Duration,
     pub(super) assignment: Arc<Assignment>,
     pub(super) listener: Arc<dyn RebalanceListener>,
+    pub(super) stop: StopSignal,
     /// While this is set, newly assigned partitions are paused too.
     pub(super) paused: AtomicBool,
     pub(super) log_signs: LogSigns,
@@ -108,7 +110,7 @@ impl RebalanceContext {
         if partitions.is_empty() {
             // A standby has to hear of its empty assignment.
             self.listener.assigned(&[]);
-        } else if self.listener.is_stopping() {
+        } else if self.stop.is_stopping() {
             // Nothing of it will be read, and a client that closes gets no answers any more.
             debug!("assigned while stopping: {partitions:?} are not read");
         } else {
@@ -116,16 +118,16 @@ impl RebalanceContext {
                 consumer,
                 topic: &self.topic,
                 first_starts: &self.first_starts,
-                listener: &*self.listener,
+                stop: &self.stop,
                 time_limit: self.time_limit,
             };
             let begun = search
                 .run(partitions)
-                .and_then(|starts| self.begin(&starts, list));
+                .and_then(|starts| starts.map_or(Ok(()), |starts| self.begin(&starts, list)));
             // The list is assigned in any case: librdkafka waits for that. A stop may be why a question had
             // no answer.
             if let Err(error) = begun
-                && !self.listener.is_stopping()
+                && !self.stop.is_stopping()
             {
                 self.listener.failed(StartError::of(&error));
             }

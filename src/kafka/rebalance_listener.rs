@@ -1,7 +1,5 @@
 //! What the consumer tells the worker, about a rebalance above all.
 
-use std::time::Duration;
-
 use rdkafka::error::KafkaError as ClientError;
 
 use super::assignment::AssignedPartition;
@@ -9,8 +7,8 @@ use super::errors::is_authorization;
 use super::statistics::EndOffset;
 use crate::core::partition::{Offset, TopicPartition};
 
-/// What the consumer tells the worker. `revoke` and `wait` may take long. The other methods wait at most for room in
-/// the committer's channel.
+/// What the consumer tells the worker. `revoke` may take long. The other methods wait at most for room in the
+/// committer's channel.
 pub trait RebalanceListener: Send + Sync {
     /// Called before any record of these partitions is delivered. An empty list means that the process
     /// stands by, or keeps what it has.
@@ -31,9 +29,6 @@ pub trait RebalanceListener: Send + Sync {
     fn leaderless(&self, partitions: usize);
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
-    fn is_stopping(&self) -> bool;
-    /// Waits, but no longer than until the process stops. Returns whether it stops.
-    fn wait(&self, duration: Duration) -> bool;
     fn poll_interval_exceeded(&self);
     /// It can't be found out where the assigned partitions begin: the group can't go on in this process.
     fn failed(&self, error: StartError);

@@ -11,10 +11,10 @@ use rdkafka::error::KafkaResult as ClientResult;
 
 use super::errors::is_authorization;
 use super::queries::Queries;
-use super::rebalance_listener::RebalanceListener;
 use super::topic::Topic;
 use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::{FirstStart, GroupHistory, StartingOffset};
+use crate::runtime::{Delays, RetryError, StopSignal, retry};
 
 /// The longest wait for one answer about offsets.
 const LONGEST_QUESTION: Duration = Duration::from_secs(10);
@@ -132,21 +132,22 @@ pub(super) struct Search<'a, C: ConsumerContext> {
     pub(super) consumer: &'a BaseConsumer<C>,
     pub(super) topic: &'a Topic,
     pub(super) first_starts: &'a FirstStarts,
-    pub(super) listener: &'a dyn RebalanceListener,
+    pub(super) stop: &'a StopSignal,
     /// How long it may take. The last question may take longer.
     pub(super) time_limit: Duration,
 }
 
 impl<C: ConsumerContext> Search<'_, C> {
-    /// Fails when the group's coordinator doesn't say what is committed, or refuses.
-    pub(super) fn run(&self, partitions: &[TopicPartition]) -> ClientResult<Starts> {
+    /// `None` if the process stops meanwhile. Fails when the group's coordinator doesn't say what is committed, or
+    /// refuses.
+    pub(super) fn run(&self, partitions: &[TopicPartition]) -> ClientResult<Option<Starts>> {
         let started = Instant::now();
         let queries = Queries {
             consumer: self.consumer,
             topic: self.topic,
             timeout: LONGEST_QUESTION.min(self.time_limit / 3),
         };
-        let (committed, first_starts) = self.ask_until(started + self.time_limit, || {
+        let committed = self.ask_until(started + self.time_limit, || {
             let committed = queries.committed(partitions)?;
             let has_commits = partitions.iter().all(|p| committed.contains_key(p));
             let history = match self.first_starts.configured {
@@ -159,11 +160,15 @@ impl<C: ConsumerContext> Search<'_, C> {
                 self.first_starts.of_partitions(partitions, history),
             ))
         })?;
+        let Some((committed, first_starts)) = committed else {
+            return Ok(None);
+        };
         let bounds = self.ask_until(started + BOUNDS_LIMIT.min(self.time_limit), || {
             queries.bounds(&queries.with_leader(partitions)?)
         });
         let bounds = match bounds {
-            Ok(bounds) => bounds,
+            Ok(Some(bounds)) => bounds,
+            Ok(None) => return Ok(None),
             Err(error) if is_authorization(&error) => return Err(error),
             Err(error) => {
                 warn!("the bounds of the partitions' logs can't be read yet: {error}");
@@ -191,29 +196,26 @@ impl<C: ConsumerContext> Search<'_, C> {
                 "these partitions have no leader that answers: each of them is read once it has one, and the others \
                  are read meanwhile");
         }
-        Ok(starts)
+        Ok(Some(starts))
     }
 
     /// During a leader election brokers answer at once that they aren't ready: so the limit is a time and not a
-    /// number of attempts.
+    /// number of attempts. `None`: the process stops.
     fn ask_until<T>(
         &self,
         deadline: Instant,
         ask: impl Fn() -> ClientResult<T>,
-    ) -> ClientResult<T> {
-        let mut attempt = 1;
-        loop {
-            let error = match ask() {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let is_late = Instant::now() + ASK_AGAIN >= deadline;
-            if is_late || is_authorization(&error) || self.listener.wait(ASK_AGAIN) {
-                return Err(error);
-            }
-            warn!(attempt; "can't read the group's offsets, trying again: {error}");
-            attempt += 1;
-        }
+    ) -> ClientResult<Option<T>> {
+        let attempt = |attempt| {
+            ask().map_err(|error| {
+                if is_authorization(&error) || Instant::now() + ASK_AGAIN >= deadline {
+                    return RetryError::Final(error);
+                }
+                warn!(attempt; "can't read the group's offsets, trying again: {error}");
+                RetryError::Again
+            })
+        };
+        retry(self.stop, Delays::constant(ASK_AGAIN), || {}, attempt)
     }
 }
 

@@ -77,12 +77,16 @@ impl DataConsumer {
         assignment: &Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
-        let consumer = KafkaConsumer::new(&self.config, Arc::clone(assignment), listener).map_err(
-            |error| {
-                Failure::configuration("the Kafka client refused the consumer's settings")
-                    .because(error)
-            },
-        )?;
+        let consumer = KafkaConsumer::new(
+            &self.config,
+            Arc::clone(assignment),
+            listener,
+            self.stop.clone(),
+        )
+        .map_err(|error| {
+            Failure::configuration("the Kafka client refused the consumer's settings")
+                .because(error)
+        })?;
         let topic = reach_kafka(
             &consumer,
             self.attempts(),
