@@ -1,5 +1,6 @@
 //! The workers of a run, and the faults that they suffer.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -153,6 +154,8 @@ impl Slot {
     }
 }
 
+const SIGTERM: i32 = 15;
+
 /// Whether a fault of this time explains this exit status.
 fn is_explained(status: ExitStatus, worker: &Worker, was_asked: bool, timeline: &Timeline) -> bool {
     let now = Timestamp::now();
@@ -165,6 +168,8 @@ fn is_explained(status: ExitStatus, worker: &Worker, was_asked: bool, timeline: 
         }
         Some(3) => timeline.explains_lost_broker(now),
         Some(4) => timeline.explains_refusal(now),
+        // The signal came before the program began to run. No program can catch it then.
+        None => was_asked && status.signal() == Some(SIGTERM) && worker.log().is_empty(),
         _ => false,
     }
 }
