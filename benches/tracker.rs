@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kafka_mongo_consumer::per_record::OffsetTracker;
-use kafka_mongo_consumer::per_record::RecordRun;
+use kafka_mongo_consumer::per_record::{Arrival, OffsetTracker};
 use kafka_mongo_consumer::per_record::{Epoch, Offset, TopicPartition};
+use kafka_mongo_consumer::per_record::{RecordRun, Timestamp};
 
 const PARTITIONS: i32 = 1000;
 const RECORDS_PER_PARTITION: i64 = 100;
@@ -149,7 +149,11 @@ fn shuffled(runs: &[RecordRun]) -> Vec<RecordRun> {
 fn dispatch(tracker: &mut OffsetTracker, runs: &[RecordRun], round: i64) {
     let taken_at = Instant::now();
     for run in runs {
-        tracker.dispatched(in_round(*run, round), taken_at);
+        let arrival = Arrival {
+            taken_at,
+            written_at: Timestamp::CreateTime(0),
+        };
+        tracker.dispatched(in_round(*run, round), arrival);
     }
 }
 

@@ -15,7 +15,7 @@ use super::view::OffsetView;
 use crate::config;
 use crate::core::commit_schedule::CommitSchedule;
 use crate::core::drain::{DrainProgress, DrainStep};
-use crate::core::offset_tracker::{Commit, OffsetTracker};
+use crate::core::offset_tracker::{Arrival, Commit, OffsetTracker};
 use crate::core::partition::TopicPartition;
 use crate::core::record::Weight;
 use crate::failure::Failure;
@@ -237,8 +237,12 @@ impl Committer {
                 }
             }
             CommitterMessage::Dispatched { runs, taken_at } => {
-                for run in runs {
-                    self.tracker.dispatched(run, taken_at);
+                for (run, written_at) in runs {
+                    let arrival = Arrival {
+                        taken_at,
+                        written_at,
+                    };
+                    self.tracker.dispatched(run, arrival);
                 }
             }
             CommitterMessage::Settled(settlement) => self.settle(&settlement),

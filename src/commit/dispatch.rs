@@ -10,7 +10,7 @@ use super::in_flight::InFlight;
 use super::messages::{CommitterHandle, CommitterMessage, Outcome, Settlement};
 use super::observer::CommitObserver;
 use crate::core::partition::RecordId;
-use crate::core::record::{Batch, Record, Weight};
+use crate::core::record::{Batch, Record, Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 
 /// The only maker of dispatched batches.
@@ -53,7 +53,7 @@ impl Dispatcher {
         self.in_flight.add(weight);
         self.observer.dispatched(weight, self.in_flight.now());
         self.committer.send(CommitterMessage::Dispatched {
-            runs: RecordRun::collect(batch.records().iter().map(|record| record.id)),
+            runs: runs_with_times(batch.records()),
             taken_at: batch.taken_at(),
         });
         DispatchedBatch {
@@ -62,6 +62,18 @@ impl Dispatcher {
             committer: self.committer.clone(),
         }
     }
+}
+
+/// The runs of the records, each with the time at which its first record was written.
+fn runs_with_times(records: &[Record]) -> Vec<(RecordRun, Timestamp)> {
+    let mut records_left = records;
+    let runs = RecordRun::collect(records.iter().map(|record| record.id));
+    let with_time = |run: RecordRun| {
+        let (own, others) = records_left.split_at(run.count());
+        records_left = others;
+        (run, own[0].timestamp)
+    };
+    runs.into_iter().map(with_time).collect()
 }
 
 /// A batch on its way, with the receipt for its records. Records are known by their index in the batch.
@@ -90,11 +102,19 @@ impl DispatchedBatch {
         let Some((runs, weight)) = self.sum_up(&indexes) else {
             return;
         };
+        let written_at = match outcome {
+            Outcome::Stored => {
+                let records = indexes.iter().map(|&index| &self.batch.records()[index]);
+                records.map(|record| record.timestamp).collect()
+            }
+            _ => Vec::new(),
+        };
         self.committer.send(CommitterMessage::Settled(Settlement {
             runs,
             outcome,
             weight,
             taken_at: self.batch.taken_at(),
+            written_at,
         }));
     }
 
@@ -179,6 +199,7 @@ impl RecordReceipt {
                 outcome,
                 weight: self.weight,
                 taken_at: self.taken_at,
+                written_at: Vec::new(),
             }));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::core::partition::{Epoch, Offset, TopicPartition};
-use crate::core::record::Weight;
+use crate::core::record::{Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::rejection::Reason;
 use crate::core::time_limits::RevokeDeadlines;
@@ -22,7 +22,8 @@ pub enum CommitterMessage {
     Assigned(Vec<AssignedPartition>),
     /// These records go to a writer. Sent before a writer can have them.
     Dispatched {
-        runs: Vec<RecordRun>,
+        /// Each with the time at which its first record was written to Kafka.
+        runs: Vec<(RecordRun, Timestamp)>,
         taken_at: Instant,
     },
     Settled(Settlement),
@@ -49,6 +50,8 @@ pub struct Settlement {
     pub outcome: Outcome,
     pub weight: Weight,
     pub taken_at: Instant,
+    /// When each record was written to Kafka, if it is stored now.
+    pub written_at: Vec<Timestamp>,
 }
 
 /// The ways in which a record is settled. There is no other: a failure settles nothing.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::messages::Settlement;
 use crate::core::partition::{Offset, TopicPartition};
-use crate::core::record::Weight;
+use crate::core::record::{Timestamp, Weight};
 use crate::core::stall::Stalled;
 
 /// Is called for each of these events; must not wait. The worker shows it as metrics, a replay counts it.
@@ -16,8 +16,9 @@ pub trait CommitObserver: Send + Sync {
     fn in_flight_changed(&self, _in_flight: Weight) {}
     /// When the oldest unsettled record was taken off Kafka.
     fn oldest_in_flight(&self, _taken_at: Option<Instant>) {}
-    /// How many offsets lie between the committable offset and the partition's end.
-    fn lag(&self, _partition: TopicPartition, _lag: u64) {}
+    /// How many offsets lie between the committable offset and the partition's end, and when the oldest record was
+    /// written that isn't committed.
+    fn lag(&self, _partition: TopicPartition, _lag: u64, _oldest: Option<Timestamp>) {}
     /// These partitions stand still. Called when the list changes.
     fn stalled(&self, _partitions: &[Stalled]) {}
     /// The partition is no longer ours: nothing more is reported of it.

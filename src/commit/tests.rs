@@ -13,7 +13,7 @@ use super::messages::{CommitterHandle, CommitterMessage, Outcome, Settlement};
 use super::observer::CommitObserver;
 use crate::core::offset_tracker::Commit;
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
-use crate::core::record::Weight;
+use crate::core::record::{Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::time_limits::RevokeDeadlines;
 use crate::kafka::{AssignedPartition, CommitError};
@@ -90,7 +90,7 @@ impl Setup {
         let taken_at = Instant::now();
         self.in_flight.add(weight);
         self.committer.send(CommitterMessage::Dispatched {
-            runs: vec![run],
+            runs: vec![(run, Timestamp::NotAvailable)],
             taken_at,
         });
         self.committer.send(CommitterMessage::Settled(Settlement {
@@ -98,6 +98,7 @@ impl Setup {
             outcome: Outcome::Stored,
             weight,
             taken_at,
+            written_at: Vec::new(),
         }));
     }
 

@@ -51,7 +51,9 @@ impl OffsetView {
         self.observer.oldest_in_flight(tracker.oldest_in_flight());
         for (partition, progress) in tracker.progress() {
             if let Some(end) = self.end_offsets.get(&partition) {
-                self.observer.lag(partition, end.lag(progress));
+                let lag = end.lag(progress);
+                let oldest = progress.oldest_waiting(lag > 0);
+                self.observer.lag(partition, lag, oldest);
             }
         }
         let read = tracker.progress().map(|(partition, progress)| {

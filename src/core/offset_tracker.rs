@@ -12,6 +12,7 @@ use std::time::Instant;
 use foldhash::fast::FixedState;
 
 use super::partition::{Epoch, Offset, TopicPartition};
+use super::record::Timestamp;
 use super::record_run::RecordRun;
 use super::stall::{Standing, WaitsFor};
 
@@ -31,6 +32,15 @@ pub struct Commit {
     pub offset: Offset,
 }
 
+/// When records arrived that are dispatched together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When they were taken off Kafka.
+    pub taken_at: Instant,
+    /// When the first of them was written to Kafka.
+    pub written_at: Timestamp,
+}
+
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionProgress {
@@ -39,9 +49,20 @@ pub struct PartitionProgress {
     pub committed: Option<Offset>,
     /// Every record that was received is settled.
     pub is_settled: bool,
+    /// When the oldest record was written that was received and isn't committed; to the run of records.
+    pub oldest_uncommitted: Option<Timestamp>,
+    /// When the last record was written below the committable offset.
+    pub last_settled_at: Option<Timestamp>,
 }
 
 impl PartitionProgress {
+    /// When the oldest record was written that isn't committed. `has_records`: there are some behind the committable
+    /// offset. Those that weren't received yet were probably written after the last one that was.
+    pub fn oldest_waiting(self, has_records: bool) -> Option<Timestamp> {
+        let not_received = || self.last_settled_at.filter(|_| has_records);
+        self.oldest_uncommitted.or_else(not_received)
+    }
+
     /// `has_records`: there is something to read behind the committable offset, or nobody knows.
     /// `is_commit_pending`: a commit is under way, or the last one failed.
     pub fn standing(self, has_records: bool, is_commit_pending: bool) -> Standing {
@@ -65,6 +86,12 @@ struct PartitionOffsets {
     epoch: Epoch,
     /// All records from the oldest unsettled one on; the first of them is never settled.
     received: VecDeque<Received>,
+    /// When the runs arrived that `received` has records of; the first of them has the oldest unsettled record.
+    arrivals: VecDeque<(Offset, Arrival)>,
+    /// When the last record below the committable offset was written; to the run of records.
+    last_settled_at: Option<Timestamp>,
+    /// When the oldest record was written that isn't committed. Within a run, the time of its first record.
+    oldest_uncommitted: Option<Timestamp>,
     /// How many of `received` may still be settled.
     in_flight: usize,
     /// Every record below this offset was received.
@@ -76,7 +103,6 @@ struct PartitionOffsets {
 #[derive(Debug)]
 struct Received {
     offset: Offset,
-    taken_at: Instant,
     state: RecordState,
 }
 
@@ -100,6 +126,9 @@ impl OffsetTracker {
         let offsets = PartitionOffsets {
             epoch,
             received: VecDeque::new(),
+            arrivals: VecDeque::new(),
+            last_settled_at: None,
+            oldest_uncommitted: None,
             in_flight: 0,
             position: start,
             committable: start,
@@ -123,10 +152,12 @@ impl OffsetTracker {
     }
 
     /// These records go to a writer now. Runs come in the order in which their records were received.
-    pub fn dispatched(&mut self, run: RecordRun, taken_at: Instant) {
+    pub fn dispatched(&mut self, run: RecordRun, arrival: Arrival) {
         let Some(offsets) = self.current(run.partition, run.epoch) else {
             return;
         };
+        offsets.arrivals.push_back((run.first, arrival));
+        offsets.oldest_uncommitted.get_or_insert(arrival.written_at);
         for offset in run.offsets() {
             debug_assert!(
                 offset >= offsets.position,
@@ -136,7 +167,6 @@ impl OffsetTracker {
             offsets.in_flight += 1;
             offsets.received.push_back(Received {
                 offset,
-                taken_at,
                 state: RecordState::InFlight,
             });
         }
@@ -237,6 +267,7 @@ impl OffsetTracker {
             return false;
         };
         offsets.committed = offsets.committed.max(Some(commit.offset));
+        offsets.oldest_uncommitted = offsets.oldest_above(commit.offset);
         true
     }
 
@@ -246,6 +277,8 @@ impl OffsetTracker {
             committable: offsets.committable,
             committed: offsets.committed,
             is_settled: offsets.received.is_empty(),
+            oldest_uncommitted: offsets.oldest_uncommitted,
+            last_settled_at: offsets.last_settled_at,
         };
         self.partitions
             .iter()
@@ -263,8 +296,8 @@ impl OffsetTracker {
     pub fn oldest_in_flight(&self) -> Option<Instant> {
         self.partitions
             .values()
-            .filter_map(|offsets| offsets.received.front())
-            .map(|received| received.taken_at)
+            .filter_map(|offsets| offsets.arrivals.front())
+            .map(|(_, arrival)| arrival.taken_at)
             .min()
     }
 
@@ -291,12 +324,40 @@ impl PartitionOffsets {
         {
             self.received.pop_front();
         }
+        self.drop_settled_arrivals();
         self.committable = match self.received.front() {
             // Every record below the oldest unsettled one is settled.
             Some(front) => front.offset,
             None => self.position,
         };
         before - self.received.len()
+    }
+
+    fn drop_settled_arrivals(&mut self) {
+        let front = self.received.front().map(|front| front.offset);
+        let is_settled = |next: Option<&(Offset, Arrival)>| match (front, next) {
+            (Some(front), Some((first, _))) => *first <= front,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        while !self.arrivals.is_empty() && is_settled(self.arrivals.get(1)) {
+            let settled = self.arrivals.pop_front();
+            self.last_settled_at = settled.map(|(_, arrival)| arrival.written_at);
+        }
+    }
+
+    /// When the oldest record was written that was received at `committed` or above.
+    fn oldest_above(&self, committed: Offset) -> Option<Timestamp> {
+        if committed >= self.position {
+            return None;
+        }
+        let unsettled = self.arrivals.front().map(|(_, arrival)| arrival.written_at);
+        if committed >= self.committable {
+            unsettled
+        } else {
+            // Settled meanwhile, and forgotten but for the last one.
+            self.last_settled_at.or(unsettled)
+        }
     }
 
     /// The index of `offset` in `received`. Without gaps it is the distance from the front; with gaps, a

@@ -343,7 +343,7 @@ proptest! {
             match message {
                 CommitterMessage::Dispatched { runs, .. } => {
                     prop_assert_eq!(place, 0, "the dispatch comes first");
-                    let dispatched: usize = runs.iter().map(|run| run.count()).sum();
+                    let dispatched: usize = runs.iter().map(|(run, _)| run.count()).sum();
                     prop_assert_eq!(dispatched, records.len());
                 }
                 CommitterMessage::Settled(settlement) => {

@@ -8,7 +8,7 @@ use log::{info, warn};
 
 use crate::commit::{CommitObserver, Outcome, Settlement};
 use crate::core::partition::{Offset, TopicPartition};
-use crate::core::record::Weight;
+use crate::core::record::{Timestamp, Weight};
 use crate::core::stall::{Stalled, WaitsFor};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
@@ -80,6 +80,12 @@ impl CommitObserver for WorkerObserver {
             // Only a replay publishes.
             Outcome::Published => {}
         }
+        if !settlement.written_at.is_empty() {
+            let now = jiff::Timestamp::now();
+            let delays = settlement.written_at.iter();
+            self.metrics
+                .observe_delivery_delays(delays.filter_map(|&written| age(written, now)));
+        }
         let elapsed = settlement.taken_at.elapsed();
         self.metrics
             .observe_processing_times(elapsed.as_secs_f64(), messages);
@@ -94,9 +100,11 @@ impl CommitObserver for WorkerObserver {
         self.metrics.set_oldest_in_flight_since(taken_at);
     }
 
-    fn lag(&self, partition: TopicPartition, lag: u64) {
+    fn lag(&self, partition: TopicPartition, lag: u64, oldest: Option<Timestamp>) {
         let lag = i64::try_from(lag).unwrap_or(i64::MAX);
-        self.metrics.set_lag(&self.topic, partition.number, lag);
+        let seconds = oldest.map_or(Some(0.0), |oldest| age(oldest, jiff::Timestamp::now()));
+        self.metrics
+            .set_lag(&self.topic, partition.number, lag, seconds);
     }
 
     fn stalled(&self, stalled: &[Stalled]) {
@@ -160,6 +168,12 @@ impl WorkerObserver {
             }
         }
     }
+}
+
+/// Seconds since a record was written. 0 if its time lies in the future, `None` if it has none.
+fn age(written: Timestamp, now: jiff::Timestamp) -> Option<f64> {
+    let age = now.duration_since(written.instant()?);
+    Some(age.as_secs_f64().max(0.0))
 }
 
 fn count(messages: usize) -> u64 {

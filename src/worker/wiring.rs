@@ -40,6 +40,12 @@ impl DataConsumer {
         }
         let http = self.spawn_http(threads)?;
 
+        let identity = consumer_identity(&self.config);
+        self.metrics.set_info(
+            &identity.consumer_group,
+            &identity.topic,
+            &identity.instance,
+        );
         let observer = Arc::new(WorkerObserver {
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
@@ -76,7 +82,7 @@ impl DataConsumer {
         let stage = Stage {
             dead_letters: DeadLetters::new(
                 Arc::clone(&dead_letters) as Arc<_>,
-                consumer_identity(&self.config),
+                identity,
                 &self.config.kafka.dead_letter_topic,
                 self.events.clone(),
                 self.config.consumer.max_consecutive_rejections,

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::TcpStream;
 
+use bson::doc;
+use jiff::Timestamp;
 use prometheus_parse::Value as Sample;
 use serde_json::Value;
 
@@ -19,6 +21,33 @@ const SPECIFIED: [(&str, &str); 8] = [
     (metric::WRITE_TIME, "histogram"),
     (metric::COMMIT_TIME, "histogram"),
 ];
+
+/// A message that was written an hour ago, and that MongoDB takes only after a while.
+#[test]
+fn lag_and_delivery_delay_are_shown_in_seconds() {
+    let world = World::with_own_mongodb(1);
+    let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
+    let producer = Producer::new(&world);
+    producer.send_now(producer.numbered(0, 1, 0).timestamp(hour_ago));
+    let slow = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 5000 },
+    );
+    let mut worker = world.worker().start();
+    worker.wait_until("the message waits", SHORT, |metrics| {
+        metrics.float(metric::LAG_SECONDS) >= Some(3600.0)
+    });
+    drop(slow);
+    let metrics = worker.wait_until("nothing waits", SHORT, |metrics| {
+        metrics.float(metric::LAG_SECONDS) == Some(0.0)
+    });
+    assert_eq!(metrics.observations(metric::DELIVERY_DELAY), 1);
+    assert!(metrics.total(metric::DELIVERY_DELAY) >= 3600);
+    let labels = [("group", &*world.group), ("topic", &*world.topic)];
+    assert_eq!(metrics.get(metric::INFO, &labels), Some(1));
+    worker.stop();
+    world.check();
+}
 
 #[test]
 fn specified_metrics_have_the_right_values() {

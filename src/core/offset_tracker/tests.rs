@@ -29,7 +29,7 @@ fn run(epoch: Epoch, first: i64, last: i64) -> RecordRun {
 #[test]
 fn an_unsettled_record_holds_back_all_above_it() {
     let mut tracker = tracker(10);
-    tracker.dispatched(run(E, 10, 14), Instant::now());
+    tracker.dispatched(run(E, 10, 14), at(Instant::now()));
     assert_eq!(tracker.settled(run(E, 11, 14)), 4);
     assert_eq!(tracker.committable(P), Some(Offset(10)));
     assert!(tracker.uncommitted().is_empty());
@@ -49,8 +49,8 @@ fn an_unsettled_record_holds_back_all_above_it() {
 fn the_committable_offset_moves_over_gaps() {
     let mut tracker = tracker(0);
     let now = Instant::now();
-    tracker.dispatched(run(E, 3, 3), now);
-    tracker.dispatched(run(E, 900, 901), now);
+    tracker.dispatched(run(E, 3, 3), at(now));
+    tracker.dispatched(run(E, 900, 901), at(now));
     assert_eq!(tracker.committable(P), Some(Offset(3)));
     tracker.settled(run(E, 3, 3));
     assert_eq!(
@@ -66,10 +66,10 @@ fn the_committable_offset_moves_over_gaps() {
 #[test]
 fn a_settlement_of_an_old_epoch_changes_nothing() {
     let mut tracker = tracker(0);
-    tracker.dispatched(run(E, 0, 1), Instant::now());
+    tracker.dispatched(run(E, 0, 1), at(Instant::now()));
     let next = Epoch(8);
     tracker.assign(P, next, Offset(0), Some(Offset(0)));
-    tracker.dispatched(run(next, 0, 1), Instant::now());
+    tracker.dispatched(run(next, 0, 1), at(Instant::now()));
     assert_eq!(tracker.settled(run(E, 0, 1)), 0);
     assert_eq!(
         (tracker.committable(P), tracker.in_flight(P)),
@@ -91,7 +91,7 @@ fn a_settlement_of_an_old_epoch_changes_nothing() {
 #[test]
 fn a_repeated_settlement_counts_once() {
     let mut tracker = tracker(0);
-    tracker.dispatched(run(E, 0, 2), Instant::now());
+    tracker.dispatched(run(E, 0, 2), at(Instant::now()));
     assert_eq!(tracker.settled(run(E, 1, 1)), 1);
     assert_eq!(tracker.settled(run(E, 1, 1)), 0);
     assert_eq!(tracker.in_flight(P), 2);
@@ -100,7 +100,7 @@ fn a_repeated_settlement_counts_once() {
 #[test]
 fn an_abandoned_record_is_not_awaited_but_holds_back_the_commit() {
     let mut tracker = tracker(0);
-    tracker.dispatched(run(E, 0, 2), Instant::now());
+    tracker.dispatched(run(E, 0, 2), at(Instant::now()));
     tracker.abandoned(run(E, 1, 1));
     tracker.settled(run(E, 0, 0));
     tracker.settled(run(E, 2, 2));
@@ -111,7 +111,7 @@ fn an_abandoned_record_is_not_awaited_but_holds_back_the_commit() {
 #[test]
 fn a_position_is_committable_once_every_record_below_it_is_settled() {
     let mut tracker = tracker(0);
-    tracker.dispatched(run(E, 0, 0), Instant::now());
+    tracker.dispatched(run(E, 0, 0), at(Instant::now()));
     tracker.position_reached(P, E, Offset(9));
     assert_eq!(tracker.committable(P), Some(Offset(0)));
     tracker.settled(run(E, 0, 0));
@@ -139,13 +139,58 @@ fn a_partition_without_a_committed_offset_has_a_first_commit_due() {
     assert!(!tracker.has_never_committed());
 }
 
+/// Written at a time that makes no difference.
+fn at(taken_at: Instant) -> Arrival {
+    Arrival {
+        taken_at,
+        written_at: Timestamp::NotAvailable,
+    }
+}
+
+#[test]
+fn the_oldest_record_that_waits_is_the_oldest_one_that_is_not_committed() {
+    let mut tracker = tracker(0);
+    let written = |millis| Arrival {
+        taken_at: Instant::now(),
+        written_at: Timestamp::CreateTime(millis),
+    };
+    let oldest = |tracker: &OffsetTracker, has_records| {
+        let (_, progress) = tracker.progress().next().expect("a partition");
+        progress.oldest_waiting(has_records)
+    };
+    let millis = |millis| Some(Timestamp::CreateTime(millis));
+    assert_eq!(oldest(&tracker, true), None, "nobody knows when");
+    tracker.dispatched(run(E, 0, 1), written(100));
+    tracker.dispatched(run(E, 2, 3), written(200));
+    assert_eq!(oldest(&tracker, true), millis(100));
+    tracker.settled(run(E, 0, 1));
+    assert_eq!(
+        oldest(&tracker, true),
+        millis(100),
+        "settled, not committed"
+    );
+    let commit = |offset| Commit {
+        partition: P,
+        epoch: E,
+        offset: Offset(offset),
+    };
+    tracker.committed(commit(2));
+    assert_eq!(oldest(&tracker, true), millis(200));
+    tracker.settled(run(E, 2, 3));
+    tracker.committed(commit(4));
+    assert_eq!(oldest(&tracker, false), None, "nothing waits");
+    assert_eq!(oldest(&tracker, true), millis(200), "what waits came later");
+    tracker.dispatched(run(E, 4, 5), written(300));
+    assert_eq!(oldest(&tracker, true), millis(300));
+}
+
 #[test]
 fn the_oldest_record_in_flight_is_the_oldest_unsettled_one() {
     let mut tracker = tracker(0);
     let start = Instant::now();
     let later = start + Duration::from_secs(1);
-    tracker.dispatched(run(E, 0, 0), start);
-    tracker.dispatched(run(E, 1, 1), later);
+    tracker.dispatched(run(E, 0, 0), at(start));
+    tracker.dispatched(run(E, 1, 1), at(later));
     assert_eq!(tracker.oldest_in_flight(), Some(start));
     tracker.settled(run(E, 0, 0));
     assert_eq!(tracker.oldest_in_flight(), Some(later));
@@ -246,7 +291,7 @@ proptest! {
                         ever.push(id);
                     }
                     for run in RecordRun::collect(ids) {
-                        tracker.dispatched(run, now);
+                        tracker.dispatched(run, at(now));
                     }
                 }
                 Operation::Settle(which) | Operation::Abandon(which) if ever.is_empty() => { let _ = which; }

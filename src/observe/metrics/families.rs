@@ -1,8 +1,8 @@
 //! The list of all metrics: names, types, labels and help texts.
 
-use prometheus::{Gauge, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry};
 
-use super::register::{CountersByReason, Registrar, SIZE_BUCKETS, TIME_BUCKETS};
+use super::register::{CountersByReason, DELAY_BUCKETS, Registrar, SIZE_BUCKETS, TIME_BUCKETS};
 
 /// One field per metric, or one per label value if the values are known in advance. Those series exist
 /// from the start with the value 0, so that a rate over them includes the first event.
@@ -14,6 +14,9 @@ pub(super) struct Families {
     pub(super) batch_size: Histogram,
     pub(super) processing_time: Histogram,
     pub(super) lag: IntGaugeVec,
+    pub(super) lag_seconds: GaugeVec,
+    pub(super) delivery_delay: Histogram,
+    pub(super) info: IntGaugeVec,
     pub(super) mongodb_write_time: Histogram,
     pub(super) offset_commit_time: Histogram,
     pub(super) messages_consumed: IntCounter,
@@ -94,6 +97,21 @@ impl Families {
                 "consumer_lag",
                 &by_partition,
                 "Offsets from the committable offset to the end of the partition.",
+            ),
+            lag_seconds: new.float_gauge_by(
+                "consumer_lag_seconds",
+                &by_partition,
+                "Age of the oldest message that is not committed, by its timestamp; 0 if there is none.",
+            ),
+            delivery_delay: new.histogram(
+                "consumer_delivery_delay_seconds",
+                &DELAY_BUCKETS,
+                "Seconds from a message's timestamp until it is stored.",
+            ),
+            info: new.gauge_by(
+                "consumer_info",
+                &["group", "topic", "instance", "version"],
+                "Always 1; the labels name this process.",
             ),
             mongodb_write_time: new.histogram(
                 "consumer_mongodb_write_time_seconds",

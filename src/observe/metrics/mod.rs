@@ -127,12 +127,28 @@ impl MetricsCollector {
         }
     }
 
-    /// A negative lag is shown as 0. The lag is negative if the known end of the partition is outdated.
-    pub fn set_lag(&self, topic: &str, partition: i32, lag: i64) {
-        self.families
-            .lag
-            .with_label_values(&[topic, &partition.to_string()])
-            .set(lag.max(0));
+    /// A negative lag is shown as 0. The lag is negative if the known end of the partition is outdated. `seconds` is
+    /// the age of the oldest message that isn't committed, where it is known.
+    pub fn set_lag(&self, topic: &str, partition: i32, lag: i64, seconds: Option<f64>) {
+        let labels = [topic, &partition.to_string()];
+        self.families.lag.with_label_values(&labels).set(lag.max(0));
+        if let Some(seconds) = seconds {
+            let family = &self.families.lag_seconds;
+            family.with_label_values(&labels).set(seconds);
+        }
+    }
+
+    /// Records the seconds from a message's timestamp until it was stored. Updates the shared histogram only once.
+    pub fn observe_delivery_delays(&self, seconds: impl Iterator<Item = f64>) {
+        let local = self.families.delivery_delay.local();
+        seconds.for_each(|seconds| local.observe(seconds));
+        local.flush();
+    }
+
+    /// Names this process, so that other series can be joined with these labels.
+    pub fn set_info(&self, group: &str, topic: &str, instance: &str) {
+        let labels = [group, topic, instance, env!("CARGO_PKG_VERSION")];
+        self.families.info.with_label_values(&labels).set(1);
     }
 
     pub fn set_committed_offset(&self, topic: &str, partition: i32, offset: i64) {
@@ -149,6 +165,8 @@ impl MetricsCollector {
             // The only possible error is that there is no such series.
             let _ = family.remove_label_values(&[topic, &partition]);
         }
+        let lag_seconds = &self.families.lag_seconds;
+        let _ = lag_seconds.remove_label_values(&[topic, &partition]);
     }
 
     pub fn increment_messages_consumed(&self, count: u64) {

@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 /// Records per batch.
@@ -15,6 +15,12 @@ pub(super) const SIZE_BUCKETS: [f64; 16] = [
 pub(super) const TIME_BUCKETS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
+];
+
+/// Seconds from a message's timestamp until it is stored, up to the hours of a backlog.
+pub(super) const DELAY_BUCKETS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0,
+    7200.0,
 ];
 
 /// Creates metrics and registers them. Every name is a literal in this crate. A refused name is therefore
@@ -41,6 +47,10 @@ impl Registrar<'_> {
 
     pub(super) fn gauge_by(&self, name: &str, labels: &[&str], help: &str) -> IntGaugeVec {
         self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    pub(super) fn float_gauge_by(&self, name: &str, labels: &[&str], help: &str) -> GaugeVec {
+        self.add(GaugeVec::new(Opts::new(name, help), labels))
     }
 
     pub(super) fn histogram(&self, name: &str, buckets: &[f64], help: &str) -> Histogram {

@@ -52,7 +52,7 @@ fn buckets(metrics: &MetricsCollector, name: &str) -> Vec<HistogramCount> {
 #[test]
 fn every_metric_has_its_name_and_type() {
     let metrics = collector();
-    metrics.set_lag("data-topic", 0, 1);
+    metrics.set_lag("data-topic", 0, 1, Some(0.5));
     metrics.set_committed_offset("data-topic", 0, 1);
     let scrape = scrape(&metrics);
     let types: HashMap<&str, &str> = scrape
@@ -256,7 +256,7 @@ fn observations_are_counted_in_the_right_buckets() {
 fn forgetting_a_partition_removes_only_its_series() {
     let metrics = collector();
     for partition in [0, 1] {
-        metrics.set_lag("data-topic", partition, 5);
+        metrics.set_lag("data-topic", partition, 5, Some(1.5));
         metrics.set_committed_offset("data-topic", partition, 10);
     }
     metrics.forget_partition("data-topic", 0);
@@ -272,7 +272,7 @@ fn forgetting_a_partition_removes_only_its_series() {
 #[test]
 fn lag_is_never_negative() {
     let metrics = collector();
-    metrics.set_lag("data-topic", 3, -2);
+    metrics.set_lag("data-topic", 3, -2, Some(0.5));
     let labels = [("topic", "data-topic"), ("partition", "3")];
     check(&metrics, "consumer_lag", &labels, 0.0);
 }

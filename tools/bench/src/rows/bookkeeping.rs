@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use kafka_mongo_consumer::per_record::OffsetTracker;
-use kafka_mongo_consumer::per_record::RecordRun;
+use kafka_mongo_consumer::per_record::{Arrival, OffsetTracker};
 use kafka_mongo_consumer::per_record::{Epoch, Offset, TopicPartition};
+use kafka_mongo_consumer::per_record::{RecordRun, Timestamp};
 use serde_json::json;
 
 use crate::context::Context;
@@ -88,11 +88,14 @@ fn nanoseconds_per_record(runs: Runs, order: Order, cycles: u32) -> f64 {
     for cycle in 0..cycles {
         let dispatched = batches(runs, i64::from(cycle));
         let settled = reorder(&dispatched, order, &mut random);
-        let taken_at = Instant::now();
+        let arrival = Arrival {
+            taken_at: Instant::now(),
+            written_at: Timestamp::CreateTime(0),
+        };
         let started = Instant::now();
         for batch in &dispatched {
             for &run in batch {
-                tracker.dispatched(run, taken_at);
+                tracker.dispatched(run, arrival);
             }
             black_box(tracker.tracked());
         }
