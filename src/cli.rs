@@ -1,5 +1,6 @@
 //! The definitions of the command line. What the commands do is in `commands`.
 
+mod generate;
 mod moment;
 mod partition_offset;
 
@@ -7,9 +8,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+pub use clap_complete::Shell;
 
 use crate::core::rejection::Reason;
 
+pub use generate::{completions, manual};
 pub use moment::Moment;
 pub use partition_offset::PartitionOffset;
 
@@ -41,6 +44,29 @@ pub enum Command {
     Check,
     /// Print the JSON Schema of the configuration file, for editors. Reads no configuration.
     PrintSchema,
+    /// Print the configuration in effect, with secrets masked.
+    PrintConfig,
+    /// Ask the worker that runs on this host whether it is alive, for a container's health check.
+    ///
+    /// Reads the worker's configuration for its address. Exits with code 0 if the worker answers 200, and with 1
+    /// otherwise.
+    ///
+    /// Example: `kafka-mongo-consumer health --ready`
+    #[command(verbatim_doc_comment)]
+    Health(Health),
+    /// Print the script that makes a shell complete commands and options. Reads no configuration.
+    ///
+    /// Example: `kafka-mongo-consumer completions bash > /etc/bash_completion.d/kafka-mongo-consumer`
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual, as `man` reads it. Reads no configuration.
+    ///
+    /// Example: `kafka-mongo-consumer man | man -l -`
+    #[command(verbatim_doc_comment)]
+    Man,
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
     ///
@@ -51,6 +77,13 @@ pub enum Command {
     /// List, show or replay the dead letters in the dead letter topic.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Health {
+    /// Ask whether the worker is ready to do its work, and not only whether it is alive.
+    #[arg(long)]
+    pub ready: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

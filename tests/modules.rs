@@ -57,7 +57,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that one module alone uses.
-const LIBRARY_OF: [(&str, &str); 7] = [
+const LIBRARY_OF: [(&str, &str); 10] = [
     ("rdkafka", "kafka"),
     ("mongodb", "mongo"),
     ("prometheus", "observe"),
@@ -65,6 +65,9 @@ const LIBRARY_OF: [(&str, &str); 7] = [
     ("env_logger", "observe"),
     ("backoff", "runtime"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
+    ("minreq", "commands"),
 ];
 
 /// What code without I/O and without a clock doesn't name.

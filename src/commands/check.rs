@@ -1,17 +1,21 @@
-//! `check`: prints the configuration in effect. A configuration that can't be used fails before.
+//! `check` and `print-config`: print the configuration in effect. A configuration that can't be used fails before.
 
 use std::io::{self, Write};
 
+use super::output;
 use crate::config::Config;
 use crate::failure::Failure;
 
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
-    let effective = serde_json::to_string_pretty(&config.redacted_json())
-        .map_err(|error| Failure::running(error.to_string()))?;
     for warning in config.warnings() {
         // If standard error is closed, there is nowhere to report it.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    writeln!(io::stdout(), "{effective}")
-        .map_err(|error| Failure::running(format!("can't write to standard output: {error}")))
+    print_config(config)
+}
+
+pub(super) fn print_config(config: &Config) -> Result<(), Failure> {
+    let effective = serde_json::to_string_pretty(&config.redacted_json())
+        .map_err(|error| Failure::running(error.to_string()))?;
+    output::print(format!("{effective}\n").as_bytes())
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod dead_letters;
+mod health;
 mod output;
 mod print_schema;
 mod run;
@@ -16,7 +17,7 @@ use log::LevelFilter;
 
 use output::print_failure;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, completions, manual};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::observe::log::{self as worker_log, LogFormat};
@@ -32,6 +33,25 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
         Command::Check => {
             signals.release();
             check::check(&config()?)
+        }
+        Command::PrintConfig => {
+            signals.release();
+            check::print_config(&config()?)
+        }
+        Command::Health(arguments) => {
+            signals.release();
+            health::health(&config()?, arguments).inspect_err(print_failure)
+        }
+        Command::Completions { shell } => {
+            signals.release();
+            output::print(&completions(shell)).inspect_err(print_failure)
+        }
+        Command::Man => {
+            signals.release();
+            manual()
+                .map_err(|error| Failure::running("can't make the manual").because(error))
+                .and_then(|manual| output::print(&manual))
+                .inspect_err(print_failure)
         }
         Command::PrintSchema => {
             signals.release();

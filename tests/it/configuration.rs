@@ -147,6 +147,38 @@ fn check_prints_the_effective_configuration() {
 }
 
 #[test]
+fn print_config_prints_what_check_prints() {
+    let world = world();
+    let output = |command| world.worker().argument(command).run().output;
+    let printed = output("print-config");
+    assert!(printed.contains("batch_size"), "{printed}");
+    assert_eq!(printed, output("check"));
+}
+
+#[test]
+fn completions_and_the_manual_need_no_configuration() {
+    let world = world();
+    let output = |arguments: &[&str]| {
+        let setup = world.worker().config_file("no-such-folder/config.json");
+        let setup = arguments.iter().fold(setup, |setup, a| setup.argument(a));
+        let finished = setup.run();
+        assert_eq!(finished.code, Some(0), "{}", finished.errors);
+        finished.output
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            output(&["completions", shell]).contains("dead-letters"),
+            "{shell}"
+        );
+    }
+    let manual = output(&["man"]);
+    for command in ["audit", "dead-letters replay", "health"] {
+        let name = command.replace(' ', "-").replace('-', "\\-");
+        assert!(manual.contains(&name), "{command}");
+    }
+}
+
+#[test]
 fn print_schema_prints_the_schema_of_the_repository_and_reads_no_configuration() {
     let finished = world()
         .worker()

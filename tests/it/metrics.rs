@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use prometheus_parse::Value as Sample;
 use serde_json::Value;
 
-use crate::harness::{Message, Metrics, Producer, SHORT, World, metric};
+use crate::harness::{Message, Metrics, Producer, SHORT, Signal, World, metric};
 
 /// The metrics of the specification, with their types.
 const SPECIFIED: [(&str, &str); 8] = [
@@ -21,6 +21,40 @@ const SPECIFIED: [(&str, &str); 8] = [
     (metric::WRITE_TIME, "histogram"),
     (metric::COMMIT_TIME, "histogram"),
 ];
+
+#[test]
+fn health_command_asks_the_running_worker() {
+    let world = World::new(1);
+    let mut worker = world.worker().start();
+    worker.wait_ready();
+    let setup = world.worker().set("metrics.port", worker.address().port());
+    let health = || setup.clone().argument("health").run();
+    let alive = health();
+    assert_eq!(alive.code, Some(0), "{}", alive.errors);
+    assert!(alive.output.contains("\"alive\""), "{}", alive.output);
+    let ready = setup.clone().argument("health").argument("--ready").run();
+    assert_eq!(ready.code, Some(0), "{}", ready.errors);
+    assert!(ready.output.contains("\"ready\":true"), "{}", ready.output);
+    worker.signal(Signal::Stop);
+    let frozen = health();
+    assert_eq!(frozen.code, Some(1), "{}", frozen.output);
+    worker.signal(Signal::Cont);
+    worker.stop();
+    let gone = health();
+    assert_eq!(gone.code, Some(1));
+    assert!(
+        gone.errors.contains("doesn't answer on 127.0.0.1:"),
+        "{}",
+        gone.errors
+    );
+    let unknown = world.worker().argument("health").run();
+    assert_eq!(unknown.code, Some(2));
+    assert!(
+        unknown.errors.contains("`metrics.port`"),
+        "{}",
+        unknown.errors
+    );
+}
 
 /// A message that was written an hour ago, and that MongoDB takes only after a while.
 #[test]
