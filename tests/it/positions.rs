@@ -252,7 +252,10 @@ fn topic_recreated_under_a_running_worker_is_read_from_its_beginning() {
     wait_for_commits(&world, &[1000; 3]);
     worker.stop();
     let errors = worker.errors();
-    assert!(errors[0].msg.contains("made anew"), "{errors:#?}");
+    assert!(
+        errors[0].msg.contains("deleted and recreated"),
+        "{errors:#?}"
+    );
     assert_eq!(world.check().stored, 3900);
 }
 
