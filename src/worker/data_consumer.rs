@@ -51,7 +51,7 @@ impl DataConsumer {
     }
 
     /// Runs until a signal or a failure, and stops in order. Fails when the process ends for another reason than a
-/// signal.
+    /// signal.
     pub fn run(self, signals: CaughtSignals) -> Result<(), Failure> {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.clone());
@@ -153,7 +153,7 @@ impl DataConsumer {
                     return Err(RetryError::Again);
                 }
                 // There is no handler if the DNS seed list of the URI could not be looked up. Then there is no
-// client that could connect later.
+                // client that could connect later.
                 let handler = handler.ok_or_else(|| {
                     RetryError::Final(Failure::mongodb_unreachable().because(why.clone()))
                 })?;
