@@ -1,4 +1,4 @@
-//! `check`: prints the configuration in effect. A configuration that can't be used fails before.
+//! `check`: prints the configuration in effect. Faults of the configuration were reported when it was loaded.
 
 use std::io::{self, Write};
 

@@ -179,7 +179,7 @@ fn letters_of_a_deleted_topic_do_not_prove_the_messages_of_a_new_one() {
     assert_eq!(problem["message_id"], "msg-00000000");
     assert_eq!(
         problem["cause"],
-        "is not stored, and is not dead-lettered: the dead letter of its place is another message's"
+        "is not stored, and is not dead-lettered: the dead letter for its partition and offset belongs to another message"
     );
 }
 
