@@ -1,4 +1,4 @@
-//! Signals, arguments, run, exit code; nothing else.
+//! Catches signals, reads the arguments, executes the command and returns its exit code; nothing else.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! `check` and `print-config`: print the configuration in effect. A configuration that can't be used fails before.
+//! `check` and `print-config`: print the configuration in effect. Faults of the configuration were reported when it was
+//! loaded.
 
 use std::io::{self, Write};
 

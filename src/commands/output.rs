@@ -59,7 +59,7 @@ impl ProgressLine {
         }
         self.shown = Instant::now();
         let line = line();
-        // As in `print_error`.
+        // As in `print_error`, an error can't be reported anywhere.
         let _ = if self.is_terminal {
             self.is_drawn = true;
             write!(io::stderr(), "\r\x1b[K{line}")
@@ -72,7 +72,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_drawn {
-            // As in `print_error`.
+            // As in `print_error`, an error can't be reported anywhere.
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -1,4 +1,4 @@
-//! Kafka and MongoDB as the commands use them: a reader of a topic, and what a failure means.
+//! What several commands need of Kafka and MongoDB: a reader of a topic, and the failure that a MongoDB error means.
 
 use crate::config::Config;
 use crate::core::partition::TopicId;

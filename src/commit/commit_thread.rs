@@ -1,4 +1,4 @@
-//! The thread that makes the commit call, which has no bound of its own: only this thread may wait for it.
+//! The thread that makes the commit call. The call has no time limit, so only this thread may wait for it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::ownership::Ownership;
 use crate::core::offset_tracker::Commit;
 use crate::kafka::{CommitError, CommitOffsets};
 
-/// The committer sends one request at a time.
+/// Makes the commit calls that the committer requests, one at a time.
 pub struct CommitThread<O> {
     pub requests: Receiver<Vec<Commit>>,
     pub answers: Sender<CommitAnswer>,
@@ -36,8 +36,8 @@ impl<O: CommitOffsets> CommitThread<O> {
     }
 
     fn commit(&self, mut commits: Vec<Commit>) -> CommitAnswer {
-        // The most important line of the program: the broker accepts a commit for a partition that another
-        // member owns by now, and would move that member's offset, backwards too.
+        // The most important line of the program. The broker accepts a commit for a partition that another
+        // member owns by now, and that would move that member's offset, possibly backwards.
         commits.retain(|commit| self.ownership.is_current(commit.partition, commit.epoch));
         let started = Instant::now();
         let result = if commits.is_empty() {

@@ -22,25 +22,25 @@ use crate::failure::Failure;
 use crate::kafka::{CommitError, CommitErrorClass};
 use crate::observe::log::RateLimited;
 
-/// How often ages and lags are shown, and how long the committer waits before it looks at deadlines.
+/// How often the observer is told of ages and lags, and the longest wait before the committer checks its deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// After a message, the committer waits so long, and then handles all messages that have arrived. Waking up for
-/// each of them would cost several times the work that they bring.
+/// After a message, the committer waits this long, and then handles all messages that have arrived. Waking up for
+/// each message would cost several times as much as handling it.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How many messages are handled before commit answers and deadlines have their turn.
+/// How many messages are handled before commit answers are handled and deadlines are checked.
 const MESSAGES_PER_TURN: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 pub struct CommitterSettings {
     /// The most that may be in flight.
     pub in_flight_limit: Weight,
-    /// Commit after so many settled records …
+    /// A commit is due after this many settled records …
     pub commit_frequency: u64,
-    /// … and after so long at the latest.
+    /// … and after this time at the latest.
     pub commit_interval: Duration,
-    /// A partition that has work and doesn't move for so long stands still.
+    /// A partition that has work and doesn't move for this long stands still.
     pub stalled_after: Duration,
 }
 
@@ -66,7 +66,7 @@ pub struct Committer {
     observer: Arc<dyn CommitObserver>,
     tracker: OffsetTracker,
     schedule: CommitSchedule,
-    /// A request is out and not answered.
+    /// A commit was requested and isn't answered yet.
     is_committing: bool,
     drain: Option<Drain>,
     view: OffsetView,
@@ -89,7 +89,7 @@ enum Event {
     CommitThreadGone,
 }
 
-/// A drain under way.
+/// A drain that has not ended.
 struct Drain {
     request: DrainRequest,
     next_attempt: Instant,
@@ -134,7 +134,8 @@ impl Committer {
         }
     }
 
-    /// Runs until nobody is left who could send a message. Fails when the group will never accept a commit.
+    /// Runs until no sender of messages is left. Fails when Kafka refuses commits until an operator acts, or when the
+    /// commit thread has ended.
     pub fn run(mut self) -> Result<(), Failure> {
         while let Some(event) = self.next_event() {
             self.handle_event(event)?;
@@ -142,10 +143,10 @@ impl Committer {
         Ok(())
     }
 
-    /// Messages that wait already come first, up to a limit. Then the deadlines have their turn, and only
-    /// then the committer waits.
+    /// Messages that have arrived already come first, up to a limit. Then comes a tick for the deadlines. Only then
+    /// does the committer wait.
     ///
-    /// `None`: nobody is left who could send a message.
+    /// `None`: no sender of messages is left.
     fn next_event(&mut self) -> Option<Event> {
         if self.received < MESSAGES_PER_TURN {
             match self.messages.try_recv() {
@@ -250,7 +251,8 @@ impl Committer {
                 for run in runs {
                     self.tracker.abandoned(run);
                 }
-                // Reported before the room is released: a thread that waits until nothing is in flight reads it then.
+                // Reported before the room is released: a replay waits until nothing is in flight, and then asks
+                // whether anything was abandoned.
                 self.observer.abandoned(weight);
                 self.release(weight);
             }
@@ -296,11 +298,12 @@ impl Committer {
         }
     }
 
-    /// One request is out at a time, so the channel, which holds one, has room.
+    /// There is at most one unanswered request, so the channel, which holds one, has room.
     fn request(&mut self, commits: Vec<Commit>) {
         match self.requests.try_send(commits) {
             Ok(()) => self.is_committing = true,
-            // The next tick asks again. If the commit thread is gone, the channel of its answers says so.
+            // A later tick requests the commit again. If the commit thread is gone, the channel of its answers is
+            // disconnected, and `wait_for_event` notices that.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
@@ -328,7 +331,7 @@ impl Committer {
         match error.class() {
             CommitErrorClass::NotOurs => {
                 debug!("a commit came too late: {error}");
-                // A commit that was requested before the drain says nothing about the drain's own.
+                // The refusal of a commit from before the drain says nothing about the drain's own commit.
                 if let Some(drain) = &mut self.drain {
                     drain.is_refused = drain.has_requested;
                 }

@@ -1,6 +1,6 @@
 //! A dispatched batch carries its receipt: the committer is told exactly once how each record of it ended.
 //!
-//! *Invariant:* whatever happens to a batch, also a panic, each record is reported once: settled, or
+//! *Invariant:* whatever happens to a batch, even a panic, each record is reported once: as settled, or as
 //! abandoned when the batch or the split-off receipt is dropped.
 
 use std::sync::Arc;
@@ -46,8 +46,8 @@ impl Dispatcher {
         &self.in_flight
     }
 
-    /// Reserves the room for `batch` and tells the committer of its records. Only then does anybody have
-    /// what can settle them.
+    /// Reserves the room for `batch` and tells the committer of its records. Only then does it return what can settle
+    /// them, so the committer never hears of a settlement first.
     pub fn dispatch(&self, batch: Batch) -> DispatchedBatch {
         let weight = batch.weight();
         self.in_flight.add(weight);
@@ -76,7 +76,7 @@ fn runs_with_times(records: &[Record]) -> Vec<(RecordRun, Timestamp)> {
     runs.into_iter().map(with_time).collect()
 }
 
-/// A batch on its way, with the receipt for its records. Records are known by their index in the batch.
+/// A batch in flight, with the receipt for its records. A record is identified by its index in the batch.
 pub struct DispatchedBatch {
     batch: Batch,
     /// By index: the record's end was reported, or its receipt was split off.
@@ -89,13 +89,13 @@ impl DispatchedBatch {
         &self.batch
     }
 
-    /// The records without an end, with their indexes.
+    /// The records that are neither settled nor abandoned nor split off, with their indexes.
     pub fn unsettled(&self) -> impl Iterator<Item = (usize, &Record)> {
         let records = self.batch.records().iter().enumerate();
         records.filter(|(index, _)| !self.has_ended[*index])
     }
 
-    /// Settles these records. An index whose record has its end already is left out.
+    /// Settles these records. A record that has its end already is left out.
     pub fn settle(&mut self, mut indexes: Vec<usize>, outcome: Outcome) {
         indexes.sort_unstable();
         indexes.retain(|&index| self.end(index));
@@ -131,7 +131,7 @@ impl DispatchedBatch {
         })
     }
 
-    /// Gives up the unsettled records for which `is_gone`, and returns how many they were.
+    /// Abandons the unsettled records for which `is_gone` returns true, and returns their number.
     pub fn abandon_if(&mut self, is_gone: impl Fn(RecordId) -> bool) -> usize {
         let gone: Vec<usize> = self
             .unsettled()
@@ -170,7 +170,7 @@ impl DispatchedBatch {
     }
 }
 
-/// Whatever has no end yet is abandoned.
+/// Every record that has no end yet is abandoned.
 impl Drop for DispatchedBatch {
     fn drop(&mut self) {
         let open: Vec<usize> = self.unsettled().map(|(index, _)| index).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::core::record::Weight;
 use crate::runtime::WakeUp;
 
-/// How many times the limit on messages in flight a partition may run ahead of one stuck record. The
+/// The bookkeeping may remember this many times as many records as may be in flight: while one record is stuck, the
 /// records settled above it have to be remembered until it is settled.
 const MAX_AHEAD: usize = 10;
 
@@ -17,7 +17,7 @@ pub struct InFlight {
     /// The number of records that the bookkeeping remembers, as the committer last reported it.
     tracked: AtomicUsize,
     limit: Weight,
-    /// The committer removed something.
+    /// Woken when the committer removes something.
     room: WakeUp,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_hold_and_one_batch_always_fits() {
+    fn a_batch_fits_within_the_limits_and_always_if_nothing_is_in_flight() {
         let weight = |messages, bytes| Weight { messages, bytes };
         let in_flight = InFlight::new(weight(10, 1000));
         assert!(in_flight.has_room(weight(1, 5000)), "alone it fits");

@@ -12,8 +12,8 @@ use crate::core::rejection::Reason;
 use crate::core::time_limits::RevokeDeadlines;
 use crate::kafka::{AssignedPartition, EndOffset};
 
-/// Messages that may wait: a few for each batch and dead letter in flight. The committer never waits for
-/// another thread, so a full channel only slows the senders down.
+/// How many messages may wait in the channel: a few for each batch and dead letter in flight. The committer never
+/// waits for another thread, so a full channel only slows the senders down.
 const QUEUE: usize = 4096;
 
 /// All messages come through one channel, so that the committer receives them in the order in which they were sent.
@@ -27,7 +27,7 @@ pub enum CommitterMessage {
         taken_at: Instant,
     },
     Settled(Settlement),
-    /// This process won't settle these records: Kafka will deliver them again.
+    /// This process won't settle these records. They stay uncommitted, so Kafka will deliver them again.
     Abandoned {
         runs: Vec<RecordRun>,
         weight: Weight,
@@ -36,7 +36,7 @@ pub enum CommitterMessage {
     PositionsReached(Vec<(TopicPartition, Epoch, Offset)>),
     /// How far each partition can be read at present.
     EndOffsets(Vec<EndOffset>),
-    /// These partitions are ours, but it isn't known yet where they begin. [`CommitterMessage::Assigned`] follows.
+    /// These partitions are ours, but their starting offsets aren't known yet. [`CommitterMessage::Assigned`] follows.
     WaitingForStart(Vec<TopicPartition>),
     Drain(DrainRequest),
     /// These partitions were taken away: nothing may be committed for them.
@@ -95,7 +95,7 @@ impl CommitterHandle {
 
     /// Waits only while the channel is full.
     pub fn send(&self, message: CommitterMessage) {
-        // If the committer is gone, its end has ended the process already.
+        // If the committer has ended, the process is ending too.
         let _ = self.0.send(message);
     }
 

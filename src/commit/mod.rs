@@ -1,4 +1,4 @@
-//! Behind the writers: which offsets may be committed, and committing them.
+//! Decides which offsets may be committed, and commits them.
 //!
 //! *Invariant:* an offset is committed only when every record received below it is settled.
 //!
@@ -34,7 +34,8 @@ use crate::failure::Failure;
 use crate::kafka::CommitOffsets;
 use crate::runtime::Threads;
 
-/// Starts the committer, which receives `messages`, and its commit thread. Returns the maker of dispatched batches.
+/// Starts the committer, which receives `messages`, and its commit thread. Returns the dispatcher, which makes
+/// dispatched batches.
 pub fn start(
     threads: &mut Threads,
     handle: CommitterHandle,

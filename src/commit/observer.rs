@@ -1,4 +1,4 @@
-//! What the commit side shows to the outside.
+//! What the dispatcher and the committer report to the worker or to a replay.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::{Timestamp, Weight};
 use crate::core::stall::Stalled;
 
-/// Is called for each of these events; must not wait. The worker shows it as metrics, a replay counts it.
+/// Called for each of these events. The methods must not wait. The worker turns the events into metrics and health; a
+/// replay counts them.
 pub trait CommitObserver: Send + Sync {
     /// Records of this weight were dispatched; `in_flight` is the sum now.
     fn dispatched(&self, _weight: Weight, _in_flight: Weight) {}

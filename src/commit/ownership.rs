@@ -1,4 +1,4 @@
-//! Whose partitions these are.
+//! Whether a partition still belongs to this process.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use crate::kafka::Assignment;
 /// Whether records of a partition are still this process's to store and commit.
 #[derive(Clone)]
 pub enum Ownership {
-    /// The partitions belong to whoever the group assigns them to.
+    /// The group assigns the partitions, and may take them away.
     Assigned(Arc<Assignment>),
-    /// Nobody else reads in the name of this group, so no partition can be taken away.
+    /// This group has no members, so no partition can be taken away.
     Exclusive,
 }
 

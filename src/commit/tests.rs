@@ -127,7 +127,7 @@ fn refusal_of_a_commit_from_before_the_drain_does_not_end_the_drain() {
         commit_until: now + BOUND,
     };
     let drained = setup.committer.drain(vec![P], deadlines);
-    // Everything that was sent before is handled when its room is free again.
+    // Once the room of this record is free again, the committer has handled all messages sent before, also the drain.
     setup.settle(1);
     while setup.in_flight.now().messages > 0 {
         setup.in_flight.wait_for_room(Duration::from_millis(10));
@@ -144,7 +144,7 @@ fn refusal_of_a_commit_from_before_the_drain_does_not_end_the_drain() {
 }
 
 #[test]
-fn refusal_of_the_drains_own_commit_ends_it() {
+fn refusal_of_the_drains_own_commit_ends_the_drain() {
     let setup = Setup::start();
     let now = Instant::now();
     let deadlines = RevokeDeadlines {

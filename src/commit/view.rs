@@ -12,9 +12,9 @@ use crate::kafka::EndOffset;
 
 pub(super) struct OffsetView {
     observer: Arc<dyn CommitObserver>,
-    /// How far each partition could be read when Kafka last said so.
+    /// How far each partition can be read, as Kafka last reported it.
     end_offsets: HashMap<TopicPartition, EndOffset>,
-    /// Partitions that are ours, of which it isn't known yet where they begin.
+    /// Partitions that are ours and whose starting offsets aren't known yet.
     waiting_for_start: BTreeSet<TopicPartition>,
     stall_watch: StallWatch,
     /// What the observer was told last.

@@ -24,7 +24,7 @@ impl AssignmentWatch {
         }
     }
 
-    /// An assignment without partitions counts as one.
+    /// Logs the warning if it is due. An assignment without partitions is an assignment too.
     pub fn look(&mut self, consumer: &KafkaConsumer, health: &Health) {
         let waited = self.subscribed_at.elapsed();
         if waited < self.next_warning || health.has_assignment() {

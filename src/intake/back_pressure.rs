@@ -1,4 +1,4 @@
-//! Back pressure: waiting for room at the writers, and pausing consumption where that lasts.
+//! Back pressure: waits until the writers have room, and pauses consumption if that takes seconds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use crate::kafka::KafkaConsumer;
 use crate::observe::metrics::MetricsCollector;
 use crate::store::WriterPool;
 
-/// One wait for room. The poller serves the group between two of them.
+/// The longest single wait for room. Between two waits the poller polls, because the group removes a member that
+/// doesn't.
 pub const ROOM_WAIT: Duration = Duration::from_millis(100);
 
 pub struct BackPressure {
@@ -32,8 +33,8 @@ impl BackPressure {
         }
     }
 
-    /// Waits for room for the full batch. Returns whether it is time to serve the group by a poll: each poll
-    /// may bring a message that has to wait too.
+    /// Waits for room for the full batch. Returns whether it is time to poll, so that the group keeps this member.
+    /// Not every wait is followed by a poll, because each poll may bring a message that has to wait too.
     pub fn wait_for_room(&mut self, pool: &WriterPool, consumer: &KafkaConsumer) -> bool {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
@@ -49,6 +50,7 @@ impl BackPressure {
         true
     }
 
+    /// No full batch waits any more: resumes consumption if it was paused.
     pub fn end(&mut self, consumer: &KafkaConsumer) {
         self.since = None;
         if self.is_paused {
@@ -58,7 +60,7 @@ impl BackPressure {
                     self.metrics.set_paused(false);
                     info!("consumption resumed");
                 }
-                Err(error) => warn!("can't resume, trying again: {error}"),
+                Err(error) => warn!("can't resume consumption, trying again: {error}"),
             }
         }
     }
@@ -73,7 +75,7 @@ impl BackPressure {
                 self.metrics.set_paused(true);
                 info!("consumption paused: the writers have been busy for seconds");
             }
-            Err(error) => warn!("can't pause, trying again: {error}"),
+            Err(error) => warn!("can't pause consumption, trying again: {error}"),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::core::batching::Pending;
 use crate::core::partition::RecordId;
 use crate::core::record::{Batch, Weight};
 
-/// Consumption is paused at once when so many messages wait behind a full batch. Each short wait for room
-/// brings one.
+/// Consumption is paused at once when this many messages wait behind a full batch. While it waits for room, each poll
+/// may bring one.
 const MOST_BEHIND: usize = 100;
 
 pub struct PendingBatches {
@@ -43,7 +43,7 @@ impl PendingBatches {
         }
     }
 
-    /// Whether so much waits behind the next batch that consumption has to pause.
+    /// Whether consumption has to pause, because too much waits behind the next batch.
     pub fn is_overfull(&self) -> bool {
         let behind = self.batches.iter().skip(1);
         let (messages, bytes) = behind.fold((0, 0), |(messages, bytes), batch| {
@@ -68,8 +68,8 @@ impl PendingBatches {
             .expect("invariant: there is one with room")
     }
 
-    /// Offers the next batch to `take`, which gives it back if it has no room for it. Returns whether the
-    /// batch went, or there was none.
+    /// Offers the next batch to `take`, which gives it back if it has no room for it. Returns `false` only if the batch
+    /// was given back.
     pub fn offer(&mut self, take: impl FnOnce(Batch) -> Result<(), Batch>) -> bool {
         let Some(batch) = self.batches.pop_front() else {
             return true;
@@ -90,7 +90,7 @@ impl PendingBatches {
         }
     }
 
-    /// Drops the records for which `is_gone`, and returns how many they were.
+    /// Drops the records for which `is_gone` returns true, and returns their number.
     pub fn drop_if(&mut self, mut is_gone: impl FnMut(RecordId) -> bool) -> usize {
         let dropped = self
             .batches
@@ -123,7 +123,7 @@ mod tests {
         batch.push(id, Timestamp::NotAvailable, None, Some(&value), None);
     }
 
-    /// The size of the next batch, which goes.
+    /// Takes the next batch, and returns its size.
     fn taken(pending: &mut PendingBatches) -> Option<usize> {
         let mut size = None;
         pending.offer(|batch| {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_is_followed_by_another() {
+    fn a_record_after_a_full_batch_begins_another_batch() {
         let mut pending = PendingBatches::new(2, 1000);
         assert_eq!(pending.state(), Pending::Nothing);
         put(&mut pending, 0, 0, 1);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_fill_a_batch_too_and_what_waits_behind_it_is_bounded() {
+    fn a_batch_can_be_full_by_its_bytes_and_too_much_behind_it_is_noticed() {
         let mut pending = PendingBatches::new(100, 1000);
         put(&mut pending, 0, 0, 1000);
         assert!(pending.state() == Pending::FullBatch && !pending.is_overfull());

@@ -22,7 +22,8 @@ pub struct PollErrorHandler {
     brokers_down: Sender<()>,
     topic: String,
     health: Arc<Health>,
-    /// When the topic was last found missing. At first it may be missing, so it is looked for.
+    /// When the topic was last found missing. `None` if it exists. At the start it counts as missing, so that it is
+    /// looked for.
     topic_missed_at: Option<Instant>,
     log: RateLimited,
 }
@@ -34,7 +35,7 @@ impl PollErrorHandler {
             topic,
             health,
             topic_missed_at: Some(now),
-            log: RateLimited::new(Level::Warn, "an error of a poll"),
+            log: RateLimited::new(Level::Warn, "an error while polling Kafka"),
         }
     }
 
@@ -43,7 +44,7 @@ impl PollErrorHandler {
         match error {
             PollError::Fatal(error) => return Err(client_failed(error)),
             PollError::BrokersDown => {
-                // If a request waits already, it does the same.
+                // If the channel is full, a request waits already, and a second one isn't needed.
                 let _ = self.brokers_down.try_send(());
                 self.warn("no broker can be reached");
             }
@@ -60,8 +61,8 @@ impl PollErrorHandler {
         Ok(())
     }
 
-    /// Looks for a missing topic now and then. A standby has no partitions, so that nothing else would tell
-    /// it that the topic exists now.
+    /// Looks for a missing topic now and then. A member without partitions (a standby) wouldn't notice otherwise that
+    /// the topic exists now.
     pub fn look_for_topic(&mut self, consumer: &KafkaConsumer) {
         let now = Instant::now();
         let is_due = |missed: Instant| now.duration_since(missed) >= TOPIC_INTERVAL;

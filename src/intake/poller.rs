@@ -1,5 +1,5 @@
-//! The poller: alone polls Kafka, gathers messages into batches, and offers these to the writers.
-//! `core::batching` decides when a batch goes.
+//! The poller is the only thread that polls Kafka. It gathers messages into batches and offers these to the writers.
+//! `core::batching` decides when a batch is offered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,14 +24,14 @@ use crate::observe::metrics::MetricsCollector;
 use crate::runtime::{ProcessEvents, StopSignal};
 use crate::store::WriterPool;
 
-/// The longest wait inside a poll: a stop is noticed after it.
+/// The longest single wait inside a poll. A stop is noticed after it.
 const POLL_SLICE: Duration = Duration::from_millis(250);
 /// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
 /// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
-/// The longest question for the earliest offset that still exists.
+/// How long the poller waits for the answer which offset is the earliest that still exists.
 const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long leaving the group may take after the settling.
+/// How long after the deadline for settling the worker may still take to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub struct PollerSettings {
@@ -63,14 +63,14 @@ pub struct Poller {
     assignment_watch: AssignmentWatch,
 }
 
-/// The poller's next step, done or waited for.
+/// What the poller has done, or has received after a wait.
 enum Event<'a> {
     Message(ConsumedMessage<'a>),
     NothingReady,
     PollFailed(PollError),
-    /// The topic was deleted and made anew.
+    /// The topic was deleted and recreated.
     TopicRecreated,
-    /// What was read of the topic before it was made anew is settled.
+    /// What was read of the topic before it was recreated is settled.
     OldTopicSettled,
     /// A batch went to the writers.
     Dispatched,
@@ -131,7 +131,8 @@ impl Poller {
     /// Runs until the stop, and then leaves the group. Fails when the client can't continue.
     pub fn run(mut self) -> Result<(), Failure> {
         if let Err(failure) = self.poll_until_stopped() {
-            // Told here, because dropping the consumer may take long, and nobody else would tell meanwhile.
+            // Reported here instead of returned: this thread's result is reported only after it has dropped the
+            // consumer, and that may take long.
             self.events.failed(failure);
             return Ok(());
         }
@@ -151,7 +152,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Dispatches what is ready; otherwise polls once, or waits for room.
+    /// Dispatches a batch if one is ready. Otherwise waits for room, polls once, or does both.
     fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
         if self.starts.is_settling_the_old_topic()
             && self.pending.is_empty()
@@ -174,7 +175,8 @@ impl Poller {
             self.back_pressure.end(consumer);
         }
         let polled = self.poll(consumer, state.poll_timeout(self.poll_timeout));
-        // A rebalance may have happened inside the poll: what is no longer ours is not ours to store.
+        // A rebalance may have happened inside the poll. Records of partitions that were taken away must not be
+        // stored.
         if self.positions.renew(&self.assignment) {
             self.drop_what_is_gone();
         }
@@ -184,7 +186,8 @@ impl Poller {
         }
         match polled {
             Polled::Error(error) => Event::PollFailed(error),
-            // A message that came now is either gone with the old topic, or read again in the new one.
+            // A message that this poll brought is dropped. Either it was deleted with the old topic, or it is of the
+            // new one, which is read from its beginning later.
             _ if signs.was_recreated => Event::TopicRecreated,
             Polled::Message(message) => Event::Message(message),
             Polled::Nothing => Event::NothingReady,
@@ -210,7 +213,8 @@ impl Poller {
             Event::Message(message) => {
                 self.is_source_drained = false;
                 self.take(&message);
-                // The heartbeat comes with the other events: after so many messages a batch is full.
+                // No heartbeat for each message: the other events have one, and one of them comes at the latest when a
+                // batch is full.
                 return Ok(());
             }
             Event::NothingReady => {
@@ -220,7 +224,7 @@ impl Poller {
             Event::PollFailed(error) => {
                 self.is_source_drained = true;
                 self.errors.handle(error)?;
-                // Errors may come one after the other without a pause.
+                // A short wait, because errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
             Event::TopicRecreated => {
@@ -231,7 +235,8 @@ impl Poller {
                 self.starts.old_topic_is_settled(&self.consumer);
                 self.positions.renew(&self.assignment);
             }
-            // While one partition is always busy, every poll brings a message, and `NothingReady` never comes.
+            // Also here: while one partition is always busy, every poll brings a message, and `NothingReady` never
+            // comes.
             Event::Dispatched => self.look_around(),
             Event::WaitedForRoom => {}
         }
@@ -289,7 +294,7 @@ impl Poller {
         }
     }
 
-    /// The log was truncated and continues below what was read: the bookkeeping of this partition starts over.
+    /// The log was truncated and continues below what was read. So a new epoch of this partition begins.
     fn begin_anew(&mut self, partition: TopicPartition, from: Offset, offset: Offset) -> Epoch {
         error!(topic = self.topic, partition = partition.number, expected = from.0, offset = offset.0;
             "the log continues below what was read: it was truncated or recreated; reading on from there");
@@ -364,7 +369,8 @@ impl Poller {
         while !self.pending.is_empty() && !self.stop.is_past_deadline() {
             if !self.offer() {
                 self.pool.wait_for_room(ROOM_WAIT);
-                // The group removes a member that doesn't poll. Kafka delivers what comes here again.
+                // The group removes a member that doesn't poll. A message that this poll brings is dropped: it stays
+                // uncommitted, and Kafka delivers it again.
                 let _ = self.consumer.poll(Duration::ZERO);
             }
         }
@@ -374,13 +380,13 @@ impl Poller {
             stop,
             ..
         } = self;
-        // The writers end when they have done what is queued.
+        // This closes the pool. The writers end when they have done what is queued.
         drop(pool);
         // Closing brings a revoke, which waits for the writers and commits.
         consumer.close().map_err(client_failed)?;
         let closed_by = stop.settle_by().unwrap_or_else(Instant::now) + LEAVE_TIMEOUT;
         while !consumer.is_closed() && Instant::now() < closed_by {
-            // Kafka delivers what comes here again.
+            // A message that this poll brings is dropped: it stays uncommitted, and Kafka delivers it again.
             let _ = consumer.poll(FILL_POLL);
         }
         Ok(())

@@ -12,7 +12,7 @@ pub struct Positions {
     version: u64,
     /// Ascending by partition.
     partitions: Vec<Position>,
-    /// The index of the last record's partition: records come in runs.
+    /// The index of the last record's partition. The next record is probably of the same one.
     last: usize,
 }
 
@@ -29,7 +29,7 @@ pub struct Position {
 /// How a record follows the one before it in its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sequence {
-    /// It is the next one, or comes after a gap as compaction leaves it.
+    /// It has the next offset, or comes after a gap such as compaction leaves.
     InOrder(Epoch),
     /// It comes after a gap that retention may have made.
     SuspectGap { epoch: Epoch, from: Offset },
@@ -123,7 +123,7 @@ mod tests {
     const P: TopicPartition = TopicPartition::consumed(3);
 
     #[test]
-    fn a_record_belongs_to_the_epoch_of_its_assignment() {
+    fn a_record_has_the_epoch_of_its_assignment_and_is_compared_with_the_record_before_it() {
         let assignment = Assignment::default();
         let mut positions = Positions::default();
         assert_eq!(positions.advance(P, Offset(0)), Sequence::NotOurs);

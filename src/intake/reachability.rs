@@ -1,4 +1,4 @@
-//! Whether Kafka can be reached: asked at the start, and again whenever all brokers are down.
+//! Finds out whether Kafka can be reached: at the start, and again whenever all brokers are down.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub fn reach_kafka(
             Err(error) => error,
         };
         after_failure();
-        // The client tells why a connection failed beside the answer to the question.
+        // The error says that there was no answer. The client reports separately why a connection failed.
         let error = match consumer.connection_error() {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
@@ -54,7 +54,7 @@ pub fn reach_kafka(
 /// poller goes on polling meanwhile.
 pub struct KafkaWatch {
     pub brokers_down: Receiver<()>,
-    /// Weak: the poller has to be the last to hold it.
+    /// Weak, because the poller has to be the last to hold the consumer.
     pub consumer: Weak<KafkaConsumer>,
     pub attempts: Attempts,
     pub stop: StopSignal,

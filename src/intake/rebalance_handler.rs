@@ -1,4 +1,4 @@
-//! What a rebalance does to the worker. Runs on the poller's thread, inside its poll.
+//! Acts on what the consumer reports, above all on rebalances. Runs on the poller's thread, inside its poll.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,10 +83,12 @@ impl RebalanceListener for RebalanceHandler {
                     "revoked before everything was settled and committed: the next owner reads the rest again");
             }
             Err(RecvTimeoutError::Timeout) => {
-                warn!(partitions:? = partitions; "revoked before everything could be committed");
+                warn!(partitions:? = partitions;
+                    "revoked, but the committer has not answered in time: the next owner reads again what isn't committed");
             }
             Err(RecvTimeoutError::Disconnected) => {
-                warn!(partitions:? = partitions; "revoked: nobody is left to commit");
+                warn!(partitions:? = partitions;
+                    "revoked, but the committer has ended: the next owner reads again what isn't committed");
             }
         }
         let rest: Vec<TopicPartition> = self

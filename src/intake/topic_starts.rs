@@ -1,5 +1,5 @@
 //! Partitions that begin only after they were assigned: those without a leader, and all partitions of a topic that was
-//! deleted and made anew under the running worker.
+//! deleted and recreated under the running worker.
 
 use std::mem;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::core::starting_offset::FirstStart;
 use crate::kafka::{Assignment, KafkaConsumer};
 use crate::observe::log::RateLimited;
 
-/// How often it is asked where the waiting partitions begin.
+/// How often the poller asks where the waiting partitions begin.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(2);
-/// The longest that one question about it may take.
+/// How long it waits for each answer.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-const NO_START: &str = "it isn't known yet where some partitions begin, asking again";
+const NO_START: &str = "the starting offsets of some partitions aren't known yet, asking again";
 
 pub struct TopicStarts {
     committer: CommitterHandle,
@@ -47,12 +47,12 @@ impl TopicStarts {
         }
     }
 
-    /// The topic was deleted and made anew. Nothing of the old topic is committed any more, since its offsets would
+    /// The topic was deleted and recreated. Nothing of the old topic is committed any more, since its offsets would
     /// count for the new one. What was read of it is still stored.
     pub fn topic_was_recreated(&mut self) {
         let partitions = self.assignment.partitions();
         error!(topic = self.topic, partitions:? = partitions;
-            "the topic was deleted and made anew: the new one is read from its beginning; what was not read of the \
+            "the topic was deleted and recreated: the new one is read from its beginning; what was not read of the \
              old one is lost");
         let epochs = partitions.iter().filter_map(|&partition| {
             let (epoch, _) = self.assignment.current(partition)?;
@@ -66,7 +66,8 @@ impl TopicStarts {
         !self.old_topic.is_empty()
     }
 
-    /// Whether a record of this epoch may be one of the new topic, at an offset behind its beginning.
+    /// Whether a record of this epoch may be of the new topic, although that isn't read from its beginning yet. Such a
+    /// record is dropped, and read again later.
     pub fn waits_for_the_new_topic(&self, partition: TopicPartition, epoch: Epoch) -> bool {
         !self.old_topic.is_empty() && self.old_topic.contains(&(partition, epoch))
     }
@@ -84,7 +85,7 @@ impl TopicStarts {
         self.search(consumer);
     }
 
-    /// Begins the waiting partitions of which it can be found out where they begin, now and then.
+    /// Now and then, asks where the waiting partitions begin, and begins those for which there is an answer.
     pub fn search_if_due(&mut self, consumer: &KafkaConsumer) {
         if self.searched_at.elapsed() >= SEARCH_INTERVAL {
             self.search(consumer);

@@ -17,10 +17,10 @@ pub struct AssignedPartition {
     pub committed: Option<Offset>,
 }
 
-/// The current assignment. The rebalance callback changes it, and so does the poller where a new epoch has to
-/// begin, because a log was truncated or made anew; both run on the poller's thread. Writers drop the records of
-/// partitions that are gone, and every commit is filtered by it. It is shared behind a lock, because a
-/// message to those threads would arrive too late.
+/// The current assignment. The rebalance callback changes it. So does the poller if a new epoch has to begin, because
+/// a log was truncated or recreated. Both run on the poller's thread. Writers drop the records of partitions that were
+/// taken away, and every commit is filtered by the assignment. It is shared behind a lock, because a message to those
+/// threads would arrive too late.
 #[derive(Debug, Default)]
 pub struct Assignment {
     partitions: RwLock<BTreeMap<TopicPartition, State>>,
@@ -30,7 +30,7 @@ pub struct Assignment {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Ours, but not read before it is known where.
+    /// Ours, but not read before its starting offset is known.
     WaitingForStart(FirstStart),
     Read {
         epoch: Epoch,
@@ -48,15 +48,15 @@ impl Assignment {
         epoch
     }
 
-    /// `partition` is ours, but nothing of it is read before [`Assignment::begin`]. It will begin at this end of
-    /// its log.
+    /// `partition` is ours, but nothing of it is read before [`Assignment::begin`]. `start` says at which end of its
+    /// log it will begin.
     pub fn wait_for_start(&self, partition: TopicPartition, start: FirstStart) {
         self.write(|partitions| {
             partitions.insert(partition, State::WaitingForStart(start));
         });
     }
 
-    /// The partitions of which it isn't known yet where they begin.
+    /// The partitions whose starting offsets aren't known yet.
     pub fn waiting_for_start(&self) -> Vec<(TopicPartition, FirstStart)> {
         self.read(|partitions| {
             let waiting = partitions

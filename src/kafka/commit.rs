@@ -1,4 +1,4 @@
-//! The commit call, for a member of the group and for a reader that is none.
+//! The commit call: by a member of the group, and by a reader that is no member.
 
 use std::sync::{Arc, Weak};
 
@@ -12,8 +12,7 @@ use super::reader::{ReaderContext, TopicReader};
 use super::topic::Topic;
 use crate::core::offset_tracker::Commit;
 
-/// Commits offsets and waits for the broker's answer. The wait has no limit: a broker that hangs holds it up
-/// for as long as it hangs.
+/// Commits offsets and waits for the broker's answer. The wait has no time limit: it lasts as long as the broker hangs.
 pub trait CommitOffsets: Send {
     /// `None` if the consumer is gone, so that nothing can be committed any more.
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>>;

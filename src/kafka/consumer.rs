@@ -29,7 +29,7 @@ use crate::runtime::StopSignal;
 /// How many events of librdkafka are served at once while nothing can be consumed.
 const SERVED_AT_ONCE: usize = 64;
 
-/// How long an assignment may take to find out where to begin.
+/// The longest time limit for finding the starting offsets of an assignment.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
 
 pub struct KafkaConsumer {
@@ -63,7 +63,7 @@ pub enum PollError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicState {
     Missing,
-    /// It has so many partitions.
+    /// The topic has this many partitions.
     Available(usize),
 }
 
@@ -122,7 +122,8 @@ impl KafkaConsumer {
             return Ok(TopicState::Missing);
         };
         match queries.any_offset(&partitions) {
-            // A partition without a leader is answered with an error, too.
+            // A broker has answered, so it can be reached. The answer may be an error, as about a partition without a
+            // leader.
             Err(error) if !is_without_answer(&error) => {}
             result => result?,
         }
@@ -160,7 +161,7 @@ impl KafkaConsumer {
 
     /// Begins to close. Keep polling until [`KafkaConsumer::is_closed`], since the revoke comes by polling.
     /// Unlike unsubscribing, this doesn't make a static member leave the group. Fails when the client is
-    /// broken; nothing comes by polling then.
+    /// broken; polling brings no revoke then.
     pub fn close(&self) -> KafkaResult<()> {
         Ok(self.consumer.close_queue()?)
     }
@@ -172,14 +173,14 @@ impl KafkaConsumer {
     /// Lets librdkafka write its log lines, such as why a connection failed. For a consumer that has not
     /// subscribed: nothing but log lines and errors can come then.
     pub fn serve_log(&self) {
-        // A poll that served a log line returns like one that had nothing to serve.
+        // A fixed number of polls, because the result of a poll doesn't say whether it served a log line.
         for _ in 0..SERVED_AT_ONCE {
             let _ = self.consumer.poll(Duration::ZERO);
         }
     }
 
-    /// Takes the next message, or serves the group. Waits up to `timeout`, and longer where a rebalance has
-    /// to ask for offsets.
+    /// Takes the next message, or serves the group. Waits up to `timeout`, and longer if a rebalance happens: an
+    /// assignment asks for offsets, and a revoke waits for its drain.
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
             None => Polled::Nothing,
@@ -236,7 +237,7 @@ impl KafkaConsumer {
             .collect()
     }
 
-    /// What happened to the topic since the last call.
+    /// What librdkafka's log said about the topic since the last call.
     pub fn take_topic_signs(&self) -> TopicSigns {
         let signs = self.consumer.context().log_signs.take();
         if signs.was_recreated {
@@ -245,7 +246,7 @@ impl KafkaConsumer {
         signs
     }
 
-    /// The group knows nothing of this topic: it didn't exist, or it was made anew. Whatever is written to it is read.
+    /// Notes that the topic didn't exist or was recreated. All its records are new to the group, so they are all read.
     fn topic_is_new(&self) {
         self.consumer.context().first_starts.topic_is_new();
     }
@@ -258,7 +259,7 @@ impl KafkaConsumer {
         }
     }
 
-    /// The text beside the group's commits.
+    /// The text that is stored with the group's commits.
     pub(super) fn commit_text(&self) -> Option<String> {
         self.consumer.context().first_starts.commit_text()
     }

@@ -11,7 +11,7 @@ pub type KafkaResult<T> = Result<T, KafkaError>;
 pub struct KafkaError(ClientError);
 
 impl KafkaError {
-    /// Some error, for tests.
+    /// An error for tests that need any error.
     #[cfg(test)]
     pub fn canceled() -> Self {
         Self(ClientError::Canceled)
@@ -83,7 +83,8 @@ pub(super) fn is_authorization(error: &ClientError) -> bool {
     )
 }
 
-/// Whether the error says why a connection to a broker failed. "All brokers are down" says only that they did.
+/// Whether the error says why a connection to a broker failed. "All brokers are down" isn't such an error: it gives no
+/// reason.
 pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -147,8 +148,8 @@ impl CommitError {
         }
     }
 
-    /// The error of a commit by a reader that is no member. Its group should have no members, so if the
-    /// partitions belong to one, the commit can't succeed until an operator acts.
+    /// The error of a commit by a reader that is no member. Its group should have no members. If the partitions
+    /// belong to one nevertheless, the commit can't succeed until an operator acts.
     pub(super) fn of_reader(error: ClientError) -> Self {
         let class = match CommitErrorClass::of(&error) {
             CommitErrorClass::NotOurs => CommitErrorClass::Refused,
@@ -160,7 +161,7 @@ impl CommitError {
         }
     }
 
-    /// The partitions belong to another member, for tests.
+    /// For tests: the error of a commit for partitions that belong to another member.
     #[cfg(test)]
     pub fn not_ours() -> Self {
         Self::of_member(ClientError::ConsumerCommit(Code::IllegalGeneration))
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_an_operator_can_end_says_how() {
+    fn an_error_that_an_operator_can_mend_says_how() {
         let session = KafkaError(ClientError::MessageConsumption(Code::InvalidSessionTimeout));
         let text = session.to_string();
         assert!(text.contains("`group.max.session.timeout.ms`"), "{text}");

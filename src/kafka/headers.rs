@@ -1,4 +1,4 @@
-//! The original's headers and the worker's own, joined. Names and values of the original may be any bytes.
+//! Joins the original record's headers and the worker's own. Names and values of the original may be any bytes.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -21,8 +21,8 @@ pub(super) fn joined(original: Option<&OpaqueHeaders>, ours: &[(&str, String)]) 
     })
 }
 
-/// A header whose name isn't UTF-8 can be copied, but not read. Then all headers stay as they are, and a
-/// reader takes the last of two headers with the same name.
+/// The original's headers without those of an earlier dead letter. A header whose name isn't UTF-8 can be copied, but
+/// not read. If there is one, all headers stay, and a reader takes the last of two headers with the same name.
 fn without_earlier_ones(original: &OwnedHeaders) -> OwnedHeaders {
     let rebuilt = quietly(|| {
         let earlier = original
@@ -53,7 +53,7 @@ const HEADER_OVERHEAD: usize = 64;
 /// The assumed size of a header that can't be read, in bytes.
 const UNREADABLE_SIZE: usize = 4096;
 
-/// Each header by itself, so that one that can't be read hides no other.
+/// Reads each header by itself, so that the others can be read even if one can't.
 pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str, Option<&[u8]>)>> {
     (0..headers.count()).map(|index| {
         let header = quietly(|| headers.try_get(index)).flatten()?;
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_can_not_be_read_hides_no_other() {
+    fn the_other_headers_are_read_if_one_can_not_be_read() {
         let seen: Vec<_> = each(&Foreign).collect();
         let expected = [
             Some(("trace", Some(&b"1"[..]))),

@@ -1,4 +1,4 @@
-//! Begins partitions whose start wasn't known when they were assigned.
+//! Begins partitions whose starting offset wasn't known when they were assigned.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,8 @@ impl KafkaConsumer {
         let queries = self.queries(timeout);
         let mut led = queries.with_leader(&waiting.keys().copied().collect::<Vec<_>>())?;
         if !led.is_empty() {
-            // A single partition whose broker is silent leaves the question about all of them without an answer.
+            // If one partition's broker is silent, a question about all partitions gets no answer. So every
+            // second search asks about one partition alone, about each in turn.
             let turn = self.search_turn.fetch_add(1, Ordering::Relaxed);
             if turn % 2 == 1 {
                 led = vec![led[turn / 2 % led.len()]];

@@ -1,4 +1,5 @@
-//! librdkafka's log lines: forwarded, and read where they say what nothing else says.
+//! librdkafka's log lines. All of them are forwarded to the worker's log. A few are also read, because librdkafka
+//! reports some events in no other way.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,16 +23,17 @@ pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str)
 /// The debug context whose lines say that a topic has another id.
 pub(super) const RECREATION_CONTEXT: &str = "metadata";
 
-/// What librdkafka's log said about the consumed topic since the last look. Its threads log, the poller looks.
+/// What librdkafka's log said about the consumed topic since the last [`LogSigns::take`]. librdkafka's threads write
+/// it, the poller takes it.
 #[derive(Debug, Default)]
 pub(super) struct LogSigns(AtomicU8);
 
-/// What the poller has to look into.
+/// The events that the log has reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TopicSigns {
     /// An offset was out of its log's range, and librdkafka went on at the earliest one.
     pub was_offset_reset: bool,
-    /// The topic was deleted and made anew: what is read from now on is another log.
+    /// The topic was deleted and recreated: what is read from now on is another log.
     pub was_recreated: bool,
 }
 
@@ -61,8 +63,9 @@ impl LogSigns {
     }
 }
 
-/// Whether a line says that the topic's id is another one than before. librdkafka asks for a topic's id before it
-/// reads from it by that id. Brokers without topic ids give the id zero.
+/// Whether a line says that the topic's id has changed. librdkafka logs it before it reads by the new id. A change from
+/// the id zero doesn't count: the topic had no id before, because librdkafka hadn't asked for it or the brokers were
+/// too old for topic ids.
 fn says_recreated(message: &str, topic: &str) -> bool {
     let Some((_, change)) = message.split_once(&format!("Topic {topic} changed id from ")) else {
         return false;

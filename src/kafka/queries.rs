@@ -23,7 +23,7 @@ pub(super) struct Queries<'a, C: ConsumerContext> {
 /// A group's commits. Partitions without a commit are left out.
 pub(super) struct Commits {
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
-    /// What the group wrote beside its commits.
+    /// The texts (Kafka calls them metadata) that are stored with the commits.
     pub(super) texts: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ impl<C: ConsumerContext> Queries<'_, C> {
         self.found(&self.consumer.committed_offsets(list, self.timeout)?)
     }
 
-    /// What the group has committed, with the texts beside the offsets. Kafka's brokers give these as UTF-8.
+    /// What the group has committed, with the text of each commit. Kafka's brokers give the texts as UTF-8.
     pub(super) fn commits(&self, partitions: &[TopicPartition]) -> ClientResult<Commits> {
         let list = self.list(partitions, KafkaOffset::Invalid)?;
         let list = self.consumer.committed_offsets(list, self.timeout)?;

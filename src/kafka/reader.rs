@@ -26,14 +26,15 @@ use crate::config::Config;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 
-/// A question without an answer is given up after so long, at the end of a turn.
+/// A question without an answer is given up after this long, at the end of a turn.
 const QUESTION: Duration = Duration::from_secs(20);
-/// A question is asked in turns, and between two turns the reader polls, to hear whether it is refused. The first turn
-/// is so long, and each further one twice as long, for a broker that answers slowly.
+/// A question is asked again and again. One attempt is called a turn. Between two turns the reader polls, because only
+/// a poll reports that the client is refused. This is the time limit of the first turn. Each further limit is twice as
+/// long, for a broker that answers slowly.
 const FIRST_TURN: Duration = Duration::from_secs(1);
-/// How long such a poll waits.
+/// How long the poll between two turns waits.
 const LISTEN: Duration = Duration::from_millis(50);
-/// If nothing comes for so long from a partition that isn't read to its end, the brokers are gone.
+/// If no record comes for this long although the ranges aren't read to their ends, reading fails.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// What is to be read of each partition.
@@ -47,17 +48,17 @@ pub struct TopicReader {
     silence: Silence,
 }
 
-/// How long nothing has come, and the last error meanwhile.
+/// For how long no record has come, and the last error in that time.
 #[derive(Default)]
 struct Silence {
     waited: Duration,
     last_error: Option<KafkaError>,
 }
 
-/// What comes next of the ranges.
+/// What [`TopicReader::next`] finds in the ranges.
 pub enum Next<'a> {
     Record(ConsumedMessage<'a>),
-    /// Nothing yet.
+    /// No record came before the timeout.
     Nothing,
     /// Everything is read.
     End,
@@ -206,7 +207,7 @@ impl TopicReader {
         }
     }
 
-    /// The refusal among the errors that the client has to tell.
+    /// The first refusal among the errors that a poll returns.
     fn heard_refusal(&self) -> Option<ReadError> {
         // While partitions are read, a poll could bring a record.
         if !self.unread.is_empty() {
@@ -222,7 +223,7 @@ impl TopicReader {
         None
     }
 
-    /// What an error means that a poll brought instead of a record. Fails if waiting doesn't help.
+    /// What an error of a poll means. Fails if waiting doesn't help.
     fn judge(&self, error: ClientError, reason: Option<String>) -> Result<PollError, ReadError> {
         if let ClientError::PartitionEOF(partition) = error
             && let Some(at) = reason.as_deref().and_then(end_named_in)
@@ -243,7 +244,7 @@ impl TopicReader {
         refusal.unwrap_or_else(|| ReadError::Kafka(error.into()))
     }
 
-    /// The refusal that an error is. `reason` is what the client says of the error, if that is known.
+    /// The error as a refusal, if it is one. `reason` is the client's text about the error, if that is known.
     fn refusal(&self, error: &ClientError, reason: Option<String>) -> Option<ReadError> {
         let code = error.rdkafka_error_code()?;
         Some(ReadError::Refused {
@@ -275,7 +276,7 @@ impl Silence {
     }
 }
 
-/// Whether waiting doesn't help.
+/// Whether the error lasts, so that waiting doesn't help.
 fn is_final(error: &ClientError) -> bool {
     matches!(error, ClientError::MessageConsumptionFatal(_))
         || error.rdkafka_error_code().is_some_and(|code| {
@@ -287,7 +288,7 @@ fn is_final(error: &ClientError) -> bool {
 #[derive(Default)]
 pub(super) struct ReaderContext {
     /// The text of the last error. The client calls back immediately before the poll returns the error. Behind a
-    /// lock, because the client hands the context out shared.
+    /// lock, because the client gives only shared references to its context.
     reason: Mutex<Option<String>>,
 }
 

@@ -43,8 +43,8 @@ impl From<ReadError> for Failure {
     }
 }
 
-/// What is missing where a broker answers with this code to a client that reads `topic` for `group`. `None` if the code
-/// doesn't say that something is missing.
+/// Which right or setting a client lacks that reads `topic` for `group` and gets this code from a broker. `None` if the
+/// code doesn't mean that.
 pub(super) fn missing(code: Code, topic: &str, group: &str) -> Option<String> {
     match code {
         Code::TopicAuthorizationFailed => Some(format!(

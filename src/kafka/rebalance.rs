@@ -108,10 +108,11 @@ impl RebalanceContext {
         list: &mut TopicPartitionList,
     ) -> ClientResult<()> {
         if partitions.is_empty() {
-            // A standby has to hear of its empty assignment.
+            // The listener has to know of an empty assignment: this process is a standby then.
             self.listener.assigned(&[]);
         } else if self.stop.is_stopping() {
-            // Nothing of it will be read, and a client that closes gets no answers any more.
+            // The starting offsets aren't needed, because nothing will be read. A client that is being closed gets no
+            // answers anyway.
             debug!("assigned while stopping: {partitions:?} are not read");
         } else {
             let search = Search {
@@ -124,8 +125,8 @@ impl RebalanceContext {
             let begun = search
                 .run(partitions)
                 .and_then(|starts| starts.map_or(Ok(()), |starts| self.begin(&starts, list)));
-            // The list is assigned in any case: librdkafka waits for that. A stop may be why a question had
-            // no answer.
+            // An error is reported, but the list is assigned below in any case: librdkafka waits for that. During a
+            // stop the error isn't reported, because the stop may be why a question had no answer.
             if let Err(error) = begun
                 && !self.stop.is_stopping()
             {
@@ -148,7 +149,7 @@ impl RebalanceContext {
     }
 
     fn begin(&self, starts: &Starts, list: &mut TopicPartitionList) -> ClientResult<()> {
-        // First all that can fail.
+        // First everything that can fail, so that no partition has begun if something fails.
         for &(partition, start) in &starts.known {
             // Always set, also to the committed offset: without it librdkafka asks the group a second time, and
             // if that answer is an error the partition may never be read.
@@ -156,7 +157,8 @@ impl RebalanceContext {
             list.set_partition_offset(&self.topic.name, partition.number, offset)?;
         }
         for &(partition, _) in &starts.waiting {
-            // Nothing that comes from there is taken before the start is known.
+            // librdkafka needs some offset. Nothing is taken from this partition before its start is known, and then
+            // a seek sets the offset.
             list.set_partition_offset(&self.topic.name, partition.number, KafkaOffset::End)?;
         }
         for &(partition, start) in &starts.waiting {

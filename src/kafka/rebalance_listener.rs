@@ -10,14 +10,14 @@ use crate::core::partition::{Offset, TopicPartition};
 /// What the consumer tells the worker. `revoke` may take long. The other methods wait at most for room in the
 /// committer's channel.
 pub trait RebalanceListener: Send + Sync {
-    /// Called before any record of these partitions is delivered. An empty list means that the process
-    /// stands by, or keeps what it has.
+    /// Called before any record of these partitions is delivered. An empty list means that nothing was added: the
+    /// process is a standby, or keeps the partitions that it has.
     fn assigned(&self, assigned: &[AssignedPartition]);
     /// Drains and commits these partitions. Returns when that is done, or when its time is up.
     fn revoke(&self, partitions: &[TopicPartition]);
-    /// These partitions are ours, but it isn't known yet where they begin.
+    /// These partitions are ours, but their starting offsets aren't known yet.
     fn waiting_for_start(&self, partitions: &[TopicPartition]);
-    /// Partitions that were assigned earlier are read from now on: only now it is known where they begin.
+    /// These partitions were assigned earlier. Now their starting offsets are known, and they are read.
     fn started(&self, started: &[AssignedPartition]);
     /// These partitions were taken away: nothing may be committed for them.
     fn lost(&self, partitions: &[TopicPartition]);
@@ -30,11 +30,11 @@ pub trait RebalanceListener: Send + Sync {
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
     fn poll_interval_exceeded(&self);
-    /// It can't be found out where the assigned partitions begin: the group can't go on in this process.
+    /// The starting offsets of the assigned partitions can't be found out, so this process can't read them.
     fn failed(&self, error: StartError);
 }
 
-/// Why it can't be found out where the assigned partitions begin.
+/// Why the starting offsets of the assigned partitions can't be found out.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
     /// An operator has to grant a right.

@@ -44,7 +44,7 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "20")
         .set("queued.min.messages", "5000")
         .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
-        // An undetected bit error would be an altered message.
+        // A bit error that nobody detects would alter a message.
         .set("check.crcs", "true");
     if !uses_new_group_protocol(config) {
         // The new protocol refuses the client's own strategy.
@@ -55,7 +55,8 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// librdkafka goes on at the old offset in a topic that was deleted and made anew, and says so in a debug line alone.
+/// Turns on the debug lines that report a recreated topic. librdkafka goes on at the old offset in a topic that was
+/// deleted and recreated, and reports that in no other way.
 fn hear_of_recreation(settings: &mut ClientConfig) {
     let contexts = match settings.get("debug") {
         Some(configured) if !configured.is_empty() => format!("{configured},{RECREATION_CONTEXT}"),
@@ -127,7 +128,8 @@ pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// How long a dead letter is tried: less than a stop may take, so that the result is known before a stop ends.
+/// How long the client tries to send a dead letter: less than a stop may take, so that the result is known before a
+/// stop ends.
 fn message_timeout(config: &Config) -> Duration {
     let longest = config.consumer.shutdown_timeout * 4 / 5;
     longest.max(Duration::from_secs(1))

@@ -26,13 +26,13 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// that they don't hold up the others.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(5);
 
-/// What stands beside a commit under `auto_offset_reset: latest`, before the number.
+/// Under `auto_offset_reset: latest`, each commit is stored with this text, followed by the number.
 const PARTITIONS_AT_FIRST_START: &str = "partitions at the group's first start: ";
 
-/// Where partitions begin of which the group has committed nothing.
+/// Where a partition begins if the group has committed no offset for it.
 pub(super) struct FirstStarts {
     configured: FirstStart,
-    /// This process knew the topic as missing, or saw it made anew: everything in it is new to the group.
+    /// This process found the topic missing, or noticed that it was recreated: everything in it is new to the group.
     is_topic_new: AtomicBool,
     /// How many partitions the topic had when the group first started; negative while that isn't known.
     partitions: AtomicI32,
@@ -66,8 +66,8 @@ impl FirstStarts {
         }
     }
 
-    /// What the group's commits say about its first start. `has_commits`: none is missing in this process's
-    /// partitions.
+    /// What the group's commits say about its first start. `has_commits`: the group has committed an offset for each
+    /// partition of this process.
     fn history<C: ConsumerContext>(
         &self,
         queries: &Queries<'_, C>,
@@ -96,7 +96,7 @@ impl FirstStarts {
         })
     }
 
-    /// Where each of `partitions` begins if the group has committed nothing of it.
+    /// Where each of `partitions` begins if the group has committed no offset for it.
     fn of_partitions(
         &self,
         partitions: &[TopicPartition],
@@ -123,7 +123,7 @@ fn partitions_at_first_start(texts: &[String]) -> Option<i32> {
 #[derive(Default)]
 pub(super) struct Starts {
     pub(super) known: Vec<(TopicPartition, StartingOffset)>,
-    /// The group has committed nothing, and the partition's broker doesn't say where the log begins and ends.
+    /// Partitions without a committed offset whose brokers don't say where their logs begin and end.
     pub(super) waiting: Vec<(TopicPartition, FirstStart)>,
 }
 
@@ -133,7 +133,7 @@ pub(super) struct Search<'a, C: ConsumerContext> {
     pub(super) topic: &'a Topic,
     pub(super) first_starts: &'a FirstStarts,
     pub(super) stop: &'a StopSignal,
-    /// How long it may take. The last question may take longer.
+    /// How long the search may take. Its last questions may go on after that.
     pub(super) time_limit: Duration,
 }
 
@@ -151,7 +151,7 @@ impl<C: ConsumerContext> Search<'_, C> {
             let committed = queries.committed(partitions)?;
             let has_commits = partitions.iter().all(|p| committed.contains_key(p));
             let history = match self.first_starts.configured {
-                // The history makes no difference.
+                // Every partition begins at its beginning, whatever the history is.
                 FirstStart::Earliest => GroupHistory::FirstStart,
                 FirstStart::Latest => self.first_starts.history(&queries, has_commits)?,
             };
@@ -199,8 +199,8 @@ impl<C: ConsumerContext> Search<'_, C> {
         Ok(Some(starts))
     }
 
-    /// During a leader election brokers answer at once that they aren't ready: so the limit is a time and not a
-    /// number of attempts. `None`: the process stops.
+    /// Asks until there is an answer or the deadline is reached. The limit is a time and not a number of attempts,
+    /// because during a leader election brokers answer at once that they aren't ready. `None`: the process stops.
     fn ask_until<T>(
         &self,
         deadline: Instant,
@@ -211,7 +211,7 @@ impl<C: ConsumerContext> Search<'_, C> {
                 if is_authorization(&error) || Instant::now() + ASK_AGAIN >= deadline {
                     return RetryError::Final(error);
                 }
-                warn!(attempt; "can't read the group's offsets, trying again: {error}");
+                warn!(attempt; "can't find out where the assigned partitions begin, trying again: {error}");
                 RetryError::Again
             })
         };

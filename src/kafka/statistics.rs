@@ -95,7 +95,7 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
     let end_offsets = partitions
         .into_iter()
         .flat_map(HashMap::values)
-        // TopicPartition -1 is librdkafka's own. A negative offset means that it isn't known yet.
+        // Partition -1 is librdkafka's own. A negative offset means that the end isn't known yet.
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
         .map(|partition| EndOffset {
             partition: topic.partition(partition.partition),
@@ -120,7 +120,7 @@ mod tests {
     use crate::core::partition::TopicId;
 
     #[test]
-    fn statistics_hold_the_last_stable_offsets_of_the_topic() {
+    fn ends_leaderless_partitions_and_connected_brokers_are_read_from_the_statistics() {
         let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
             "ours":{"partitions":{"0":{"partition":0,"ls_offset":17,"eof_offset":17,"fetchq_cnt":0},"-1":{"partition":-1,"ls_offset":9},
                                   "1":{"partition":1,"ls_offset":-1001,"leader":-1,"desired":true}}},

@@ -1,4 +1,4 @@
-//! What is left to read of ranges of a topic. Pure.
+//! Which records of the requested ranges are still to be read. Pure code without I/O.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,7 +28,8 @@ impl Unread {
         !self.0.contains_key(&partition)
     }
 
-    /// A record came. Returns whether it is in the range, and no earlier one came before it.
+    /// Notes that a record was read. Returns whether the record is in the range, and neither it nor a later one was
+    /// read before.
     pub(super) fn read(&mut self, partition: TopicPartition, offset: Offset) -> bool {
         let Some(rest) = self.0.get_mut(&partition) else {
             return false;
@@ -43,7 +44,7 @@ impl Unread {
         is_in_range
     }
 
-    /// All records that a broker has were read, and this is the offset behind them.
+    /// Notes that all records that a broker has were read, and that it has nothing from the offset `at` on.
     pub(super) fn end_met(&mut self, partition: TopicPartition, at: Offset) {
         if self.0.get(&partition).is_some_and(|rest| at >= rest.end) {
             self.0.remove(&partition);

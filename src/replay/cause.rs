@@ -11,7 +11,8 @@ use crate::runtime::ProcessEvent;
 #[derive(Debug)]
 pub(super) enum Cause {
     Failure(Failure),
-    /// This thread returned without an error. That explains least: another thread's failure may have ended it.
+    /// This thread returned without an error. That is the weakest explanation, because another thread's failure may
+    /// have ended it.
     EndOfThread(String),
 }
 
@@ -29,7 +30,7 @@ impl Cause {
     }
 
     /// Waits up to `timeout` for a failure. A thread that returned without an error is the answer only if no
-    /// failure is heard in that time. `None` if neither is heard.
+    /// failure is reported in that time. `None` if neither is reported.
     pub(super) fn wait(heard: &Receiver<ProcessEvent>, timeout: Duration) -> Option<Self> {
         let until = Instant::now() + timeout;
         let mut weakest = None;
@@ -73,7 +74,7 @@ mod tests {
         }
     }
 
-    /// What is reported of a symptom when these events are heard.
+    /// The text that is reported for a symptom when these events are received.
     fn reported(events: Vec<ProcessEvent>, timeout: Duration) -> String {
         let (sender, heard) = bounded(events.len());
         for event in events {

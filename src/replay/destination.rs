@@ -24,7 +24,7 @@ pub(super) enum Destination {
     Topic(Publisher),
 }
 
-/// A replay shows nothing of its writers.
+/// Ignores what the writers report: a replay doesn't show it.
 struct Unobserved;
 
 impl StoreObserver for Unobserved {}
@@ -47,7 +47,7 @@ impl Destination {
         ));
         let producer = dead_letter_producer(config)?;
         spawn_report_pollers(threads, &producer)?;
-        // Every letter was rejected before, so nothing but rejections may come: no limit for them.
+        // 0: no limit on rejections in a row. Every letter was rejected before, so all of them may be rejected again.
         let dead_letters = DeadLetters::new(
             producer,
             consumer_identity(config),
@@ -71,7 +71,7 @@ impl Destination {
         Ok(Self::MongoDb { pool, outage })
     }
 
-    /// Takes a batch, or gives it back while there is no room for it. Never waits.
+    /// Takes a batch, or gives it back if there is no room for it. Never waits.
     pub(super) fn offer(&mut self, batch: Batch) -> Result<(), Batch> {
         match self {
             Self::MongoDb { pool, .. } => pool.offer(batch),
@@ -79,7 +79,8 @@ impl Destination {
         }
     }
 
-    /// Goes on with what could not be done before. Fails when the destination takes nothing any more.
+    /// Goes on with a batch that was taken but not yet sent as a whole. Fails when the destination takes nothing any
+    /// more.
     pub(super) fn advance(&mut self) -> Result<(), Failure> {
         match self {
             Self::MongoDb { outage, .. } if outage.is_certainly_unavailable() => {
@@ -102,7 +103,7 @@ impl Destination {
         }
     }
 
-    /// Letters that are on their way.
+    /// The number of letters that were handed over and are not settled yet.
     pub(super) fn in_flight(&self) -> usize {
         match self {
             Self::MongoDb { pool, .. } => pool.in_flight().messages,

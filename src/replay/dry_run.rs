@@ -1,4 +1,4 @@
-//! A replay that counts, and does nothing else.
+//! A replay that counts the letters it would take, and does nothing else.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::runtime::StopSignal;
 /// How long one read waits for a letter before the progress is shown again.
 const READ_WAIT: Duration = Duration::from_millis(50);
 
-/// Reads like a replay.
+/// Reads and selects the letters as a replay does, and counts them.
 pub(super) fn count(
     reader: &mut TopicReader,
     request: &ReplayRequest,

@@ -49,9 +49,9 @@ struct Span {
     committed: Option<Offset>,
 }
 
-/// Replays up to the present end of the dead letter topic. `show` is called often, with the tally so far. The
-/// tally holds what was done even if the replay fails. Fails when the replay ends before the end for another
-/// reason than a signal; the next one continues there.
+/// Replays up to the present end of the dead letter topic. `show` is called often, with the tally so far. The tally
+/// counts what was done even if the replay fails. Fails when the replay ends early for another reason than a signal or
+/// the limit. The next replay continues where this one stopped.
 pub fn replay(
     config: &Config,
     request: &ReplayRequest,
@@ -108,8 +108,8 @@ fn run(
             Destination::Topic(publisher)
         }
     };
-    // Only now: what is assigned may be committed at once, and nothing is to be committed where there is no
-    // destination.
+    // Sent only now, because the committer may commit the start of an assigned partition at once. Without a
+    // destination nothing must be committed.
     let assigned = spans.iter().map(|(&partition, span)| AssignedPartition {
         partition,
         epoch: EPOCH,

@@ -90,7 +90,7 @@ impl ReplayProgress {
         settled.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a writer or a delivery report gave a letter up.
+    /// Whether any letter was abandoned, by a writer or by a failed delivery.
     pub(super) fn is_any_abandoned(&self) -> bool {
         self.is_any_abandoned.load(Ordering::Acquire)
     }

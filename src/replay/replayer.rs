@@ -1,4 +1,4 @@
-//! The replay's own loop: reads the dead letters, selects, hands over, waits for their end, and commits.
+//! The replay's loop: reads the dead letters, selects some, hands them over, waits until they are settled, and commits.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -25,19 +25,19 @@ use crate::runtime::{ProcessEvent, StopSignal};
 /// A replay never loses a partition and gets it back: one epoch is enough.
 pub(super) const EPOCH: Epoch = Epoch(0);
 
-/// The longest that one event is waited for, except for the answer to the last commit.
+/// The longest wait for one event, except for the answer to the last commit.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// After a failure, what is in flight may still be settled for so long.
+/// After a failure, what is in flight may still be settled for this long.
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
-/// The cause of a failure may be reported so long after its symptom.
+/// How long after a symptom its cause may still be reported.
 const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest that the last commit is waited for.
+/// The longest wait for the last commit.
 const LAST_COMMIT: Duration = Duration::from_secs(30);
 
-/// The progress is reported after so many letters, if nothing was taken meanwhile.
+/// The committer is told of the positions after this many letters, even if none of them was selected.
 const REPORT_AFTER: usize = 1000;
 
 pub(super) struct Replayer<'a> {
@@ -51,11 +51,11 @@ pub(super) struct Replayer<'a> {
     batch_size: usize,
     batch_bytes: usize,
     phase: Phase,
-    /// What goes to the destination next.
+    /// The selected letters that go to the destination next.
     pending: Batch,
     /// The pending letters are to be handed over before the next letter is read.
     is_due: bool,
-    /// How far each partition is read, as far as that was not reported yet.
+    /// How far each partition is read, where the committer wasn't told of it yet.
     positions: BTreeMap<TopicPartition, Offset>,
     /// Letters read since the positions were last reported.
     unreported: usize,
@@ -86,7 +86,7 @@ enum Event<'r> {
     Interrupted,
     /// All that was read is settled or given up, or the time for it is over.
     SettlingEnded,
-    /// The committer's answer. `None` if it is gone or the time is up.
+    /// The committer's answer. `None` if the committer has ended or the time is up.
     CommittingEnded(Option<Drained>),
 }
 
@@ -146,7 +146,7 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    /// What the threads report comes first.
+    /// The events of the threads come first.
     fn next_event<'r>(&self, reader: &'r mut TopicReader) -> Event<'r> {
         if let Ok(event) = self.event_receiver.try_recv() {
             return Event::Process(event);
@@ -170,9 +170,9 @@ impl<'a> Replayer<'a> {
             }
             Phase::Committing { answer } => select! {
                 recv(answer) -> answer => Event::CommittingEnded(answer.ok()),
-                // The channel can't be disconnected: whoever starts threads holds a sender.
+                // The channel can't be disconnected: `Threads` holds a sender for the whole replay.
                 recv(self.event_receiver) -> event => event.map_or(Event::Nothing, Event::Process),
-                // The committer keeps to its deadline by itself.
+                // The committer answers at `LAST_COMMIT` at the latest. This is for the case that it doesn't.
                 default(LAST_COMMIT + CAUSE_TIMEOUT) => Event::CommittingEnded(None),
             },
         }
@@ -210,7 +210,7 @@ impl<'a> Replayer<'a> {
         }
     }
 
-    /// No thread ends in order while the replay runs.
+    /// While the replay runs, no thread should end, so the end of a thread is a failure even if it returned no error.
     fn hear(&mut self, event: ProcessEvent) {
         let failure = match Cause::of(event) {
             None => return,
@@ -224,8 +224,8 @@ impl<'a> Replayer<'a> {
         self.fail(failure);
     }
 
-    /// What is in flight may still be settled, and what is settled is committed. What is pending stays in the dead
-    /// letter topic.
+    /// Notes the failure and stops reading. What is in flight may still be settled, and what is settled is committed.
+    /// What is pending stays in the dead letter topic.
     fn fail(&mut self, failure: Failure) {
         self.stop.ask(Instant::now() + FAILURE_SETTLE_TIME);
         self.failure.get_or_insert(failure);
@@ -262,8 +262,8 @@ impl<'a> Replayer<'a> {
             || self.unreported >= REPORT_AFTER;
     }
 
-    /// Lets the destination go on, and offers what is due. Once that is taken, reports how far everything is read.
-    /// After a stop's deadline nothing is handed over any more.
+    /// Lets the destination go on, and offers it the pending letters if they are due. Once it has taken them, tells the
+    /// committer how far each partition is read. After a stop's deadline nothing is handed over any more.
     fn hand_over(&mut self) {
         if matches!(self.phase, Phase::Committing { .. }) {
             return;
@@ -285,7 +285,7 @@ impl<'a> Replayer<'a> {
         self.report_positions();
     }
 
-    /// Every letter below the positions was handed over: nothing is pending.
+    /// May be called only while nothing is pending, because every letter below the positions must be handed over.
     fn report_positions(&mut self) {
         self.unreported = 0;
         let positions: Vec<_> = mem::take(&mut self.positions)
@@ -334,8 +334,8 @@ impl<'a> Replayer<'a> {
             return Ok(());
         }
         let symptom = Failure::running(
-            "how far the replay came could not be committed: the next one begins earlier, and finds what \
-             this one did done already",
+            "the progress of this replay could not be committed: the next replay begins earlier and repeats a \
+             part of this one",
         );
         Err(match Cause::wait(&self.event_receiver, CAUSE_TIMEOUT) {
             Some(cause) => cause.explain(symptom),

@@ -5,7 +5,7 @@ use super::request::ReplayRequest;
 use crate::core::dead_letter::ReplayDecision;
 use crate::kafka::ConsumedMessage;
 
-/// What is to be done with a dead letter. Notes in the tally if it is one more than the limit.
+/// What is to be done with a dead letter. Notes in the tally if this letter would exceed the limit.
 pub(super) fn select_letter(
     request: &ReplayRequest,
     letter: &ConsumedMessage<'_>,

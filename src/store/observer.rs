@@ -1,12 +1,13 @@
-//! What the writers show to the outside.
+//! What the writers report to the worker or to a replay.
 
 use std::time::Duration;
 
-/// Is called for each of these events; must not wait. The worker shows it as metrics; a replay needs none of it.
+/// Called for each of these events. The methods must not wait. The worker turns the events into metrics; a replay
+/// ignores them.
 pub trait StoreObserver: Send + Sync {
     fn writer_started(&self) {}
     fn writer_finished(&self) {}
-    /// A writer takes up a batch with so many records.
+    /// A writer begins with a batch of this many records.
     fn batch_started(&self, _records: usize) {}
     fn insert_begins(&self) {}
     fn insert_took(&self, _duration: Duration) {}

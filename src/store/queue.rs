@@ -24,9 +24,9 @@ pub(super) struct BatchReceiver {
 
 #[derive(Default)]
 struct Shared {
-    /// Writers that wait for a batch.
+    /// The number of writers that wait for a batch.
     idle: AtomicUsize,
-    /// Half of the queue is free again.
+    /// Woken when half of the queue is free again.
     room: WakeUp,
 }
 

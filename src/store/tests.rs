@@ -160,7 +160,7 @@ impl Inserter for Model {
 #[derive(Default)]
 struct Letters {
     deliveries: Mutex<Vec<Delivery>>,
-    /// Listeners that are called after the batch.
+    /// Listeners that are called after the writer has ended.
     waiting: Mutex<Vec<(Box<dyn DeliveryListener>, Delivery)>>,
 }
 
@@ -266,7 +266,7 @@ fn batch_of(fates: &[Fate], assignment: &Assignment) -> Batch {
     batch
 }
 
-/// How each record ended, in the order of the messages.
+/// Adds to `ends` that each record of these runs has ended in this way.
 fn ends_of(runs: &[RecordRun], end: End, ends: &mut BTreeMap<(TopicPartition, Offset), Vec<End>>) {
     for run in runs {
         for offset in run.offsets() {

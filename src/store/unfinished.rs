@@ -3,7 +3,8 @@
 use crate::failure::Failure;
 
 pub(super) enum Unfinished {
-    /// None of the remaining records is ours any more, or the process stops: Kafka will deliver them again.
+    /// None of the remaining records belongs to this process any more, or the process stops. Kafka will deliver them
+    /// again.
     GivenUp,
     /// The next record was refused with a code that isn't in the table, and MongoDB is unavailable. The batch must not
     /// occupy the writer: other batches show whether MongoDB takes them.

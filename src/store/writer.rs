@@ -1,5 +1,5 @@
-//! A writer: takes a batch, turns its records into documents, and settles each record. It blocks; there are as
-//! many writers as are configured.
+//! A writer takes a batch, turns its records into documents, and settles each record. It blocks while it does so; the
+//! configuration says how many writers there are.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -23,21 +23,21 @@ use crate::core::rejection::Rejection;
 use crate::core::write_plan::WritePlan;
 use crate::failure::Failure;
 
-/// How often an idle writer looks whether MongoDB is to be probed.
+/// How often an idle writer checks whether it has to probe MongoDB.
 const IDLE_LOOK: Duration = Duration::from_millis(500);
-/// How often a writer looks whether the batches that it has set aside may go on.
+/// How often a writer checks whether the batches that it has set aside may go on.
 const ASIDE_LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
     stage: Arc<Stage>,
     batches: BatchReceiver,
     inserter: Box<dyn Inserter>,
-    /// Kept from one batch to the next for its memory.
+    /// Kept from one batch to the next, so that its memory is used again.
     documents: Documents,
-    /// Batches of which only suspects are left, in the order in which they go on. Their records count as in flight,
-    /// which bounds them.
+    /// Batches of which only suspects are left, in the order in which they go on. A suspect is a record that MongoDB
+    /// refused with a code that isn't in the table. All these records count as in flight, so their number is limited.
     set_aside: VecDeque<SetAside>,
-    /// The last event was one of these batches: a new batch is next, if there is one.
+    /// The last event was a batch that had been set aside, so a new batch is next, if there is one.
     is_new_batch_next: bool,
 }
 
@@ -83,7 +83,7 @@ impl Writer {
         self.finish_set_aside()
     }
 
-    /// `None`: nobody is left who could offer a batch.
+    /// `None`: the pool is closed, and no batch waits in its queue.
     fn next_event(&mut self) -> Option<Event> {
         self.drop_what_is_gone();
         let may_go_on =
@@ -133,7 +133,7 @@ impl Writer {
     /// end are then abandoned, and stay uncommitted.
     pub(super) fn store_batch(&mut self, mut batch: DispatchedBatch) -> Result<(), Failure> {
         let stage = &*self.stage;
-        // Records whose partition went to another member are that member's to store.
+        // Records of a partition that another member owns now are stored by that member.
         let gone = batch.abandon_if(|id| !stage.ownership.is_ours(id));
         if gone > 0 {
             debug!("{gone} records of partitions that are gone were dropped");
@@ -151,7 +151,8 @@ impl Writer {
     /// Goes on with a batch that was set aside.
     fn go_on(&mut self, set_aside: SetAside) -> Result<(), Failure> {
         let SetAside { batch, plan } = set_aside;
-        // The documents' memory served other batches meanwhile. These records had valid documents before.
+        // `documents` held other batches meanwhile, so it is filled again. These records had valid documents before,
+        // so none of them is rejected now.
         transcode(&batch, &mut self.documents);
         self.write(batch, plan, Vec::new())
     }
@@ -183,11 +184,11 @@ impl Writer {
             return Ok(());
         }
         Err(Failure::running(format!(
-            "{left} records were left without an end: they stay uncommitted"
+            "{left} records were neither stored nor dead-lettered: they stay uncommitted"
         )))
     }
 
-    /// Gives up the records of batches set aside whose partition went to another member.
+    /// In the batches that are set aside, gives up the records whose partition went to another member.
     fn drop_what_is_gone(&mut self) {
         let ownership = &self.stage.ownership;
         self.set_aside.retain_mut(|SetAside { batch, plan }| {
@@ -199,7 +200,8 @@ impl Writer {
         });
     }
 
-    /// The pool is closed: each batch set aside is tried once more. What is left then stays uncommitted.
+    /// Called when the pool is closed: tries each batch that is set aside once more. What is left then stays
+    /// uncommitted.
     fn finish_set_aside(&mut self) -> Result<(), Failure> {
         self.drop_what_is_gone();
         mem::take(&mut self.set_aside)
@@ -224,7 +226,7 @@ impl Writer {
     }
 }
 
-/// Fills `documents` with the documents of the unsettled records. Returns the records that have none.
+/// Fills `documents` with the documents of the unsettled records. Returns the records that can't become documents.
 fn transcode(batch: &DispatchedBatch, documents: &mut Documents) -> Vec<(usize, Rejection)> {
     let received_at = ReceivedAt::new(SystemTime::now());
     documents.clear();

@@ -1,4 +1,4 @@
-//! The door to the writers.
+//! The pool of writers, which takes batches from the poller or from a replay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,12 +45,12 @@ impl WriterPool {
 
     /// Dispatches `batch` if there is room for it, and otherwise gives it back. Never waits.
     pub fn offer(&mut self, batch: Batch) -> Result<(), Batch> {
-        // Only the owner of the pool sends, so the room that is there now is there below.
+        // Only the owner of the pool sends, so the queue still has room below if it has room here.
         if self.batches.is_full() || !self.dispatcher.in_flight().has_room(batch.weight()) {
             return Err(batch);
         }
         if !self.batches.send(self.dispatcher.dispatch(batch)) {
-            // The writers are gone, and with them the process. The batch stays uncommitted.
+            // All writers have ended, so the process is ending. The batch stays uncommitted.
             debug!("no writer is left to take a batch");
         }
         Ok(())
@@ -60,7 +60,8 @@ impl WriterPool {
         self.batches.has_idle_receiver()
     }
 
-    /// Waits for what keeps a batch from being taken, up to `timeout`.
+    /// Waits for room, up to `timeout`: in the queue if that is full, and otherwise under the limit of what may be in
+    /// flight.
     pub fn wait_for_room(&self, timeout: Duration) {
         if self.batches.is_full() {
             self.batches.wait_for_room(timeout);

@@ -50,7 +50,8 @@ impl DataConsumer {
         }
     }
 
-    /// Runs until a signal or a failure, and stops in order. Fails when the process ends other than as asked.
+    /// Runs until a signal or a failure, and stops in order. Fails when the process ends for another reason than a
+    /// signal.
     pub fn run(self, signals: CaughtSignals) -> Result<(), Failure> {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.clone());
@@ -61,7 +62,7 @@ impl DataConsumer {
                 // The stop came while connecting: there is nothing to settle.
                 None => Ok(()),
             });
-        // Before the last line, which says why the process ends.
+        // Logged here, so that the last line of the log says why the process ends.
         report_suppressed(Instant::now(), Duration::ZERO);
         match &outcome {
             Ok(()) => info!("stopped as asked"),
@@ -115,8 +116,8 @@ impl DataConsumer {
         Ok(Some(Arc::new(consumer)))
     }
 
-    /// A handler whose server has answered. If none answers within the attempts, MongoDB counts as
-    /// unavailable from the start, as it may become later. `None` if the stop came first. Fails when the URI
+    /// A handler whose server has answered. If no server answers within the attempts, the worker starts
+    /// nevertheless, and MongoDB counts as unavailable. `None` if the stop came first. Fails when the URI
     /// can't be used, MongoDB refuses the worker, or the collection is unfit.
     pub fn connect_mongodb(
         &self,
@@ -151,7 +152,8 @@ impl DataConsumer {
                     warn!(attempt; "MongoDB could not be reached, trying again: {why}");
                     return Err(RetryError::Again);
                 }
-                // Without a seed list there is no client that could connect later.
+                // There is no handler if the DNS seed list of the URI could not be looked up. Then there is no
+                // client that could connect later.
                 let handler = handler.ok_or_else(|| {
                     RetryError::Final(Failure::mongodb_unreachable().because(why.clone()))
                 })?;
@@ -177,7 +179,7 @@ impl DataConsumer {
         }
     }
 
-    /// The start is alive while it waits for Kafka or MongoDB.
+    /// Tells the health page that the worker is alive. Called while the start waits for Kafka or MongoDB.
     fn beat(&self) {
         self.health.beat(Instant::now());
     }

@@ -13,7 +13,7 @@ const BASE: u64 = 40 << 20;
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
 
-/// The files with a container's limit: of the second version of cgroups, then of the first.
+/// The files that hold a container's memory limit: for cgroups version 2, then for version 1.
 const LIMIT_FILES: [&str; 2] = [
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -43,7 +43,7 @@ pub fn report(config: &Config) {
     }
 }
 
-/// "max", and the huge number of the first version, mean that there is no limit.
+/// Where there is no limit, cgroups version 2 says "max", and version 1 gives a huge number.
 fn limit_of(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|&limit| limit < 1 << 60)
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_read_in_both_forms() {
+    fn the_limit_is_read_from_both_versions_of_cgroups() {
         assert_eq!(limit_of("268435456\n"), Some(268_435_456));
         assert_eq!(limit_of("max\n"), None);
         assert_eq!(limit_of("9223372036854771712\n"), None);

@@ -20,7 +20,7 @@ pub(super) struct WorkerObserver {
     pub(super) topic: String,
     /// How many inserts wait for MongoDB's answer.
     pub(super) inserts: AtomicUsize,
-    /// The partitions that were said to stand still.
+    /// The partitions that were last logged as not moving on.
     pub(super) stalled: Mutex<Vec<TopicPartition>>,
 }
 

@@ -18,14 +18,14 @@ use crate::runtime::{CaughtSignals, ProcessEvent, Threads};
 
 pub(super) const POLLER: &str = "poller";
 
-/// After a failure, what is in flight may still be settled for so long.
+/// After a failure, what is in flight may still be settled for this long.
 const FAILURE_SETTLE_TIME: Duration = Duration::from_secs(5);
 
-/// How long the last dead letters are waited for.
+/// How long the supervisor waits for the last dead letters to be acknowledged.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
-/// What the supervisor ends itself, after the poller has ended. The committer ends once no dead letter can be
-/// settled any more.
+/// What the supervisor ends itself, after the poller has ended. Each dead letter that waits for its delivery report
+/// holds a sender of the committer's channel. Dropping the producer drops these letters, and the committer can end.
 pub(super) struct Running {
     pub(super) dead_letters: Arc<DeadLetterProducer>,
     pub(super) http: Option<Arc<HttpServer>>,
@@ -43,7 +43,7 @@ struct Supervision {
 /// What the supervisor waits for.
 enum Event {
     Process(ProcessEvent),
-    /// The time for the threads' end is up.
+    /// The time in which the threads have to end is up.
     TimeUp,
 }
 
@@ -53,7 +53,7 @@ impl DataConsumer {
         let timeout = self.config.consumer.shutdown_timeout;
         threads.spawn_detached("watchdog", move || {
             stop.wait_for_stop();
-            // Only a sleep.
+            // This only sleeps; the received time doesn't matter.
             let _ = after(timeout).recv();
             error!("the stop hangs: ending the process; what isn't committed will be read again");
             flush();
@@ -92,7 +92,7 @@ impl DataConsumer {
             }
         }
         supervision.end_running();
-        // Events that arrived after the loop.
+        // Handles the events that arrived after the loop.
         for event in self.event_receiver.try_iter() {
             self.handle_event(event, threads, &mut supervision);
         }
@@ -154,9 +154,9 @@ impl DataConsumer {
         }
     }
 
-    /// The first failure counts, but a cause counts before its consequence: a poller that fails closes the pool,
-    /// and the ends of its writers may be reported first. Settled records are still committed, but the stop waits for
-    /// little more.
+    /// Notes the failure, and asks for a stop with little time to settle what is in flight. The process ends with the
+    /// first failure, except that a cause replaces its consequence: a poller that fails closes the pool, and the ends
+    /// of the writers may be reported before the poller's failure.
     fn fail(&self, supervision: &mut Supervision, failure: Failure, is_consequence: bool) {
         self.health.set_stopping();
         let settle_time = settle_time(self.config.consumer.shutdown_timeout);
@@ -179,7 +179,7 @@ impl Supervision {
         let Some(running) = self.running.take() else {
             return;
         };
-        // If the poller ended in order, it has waited for the reports. This is for the other cases.
+        // If the poller ended in order, it has waited for the delivery reports. This flush is for the other cases.
         if running.dead_letters.flush(LAST_FLUSH).is_err() {
             warn!("some dead letters are not acknowledged yet; their records stay uncommitted");
         }

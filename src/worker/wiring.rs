@@ -1,4 +1,4 @@
-//! Which part gets what: connects, and starts each thread.
+//! Connects, gives each part what it needs, and starts each thread.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -189,7 +189,7 @@ impl DataConsumer {
                             RetryError::Final(Failure::mongodb_refused().because(why))
                         }
                         MongoDbError::Unavailable(why) => {
-                            // The same cause is logged once.
+                            // A cause is logged again only after another one.
                             if last_cause != why {
                                 warn!("the index on `created_at` could not be created yet: {why}");
                                 last_cause = why;
@@ -203,7 +203,7 @@ impl DataConsumer {
         })
     }
 
-    /// On a thread of its own, because it must not delay the start.
+    /// Checks the dead letter topic's settings on a thread of its own, so that the start doesn't wait for it.
     fn spawn_dead_letter_check(&self, threads: &mut Threads) -> Result<(), Failure> {
         let config = self.config.clone();
         threads.spawn_detached(
@@ -237,7 +237,7 @@ impl DataConsumer {
         committer: CommitterHandle,
         assignment: Arc<Assignment>,
     ) -> Result<(), Failure> {
-        // One waiting request is enough.
+        // One waiting request is enough: a second one would ask the same.
         let (brokers_down, down) = bounded(1);
         let watch = KafkaWatch {
             brokers_down: down,

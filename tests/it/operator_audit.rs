@@ -47,7 +47,7 @@ fn settled_world() -> World {
 }
 
 #[test]
-fn audit_counts_each_message_by_its_place() {
+fn audit_counts_each_message_by_where_it_ended() {
     let world = World::new(3);
     let producer = Producer::new(&world);
     producer.fill(0..30, 3);
@@ -134,7 +134,7 @@ fn audit_names_missing_and_altered_messages() {
 }
 
 #[test]
-fn deleted_dead_letter_leaves_its_message_missing() {
+fn message_of_a_deleted_dead_letter_counts_as_missing() {
     let world = settled_world();
     let end = i64::try_from(world.dead_letters().len()).unwrap();
     world.admin.delete_records(&world.dead_letter_topic, 0, end);
@@ -179,7 +179,7 @@ fn letters_of_a_deleted_topic_do_not_prove_the_messages_of_a_new_one() {
     assert_eq!(problem["message_id"], "msg-00000000");
     assert_eq!(
         problem["cause"],
-        "is not stored, and is not dead-lettered: the dead letter of its place is another message's"
+        "is not stored, and is not dead-lettered: the dead letter for its partition and offset belongs to another message"
     );
 }
 
@@ -226,7 +226,7 @@ fn letters_of_another_group_prove_nothing_and_are_not_replayed() {
 }
 
 #[test]
-fn audit_starts_where_it_is_told_to() {
+fn audit_checks_only_messages_from_the_given_offsets_or_time_on() {
     let world = settled_world();
     let count = |arguments: &[&str]| audit(&world, arguments).1["checked"].as_i64().unwrap();
     assert_eq!(count(&["--from-beginning"]), 304);

@@ -86,7 +86,7 @@ fn worker_waits_for_a_missing_topic() {
 }
 
 #[test]
-fn standby_is_ready() {
+fn standby_is_ready_and_takes_over() {
     let world = World::new(1);
     let mut first = world.worker().start();
     first.wait_ready();
@@ -111,7 +111,7 @@ fn standby_is_ready_after_a_missing_topic_is_created() {
     let [mut first, mut standby] = [world.worker().start(), world.worker().start()];
     first.wait_for_log("missing", SHORT);
     standby.wait_for_log("missing", SHORT);
-    // It is frozen, so that the first one gets the only partition.
+    // The standby is frozen, so that the first worker gets the only partition.
     standby.signal(Signal::Stop);
     world.admin.create_topic(&world.topic, 1, &[]);
     first.wait_ready();
@@ -231,8 +231,8 @@ fn recreated_topic_is_read_from_its_beginning() {
     assert_eq!(world.check().stored, 150);
 }
 
-/// Deleted and made anew under a running worker, and by then longer than what the worker has read: librdkafka alone
-/// would go on at the old offset.
+/// The topic is deleted and recreated under a running worker, and then holds more than the worker has read of the old
+/// one. librdkafka alone would go on at the old offset.
 #[test]
 fn topic_recreated_under_a_running_worker_is_read_from_its_beginning() {
     const PARTITIONS: i32 = 3;
@@ -252,11 +252,15 @@ fn topic_recreated_under_a_running_worker_is_read_from_its_beginning() {
     wait_for_commits(&world, &[1000; 3]);
     worker.stop();
     let errors = worker.errors();
-    assert!(errors[0].msg.contains("made anew"), "{errors:#?}");
+    assert!(
+        errors[0].msg.contains("deleted and recreated"),
+        "{errors:#?}"
+    );
     assert_eq!(world.check().stored, 3900);
 }
 
-/// The same amid a backlog. What was read of the old topic is stored; nothing of the new one is missing.
+/// The topic is recreated before the worker has read all of it. What was read of the old topic is stored, and nothing
+/// of the new one is missing.
 #[test]
 fn topic_recreated_amid_a_backlog_is_read_from_its_beginning() {
     const PARTITIONS: i32 = 3;

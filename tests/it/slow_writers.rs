@@ -5,7 +5,7 @@ use bson::doc;
 use crate::harness::{MINUTE, Producer, SHORT, World, metric};
 
 #[test]
-fn slow_writes_keep_memory_bounded_and_the_group_membership() {
+fn worker_with_slow_writes_stays_within_its_memory_limit_and_its_group() {
     const COUNT: i64 = 10_000;
     const PADDING: usize = 30_000;
     const MEMORY: i64 = 350_000_000;

@@ -112,7 +112,7 @@ fn index_conflict_is_a_warning() {
 }
 
 #[test]
-fn index_is_created_without_any_message() {
+fn index_is_created_even_if_no_message_comes() {
     let world = World::new(1);
     let mut worker = world.worker().start();
     worker.wait_for("the index is there", SHORT, |_| {

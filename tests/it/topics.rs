@@ -157,7 +157,7 @@ fn compaction_gaps_are_neither_lag_nor_loss() {
 }
 
 #[test]
-fn every_codec_is_read() {
+fn messages_of_every_compression_codec_are_stored() {
     let world = World::new(2);
     let mut first = 0;
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {

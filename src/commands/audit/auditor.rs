@@ -24,7 +24,7 @@ use crate::runtime::{Delays, RetryError, StopSignal, retry};
 const MAX_LOOK_UP: usize = 1000;
 const MAX_LOOK_UP_BYTES: usize = 4 << 20;
 
-/// `S` hashes the messages of the index.
+/// `S` makes the hashes by which the index knows messages.
 pub(super) struct Auditor<'a, S> {
     mongodb: &'a MongoDbHandler,
     dead_letters: &'a DeadLetterIndex<S>,
@@ -145,7 +145,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
     }
 
     fn find(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Failure> {
-        // Nobody stops it: a signal ends an audit at once.
+        // A stop that nobody asks for: a signal ends an audit at once.
         let stop = StopSignal::new();
         let delays = Delays::doubling(self.retry_backoff);
         let found = retry(
@@ -168,7 +168,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         Ok(found.expect("invariant: nobody asks for this stop"))
     }
 
-    /// The status of a message that has no document, or can't become one.
+    /// The status of a message that has no document in MongoDB, or can't become one.
     fn status_without_document(&self, message: Message<'_>) -> MessageStatus {
         self.status_by_letter(message, MessageStatus::Missing)
     }
@@ -199,7 +199,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             .is_none_or(|committed| place.offset >= *committed)
     }
 
-    /// `cause` is the first half of a sentence; the second one says what the dead letter topic holds.
+    /// `cause` is the first half of a sentence. The second half is added here: what the dead letter topic holds.
     fn report(
         &mut self,
         message: Message<'_>,
@@ -211,7 +211,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         let letter = match message.letter {
             LetterFound::No | LetterFound::Yes(_) => "is not dead-lettered",
             LetterFound::OfAnotherMessage => {
-                "is not dead-lettered: the dead letter of its place is another message's"
+                "is not dead-lettered: the dead letter for its partition and offset belongs to another message"
             }
         };
         self.report.add(status, |kind| Problem {

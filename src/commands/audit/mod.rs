@@ -82,7 +82,7 @@ fn ranges(
             let since = moment.at(Timestamp::now());
             let found = reader.offsets_at(&partitions, since.as_millisecond());
             let found = found?;
-            // A partition without such a message is audited from its end: nothing.
+            // Of a partition without such a message, nothing is audited.
             let start_of =
                 |p: &TopicPartition, b: &LogBounds| found.get(p).copied().unwrap_or(b.latest);
             bounds.iter().map(|(p, b)| (*p, start_of(p, b))).collect()
@@ -134,7 +134,8 @@ fn read_dead_letters(
         &kafka.topic,
         &kafka.group_id,
         ranges.clone(),
-        // A keyed hash: no message can be made so that another one's dead letter proves it.
+        // The hash has a random key, so that nobody can make a message that another message's dead letter seems to
+        // prove.
         RandomState::new(),
     );
     let mut reader = reader_of(

@@ -188,7 +188,7 @@ impl Groups {
         for row in &rows {
             let mut line = String::new();
             for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                // TopicPartition and count are numbers: aligned to the right.
+                // The partition and the count are numbers, and so aligned to the right.
                 let _ = match column {
                     2 | 3 => write!(line, "{cell:>width$}  "),
                     _ => write!(line, "{cell:<width$}  "),

@@ -91,7 +91,7 @@ fn text(topic: &str, letter: &ConsumedMessage<'_>) -> String {
     text
 }
 
-/// A header's name and value. rdkafka can't read a header whose name isn't UTF-8: `None`.
+/// A header's name and value. `None` is a header whose name isn't UTF-8, which rdkafka can't read.
 fn header_text(header: Option<(&str, Option<&[u8]>)>) -> (String, String) {
     match header {
         Some((name, value)) => (

@@ -92,7 +92,7 @@ fn a_follower_that_stands_below_the_range_does_not_end_it() {
     assert_eq!((records + rest, is_end), (100, true));
 }
 
-/// Asks until the reader is refused, and returns the words.
+/// Asks a question that must be refused soon, and returns the error's text.
 #[track_caller]
 fn refusal<T>(ask: impl FnOnce() -> Result<T, ReadError>) -> String {
     let started = Instant::now();

@@ -8,7 +8,7 @@ pub const MOST_WORKERS: usize = 64;
 /// The faults that begin at one tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
-    /// Ignored while another one is active.
+    /// Ignored while another server fault is active.
     pub server: Option<ServerFault>,
     /// Ignored if that worker doesn't run.
     pub worker: Option<(usize, WorkerFault)>,
@@ -36,7 +36,7 @@ pub enum InsertFault {
     Code(i32),
     TornConnection,
     WriteConcernError,
-    /// An answer that takes so many milliseconds.
+    /// An answer that takes this many milliseconds.
     Slow(u64),
 }
 
@@ -44,7 +44,7 @@ pub enum InsertFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     All,
-    /// So many inserts from now on.
+    /// The next inserts, this many.
     Next(i32),
     /// This share of the inserts.
     Percent(i32),
@@ -56,7 +56,7 @@ pub enum WorkerFault {
     Killed,
     /// SIGTERM.
     Stopped,
-    /// SIGSTOP, for so many ticks.
+    /// SIGSTOP, and SIGCONT after this many ticks.
     Frozen(u64),
 }
 

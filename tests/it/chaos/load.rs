@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_millis(25);
 /// The time between two messages: 200 a second.
 const MILLIS_PER_MESSAGE: u128 = 5;
 
-/// The drop stops it.
+/// The producer of this stream. Dropping it stops the stream.
 pub struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,

@@ -1,7 +1,8 @@
 //! Six workers under a steady load while workers and servers fail at random. At the end every message must be
 //! stored or dead-lettered, and at no time may an unsettled message be committed.
 //!
-//! The seed determines a run. `scripts/chaos` starts long runs; a short one is a test like the others.
+//! The seed determines which faults happen when. `scripts/chaos` starts long runs; a short one is a test like the
+//! others.
 
 mod draw;
 mod load;

@@ -22,7 +22,7 @@ fn world_on_a_mock() -> (Cluster, World) {
     world_on_a_mock_with(PARTITIONS)
 }
 
-/// A mock broker with a topic of so many partitions.
+/// A mock broker with a topic of this many partitions.
 pub(super) fn world_on_a_mock_with(partitions: i32) -> (Cluster, World) {
     let cluster = MockCluster::new(1).unwrap();
     let servers = Servers {
@@ -205,7 +205,7 @@ fn commit_the_beginning(world: &World) {
 }
 
 #[test]
-fn last_error_is_the_cause_of_the_stop() {
+fn the_last_logged_error_is_the_cause_of_the_stop() {
     let (cluster, world) = world_on_a_mock();
     cluster.request_errors(
         Api::JoinGroup,

@@ -16,8 +16,8 @@ fn insert_fails(code: i32) -> Document {
     doc! { "failCommands": ["insert"], "errorCode": code }
 }
 
-/// Faults that end by themselves, with their names.
-fn passing() -> Vec<(String, Document)> {
+/// Faults from which a server recovers by itself, with their names.
+fn temporary_faults() -> Vec<(String, Document)> {
     // Shutdown, elections, interruptions, a full disk, an error of a proxy, and an unknown code.
     let codes = [
         6, 89, 91, 112, 189, 262, 8000, 9001, 10107, 11600, 11602, 13435, 14031, 77777,
@@ -38,7 +38,7 @@ fn passing() -> Vec<(String, Document)> {
 }
 
 #[test]
-fn passing_errors_cause_neither_loss_nor_dead_letters() {
+fn temporary_errors_cause_neither_loss_nor_dead_letters() {
     let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     // Three attempts, as by default. The driver checks more often than by default whether a server is primary
@@ -50,7 +50,7 @@ fn passing_errors_cause_neither_loss_nor_dead_letters() {
     worker.wait_ready();
     let point = world.fail_point("off", doc! {});
     let mut first = 0;
-    for (name, fault) in passing() {
+    for (name, fault) in temporary_faults() {
         point.set(&world.app_name, doc! { "times": 2 }, fault);
         producer.fill(first..first + COUNT, 1);
         first += COUNT;
@@ -114,7 +114,7 @@ fn permanently_torn_connections_are_an_outage() {
 }
 
 #[test]
-fn outage_by_an_answer_to_a_write_lasts_until_a_write_though_pings_are_answered() {
+fn outage_that_began_with_a_refused_write_is_ended_by_a_write_and_not_by_a_ping() {
     let world = World::with_own_mongodb(1);
     let producer = Producer::new(&world);
     let mut worker = worker_with_short_timeouts(&world)

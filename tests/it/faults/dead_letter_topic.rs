@@ -111,7 +111,7 @@ fn oversize_dead_letter_can_omit_its_value() {
 }
 
 #[test]
-fn compacted_dead_letter_topic_refuses_a_letter_without_key() {
+fn letter_without_key_for_a_compacted_dead_letter_topic_stops_the_worker() {
     let world = World::new(1);
     let settings = [("cleanup.policy", "compact")];
     world

@@ -5,7 +5,7 @@ use crate::harness::{MINUTE, Producer, SHORT, WorkerSetup, World, metric};
 
 const LEADERLESS: i32 = 2;
 
-/// A worker that gives up early: what waits for a leader must not wait for these limits.
+/// A worker with short time limits. Waiting for a leader must not make it exceed them.
 fn impatient(world: &World) -> WorkerSetup {
     world
         .worker()

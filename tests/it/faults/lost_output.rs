@@ -12,7 +12,7 @@ use crate::harness::{
     MINUTE, Message, Metrics, Producer, SHORT, Signal, World, metric, request, signal, until,
 };
 
-/// A process; the drop kills it.
+/// A process. Dropping this kills it.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
@@ -93,7 +93,10 @@ fn a_log_that_nobody_reads_stops_neither_the_work_nor_the_stop() {
     }
     let answer = request(address, "GET", "/metrics").unwrap();
     let dropped = Metrics::parse(&answer.body).sum("consumer_log_lines_dropped_total");
-    assert!(dropped > 0, "so much fits neither the pipe nor the queue");
+    assert!(
+        dropped > 0,
+        "the pipe and the queue are too small for all lines"
+    );
     signal(child.0.id(), Signal::Term);
     let asked = Instant::now();
     let status = until("it ends", SHORT, || child.0.try_wait().unwrap());

@@ -57,7 +57,7 @@ fn dead_lettered(metrics: &Metrics, reason: &str) -> i64 {
         .unwrap_or_default()
 }
 
-/// Waits until so many more messages are stored.
+/// Waits until `more` more messages are stored.
 #[track_caller]
 fn wait_for_more_stored(worker: &mut Worker, more: i64) -> Metrics {
     let before = stored(&worker.metrics());

@@ -33,7 +33,7 @@ fn writes_blocked_beyond_the_poll_interval_cause_no_rebalance() {
         |metrics| metrics.sum(metric::OLDEST_IN_FLIGHT) > BEYOND_IT_SECONDS,
     );
     assert_eq!(worker.get("/health").0, 200);
-    // Nobody has said that MongoDB is unavailable, but the standstill is said.
+    // MongoDB doesn't count as unavailable, because no insert has failed. But the standstill is reported.
     assert!(worker.metrics().sum(metric::STALLED_PARTITIONS) > 0);
     let line = worker.logged("inserts wait for MongoDB's answer");
     assert_eq!(line.level, "WARN");

@@ -20,7 +20,7 @@ fn world() -> World {
     world
 }
 
-/// One writer: faulty records must not keep it from taking others.
+/// A worker with one writer: faulty records must not keep that writer from storing others.
 fn worker(world: &World) -> WorkerSetup {
     worker_with_short_timeouts(world).set("consumer.writer_threads", 1)
 }
@@ -34,7 +34,7 @@ fn send_faulty(producer: &Producer, count: usize, fate: Fate) {
 }
 
 #[test]
-fn in_pause_mode_the_partition_goes_on_as_soon_as_another_record_is_stored() {
+fn faulty_records_are_rejected_in_pause_mode_as_soon_as_another_record_is_stored() {
     for faulty in [1, 2] {
         let world = world();
         let producer = Producer::new(&world);
@@ -60,7 +60,7 @@ fn in_pause_mode_the_partition_goes_on_as_soon_as_another_record_is_stored() {
 }
 
 #[test]
-fn other_records_are_not_redirected() {
+fn other_records_are_stored_while_faulty_ones_are_redirected() {
     for faulty in [1_u32, 2] {
         let world = world();
         let producer = Producer::new(&world);
@@ -86,7 +86,7 @@ fn other_records_are_not_redirected() {
 }
 
 #[test]
-fn among_others_a_faulty_record_is_rejected_and_nothing_counts_as_an_outage() {
+fn faulty_records_among_others_are_rejected_and_cause_no_outage() {
     let world = world();
     let producer = Producer::new(&world);
     send_faulty(&producer, 2, Fate::DeadLettered("write_rejected"));

@@ -12,7 +12,7 @@ use super::world::World;
 const INTERVAL: Duration = Duration::from_millis(20);
 const INTERVALS_PER_SECOND: u64 = 50;
 
-/// A producer with a steady rate; the drop stops it.
+/// A producer with a steady rate. Dropping it stops it.
 pub struct Background {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,

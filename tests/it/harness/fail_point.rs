@@ -3,7 +3,7 @@
 use bson::{Document, doc};
 use mongodb::sync::Client;
 
-/// The `failCommand` fail point of a server, which has only one. The drop disables it.
+/// The `failCommand` fail point of a server; a server has only one. Dropping this disables the fail point.
 pub struct FailPoint {
     client: Client,
 }

@@ -16,7 +16,7 @@ pub enum Only {
     ReplicaSet,
 }
 
-/// Running servers. The drop stops them and deletes their data.
+/// Running servers. Dropping this stops them and deletes their data.
 pub struct OwnServers {
     instance: String,
     only: Only,

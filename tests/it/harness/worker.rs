@@ -171,7 +171,7 @@ fn text_of(lines: &[LogLine]) -> String {
     lines.join("\n")
 }
 
-/// A running worker. The drop kills it; if the test failed, it prints the end of the log.
+/// A running worker. Dropping it kills the process and, if the test failed, prints the end of the log.
 pub struct Worker {
     child: Child,
     log: Capture,

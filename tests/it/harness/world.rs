@@ -22,8 +22,8 @@ use super::stored::Stored;
 use super::waiting;
 use super::worker::WorkerSetup;
 
-/// The drop deletes them after a test that passed. After a test that failed they are kept, and their names
-/// are printed.
+/// What one test uses. Dropping it after a test that passed deletes the topics, the group and the database. After a
+/// test that failed they are kept, and their names are printed.
 pub struct World {
     pub servers: Servers,
     pub topic: String,
@@ -44,27 +44,27 @@ pub struct World {
 }
 
 impl World {
-    /// A world with a topic of so many partitions, on the shared servers.
+    /// A world with a topic of this many partitions, on the shared servers.
     pub fn new(partitions: i32) -> Self {
         Self::with_topic(partitions, &[])
     }
 
-    /// A world with a topic of so many partitions and these settings.
+    /// A world with a topic of this many partitions and these settings.
     pub fn with_topic(partitions: i32, settings: &[(&str, &str)]) -> Self {
         let world = Self::bare(Servers::of_the_run());
         world.admin.create_topic(&world.topic, partitions, settings);
         world
     }
 
-    /// A world with a topic of so many partitions, on other servers.
+    /// A world with a topic of this many partitions, on other servers.
     pub fn on(servers: Servers, partitions: i32) -> Self {
         let world = Self::bare(servers);
         world.admin.create_topic(&world.topic, partitions, &[]);
         world
     }
 
-    /// A world with a topic of so many partitions, and a MongoDB of its own: for fail points, of which a server has
-    /// only one.
+    /// A world with a topic of this many partitions, and a MongoDB of its own: for tests with fail points, because a
+    /// server has only one.
     pub fn with_own_mongodb(partitions: i32) -> Self {
         let own = OwnServers::start(&test_name(), Only::Mongodb);
         let mut world = Self::on(own.servers(), partitions);
