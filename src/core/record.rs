@@ -42,6 +42,11 @@ impl OpaqueHeaders {
         }
     }
 
+    /// The number of bytes of all names and values.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// The headers as the type that they were made from.
     pub fn downcast_ref<H: Any>(&self) -> Option<&H> {
         self.headers.downcast_ref()

@@ -11,42 +11,9 @@ pub type KafkaResult<T> = Result<T, KafkaError>;
 pub struct KafkaError(ClientError);
 
 impl KafkaError {
-    /// An error for tests that need any error.
-    #[cfg(test)]
-    pub fn canceled() -> Self {
-        Self(ClientError::Canceled)
-    }
-
     /// Whether an operator has to grant a right.
     pub fn is_authorization(&self) -> bool {
         is_authorization(&self.0)
-    }
-
-    /// What an operator can do about a dead letter that Kafka refuses.
-    pub fn dead_letter_advice(&self) -> &'static str {
-        match self.0.rdkafka_error_code() {
-            Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
-                "raise `max.message.bytes` of that topic, or set `kafka.dead_letter_oversize` to \
-                 \"omit_value\""
-            }
-            Some(Code::MessageTimedOut | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                "see that its broker is up, and that it exists: create it where topics aren't created \
-                 automatically"
-            }
-            Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-                "allow this client to write to that topic"
-            }
-            Some(Code::InvalidRecord) => {
-                "see whether that topic is compacted: a record without a key can't be written to such a \
-                 topic"
-            }
-            Some(Code::InvalidTimestamp) => {
-                "compare this host's clock with the broker's: a dead letter has the time of the failure, and \
-                 `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` of that topic limit \
-                 how far it may be off"
-            }
-            _ => "see the broker's log",
-        }
     }
 }
 
@@ -203,8 +170,5 @@ mod tests {
         let session = KafkaError(ClientError::MessageConsumption(Code::InvalidSessionTimeout));
         let text = session.to_string();
         assert!(text.contains("`group.max.session.timeout.ms`"), "{text}");
-        let clock = KafkaError(ClientError::MessageProduction(Code::InvalidTimestamp));
-        let advice = clock.dead_letter_advice();
-        assert!(advice.contains("clock"), "{advice}");
     }
 }

@@ -1,26 +1,19 @@
 //! The dead letter producer. A dead letter is settled by its delivery report, never by the send.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{debug, warn};
-use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
-};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
 
-use super::errors::{KafkaError, KafkaResult, is_too_large};
-use super::log::forward_log;
+use super::delivery::{Delivery, DeliveryContext, DeliveryListener, Producer, Shared, record};
+use super::delivery_window::DeliveryWindow;
+use super::errors::KafkaResult;
+use super::undeliverable::Undeliverable;
 use super::{headers, settings};
 use crate::config::Config;
-use crate::core::dead_letter::{Header as DeadLetterHeader, VALUE_OMITTED, VALUE_SIZE};
-use crate::core::partition::RecordId;
+use crate::core::dead_letter::Header as DeadLetterHeader;
 use crate::core::record::OpaqueHeaders;
 
 /// How long one poll for delivery reports takes at most; reports are handled as they come.
@@ -28,17 +21,6 @@ const REPORT_POLL: Duration = Duration::from_millis(100);
 
 /// How often a producer without anything in flight is polled, for its log lines.
 const IDLE_POLL: Duration = Duration::from_secs(1);
-
-/// Is called with the result of one dead letter: exactly one of the two methods is called, on the thread of a
-/// [`DeliveryReportPoller`] or on one that flushes or drops the producer.
-pub trait DeliveryListener: Send + Sync {
-    /// Kafka has acknowledged the dead letter.
-    fn delivered(self: Box<Self>);
-    /// Kafka won't take the dead letter.
-    fn undeliverable(self: Box<Self>, error: &KafkaError);
-    /// The partition and offset of the record, for log lines.
-    fn record_id(&self) -> RecordId;
-}
 
 /// A record on its way to the dead letter topic.
 pub struct DeadLetter<'a> {
@@ -48,46 +30,33 @@ pub struct DeadLetter<'a> {
     pub headers: &'a [DeadLetterHeader],
 }
 
+impl DeadLetter<'_> {
+    /// The bytes of the key, the value and the headers.
+    fn size(&self) -> usize {
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        self.key.map_or(0, <[u8]>::len)
+            + self.value.map_or(0, <[u8]>::len)
+            + self.original_headers.map_or(0, OpaqueHeaders::size)
+            + own.sum::<usize>()
+    }
+}
+
 /// Why a dead letter could not be handed to the producer. Gives the listener back, which was not called.
 pub enum SendError {
-    /// The producer's queue is full: the same may succeed later.
-    QueueFull(Box<dyn DeliveryListener>),
-    Refused(Box<dyn DeliveryListener>, KafkaError),
+    /// As many letters are under way as there may be: the same may succeed later.
+    NoRoom(Box<dyn DeliveryListener>),
+    Refused(Box<dyn DeliveryListener>, Undeliverable),
 }
 
 /// One for all writers. It has a producer that sends dead letters together, and one that sends each in a
 /// batch of its own, for those that the broker refused together with others.
 pub struct DeadLetterProducer {
-    topic: Arc<str>,
+    shared: Arc<Shared>,
     together: Arc<Producer>,
     alone: Arc<Producer>,
-}
-
-/// A producer whose delivery reports a [`DeliveryReportPoller`] brings.
-struct Producer {
-    inner: BaseProducer<DeliveryContext>,
-    /// Says that something was sent. Holds one message: more would say nothing new.
-    sent: (Sender<()>, Receiver<()>),
-}
-
-impl Producer {
-    fn new(settings: &ClientConfig, context: DeliveryContext) -> ClientResult<Arc<Self>> {
-        let inner = settings.create_with_context(context)?;
-        let sent = bounded(1);
-        Ok(Arc::new(Self { inner, sent }))
-    }
-
-    fn send(
-        &self,
-        record: BaseRecord<'_, [u8], [u8], Box<Delivery>>,
-    ) -> Result<(), (ClientError, Box<Delivery>)> {
-        self.inner
-            .send(record)
-            .map_err(|(error, record)| (error, record.delivery_opaque))?;
-        // If a message is there already, it does the same.
-        let _ = self.sent.0.try_send(());
-        Ok(())
-    }
 }
 
 /// Brings the delivery reports of one producer while any are due. Runs on a thread of its own.
@@ -95,6 +64,7 @@ pub struct DeliveryReportPoller {
     /// Weak, so that waiting for something to be sent doesn't keep the producer alive.
     producer: Weak<Producer>,
     sent: Receiver<()>,
+    window: Arc<DeliveryWindow>,
 }
 
 impl DeliveryReportPoller {
@@ -103,6 +73,9 @@ impl DeliveryReportPoller {
         while let Some(producer) = self.producer.upgrade() {
             if producer.inner.in_flight_count() > 0 {
                 producer.inner.poll(REPORT_POLL);
+                if self.window.check_expiry(Instant::now()) {
+                    producer.fail_all();
+                }
                 continue;
             }
             producer.inner.poll(Duration::ZERO);
@@ -132,19 +105,17 @@ impl DeadLetterProducer {
     }
 
     fn create(config: &Config, topic: &str, omits_oversized_values: bool) -> KafkaResult<Self> {
-        let topic: Arc<str> = topic.into();
-        let slot = Arc::new(OnceLock::new());
-        let context = || DeliveryContext {
-            topic: Arc::clone(&topic),
-            omits_oversized_values,
-            doubted: Mutex::default(),
-            alone: Arc::clone(&slot),
-        };
+        let window = DeliveryWindow::new(
+            settings::most_queued_letters(config),
+            settings::acknowledgement_timeout(config),
+        );
+        let shared = Shared::new(topic, omits_oversized_values, window);
+        let context = || DeliveryContext::new(&shared);
         let alone = Producer::new(&settings::solo_producer(config), context())?;
         let together = Producer::new(&settings::producer(config), context())?;
-        slot.get_or_init(|| Arc::downgrade(&alone));
+        shared.set_producers(&together, &alone);
         Ok(Self {
-            topic,
+            shared,
             together,
             alone,
         })
@@ -155,6 +126,7 @@ impl DeadLetterProducer {
         [&self.together, &self.alone].map(|producer| DeliveryReportPoller {
             producer: Arc::downgrade(producer),
             sent: producer.sent.1.clone(),
+            window: Arc::clone(&self.shared.window),
         })
     }
 
@@ -164,20 +136,25 @@ impl DeadLetterProducer {
         letter: &DeadLetter<'_>,
         listener: Box<dyn DeliveryListener>,
     ) -> Result<(), SendError> {
+        let Some(place) = self.shared.window.enter(letter.size()) else {
+            return Err(SendError::NoRoom(listener));
+        };
         let all_headers = headers::joined(letter.original_headers, letter.headers);
-        let delivery = Box::new(Delivery {
-            listener,
-            attempt: Attempt::Together,
-        });
-        let record = record(&self.topic, letter.key, letter.value, all_headers, delivery);
-        self.together
-            .send(record)
-            .map_err(|(error, delivery)| match error {
-                ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
-                    SendError::QueueFull(delivery.listener)
-                }
-                error => SendError::Refused(delivery.listener, error.into()),
-            })
+        let delivery = Box::new(Delivery::new(listener, place));
+        let topic = &self.shared.topic;
+        let record = record(topic, letter.key, letter.value, all_headers, delivery);
+        self.together.send(record).map_err(|(error, delivery)| {
+            if error == ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) {
+                return SendError::NoRoom(delivery.listener);
+            }
+            let why = self.shared.why(&error);
+            SendError::Refused(delivery.listener, why)
+        })
+    }
+
+    /// Waits until there is room for more letters, up to `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) {
+        self.shared.window.wait_for_room(timeout);
     }
 
     /// Waits until every dead letter has its report, up to `timeout` for each producer. Fails when some are
@@ -186,155 +163,4 @@ impl DeadLetterProducer {
         self.together.inner.flush(timeout)?;
         Ok(self.alone.inner.flush(timeout)?)
     }
-}
-
-fn record<'a>(
-    topic: &'a str,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: OwnedHeaders,
-    delivery: Box<Delivery>,
-) -> BaseRecord<'a, [u8], [u8], Box<Delivery>> {
-    let mut record = BaseRecord::with_opaque_to(topic, delivery).headers(headers);
-    if let Some(key) = key {
-        record = record.key(key);
-    }
-    if let Some(value) = value {
-        record = record.payload(value);
-    }
-    record
-}
-
-/// What librdkafka carries with each dead letter.
-struct Delivery {
-    listener: Box<dyn DeliveryListener>,
-    attempt: Attempt,
-}
-
-/// How a dead letter was sent. Each refusal leaves fewer ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    Together,
-    Alone,
-    WithoutValue,
-}
-
-struct DeliveryContext {
-    topic: Arc<str>,
-    omits_oversized_values: bool,
-    /// By partition, the next offset of a batch whose first report had none. Behind a lock, because reports
-    /// may also come on a thread that drops the producer.
-    doubted: Mutex<HashMap<i32, i64>>,
-    /// Weak, because that producer owns such a context too.
-    alone: Arc<OnceLock<Weak<Producer>>>,
-}
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        forward_log(level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        debug!("dead letter producer: {error}: {reason}");
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
-    type DeliveryOpaque = Box<Delivery>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Self::DeliveryOpaque) {
-        let no_offset = ClientError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
-        let (error, message) = match result {
-            // A report without an offset says only that the broker has seen this sequence number before.
-            // Among others that proves nothing; alone, it is the answer to a retry.
-            Ok(message)
-                if delivery.attempt == Attempt::Together
-                    && self.has_no_offset(message.partition(), message.offset()) =>
-            {
-                (&no_offset, message)
-            }
-            Ok(_) => return delivery.listener.delivered(),
-            Err((error, message)) => (error, message),
-        };
-        match self.next_attempt(delivery.attempt, error) {
-            Some(next) => self.send_again(message, delivery.listener, next),
-            None => delivery.listener.undeliverable(&error.clone().into()),
-        }
-    }
-}
-
-impl DeliveryContext {
-    /// librdkafka counts a batch's offsets up from its first one, also where that is none: −1, 0, 1, … So a
-    /// negative offset casts doubt on the reports that follow it without a break. An unnecessary doubt costs
-    /// a second dead letter, and nothing more.
-    fn has_no_offset(&self, partition: i32, offset: i64) -> bool {
-        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_doubted = offset < 0 || doubted.get(&partition) == Some(&offset);
-        if is_doubted {
-            doubted.insert(partition, offset + 1);
-        } else {
-            doubted.remove(&partition);
-        }
-        is_doubted
-    }
-
-    fn next_attempt(&self, attempt: Attempt, error: &ClientError) -> Option<Attempt> {
-        match attempt {
-            Attempt::Together if may_be_another_records_fault(error) => Some(Attempt::Alone),
-            Attempt::Alone if self.omits_oversized_values && is_too_large(error) => {
-                Some(Attempt::WithoutValue)
-            }
-            Attempt::Together | Attempt::Alone | Attempt::WithoutValue => None,
-        }
-    }
-
-    fn send_again(
-        &self,
-        message: &BorrowedMessage<'_>,
-        listener: Box<dyn DeliveryListener>,
-        attempt: Attempt,
-    ) {
-        let Some(alone) = self.alone.get().and_then(Weak::upgrade) else {
-            let gone = ClientError::MessageProduction(RDKafkaErrorCode::BrokerDestroy);
-            return listener.undeliverable(&gone.into());
-        };
-        let mut headers = message
-            .headers()
-            .map_or_else(OwnedHeaders::new, rdkafka::message::BorrowedHeaders::detach);
-        let mut value = message.payload();
-        if attempt == Attempt::WithoutValue {
-            let id = listener.record_id();
-            warn!(partition = id.partition.number, offset = id.offset.0;
-                "a dead letter is too large for its topic: its value is left out");
-            let size = value.take().map_or(0, <[u8]>::len).to_string();
-            headers = headers
-                .insert(Header {
-                    key: VALUE_OMITTED,
-                    value: Some("true"),
-                })
-                .insert(Header {
-                    key: VALUE_SIZE,
-                    value: Some(&size),
-                });
-        }
-        let delivery = Box::new(Delivery { listener, attempt });
-        let record = record(&self.topic, message.key(), value, headers, delivery);
-        if let Err((error, delivery)) = alone.send(record) {
-            delivery.listener.undeliverable(&error.into());
-        }
-    }
-}
-
-/// The broker judges a batch as a whole: these errors may be about another record of the batch.
-fn may_be_another_records_fault(error: &ClientError) -> bool {
-    is_too_large(error)
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::InvalidMessage
-                    | RDKafkaErrorCode::InvalidRecord
-                    | RDKafkaErrorCode::InvalidTimestamp
-                    | RDKafkaErrorCode::DuplicateSequenceNumber
-            )
-        )
 }

@@ -14,6 +14,12 @@ use crate::config::{Config, DeadLetterOversize};
 const PREFETCH_KIB: u64 = 4096;
 const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
 
+/// The two names of the property for how long a dead letter is tried.
+const TIMEOUT_PROPERTIES: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
+
+/// How long one dead letter is tried while others are acknowledged: librdkafka's default.
+const LONGEST_DELIVERY: Duration = Duration::from_secs(300);
+
 /// How often librdkafka reports its statistics, which the lag comes from.
 const STATISTICS_INTERVAL_MS: &str = "1000";
 
@@ -106,15 +112,21 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
         // The broker judges a batch as a whole: in a small batch, one bad record spoils few others.
         .set("batch.size", "16384")
         // librdkafka's maximum: the broker alone decides what is too large.
-        .set("message.max.bytes", "1000000000")
-        .set(
-            "message.timeout.ms",
-            message_timeout(config).as_millis().to_string(),
-        );
+        .set("message.max.bytes", "1000000000");
     apply(
         &mut settings,
         &config.kafka.producer_properties,
         CONSUMER_ONLY,
+    );
+    // librdkafka counts from the moment when it gets a letter: those that wait behind others would fail while
+    // the others are acknowledged. So a shorter time counts from the last acknowledgement, and this one is for a
+    // partition that takes nothing while others do.
+    for name in TIMEOUT_PROPERTIES {
+        settings.remove(name);
+    }
+    settings.set(
+        "message.timeout.ms",
+        LONGEST_DELIVERY.as_millis().to_string(),
     );
     settings
 }
@@ -128,11 +140,27 @@ pub(super) fn solo_producer(config: &Config) -> ClientConfig {
     settings
 }
 
-/// How long the client tries to send a dead letter: less than a stop may take, so that the result is known before a
-/// stop ends.
-fn message_timeout(config: &Config) -> Duration {
-    let longest = config.consumer.shutdown_timeout * 4 / 5;
-    longest.max(Duration::from_secs(1))
+/// How long no dead letter may be acknowledged while some are under way. It is less than a stop may take, so that
+/// the result is known before a stop ends.
+pub(super) fn acknowledgement_timeout(config: &Config) -> Duration {
+    let properties = &config.kafka.producer_properties;
+    let configured = TIMEOUT_PROPERTIES
+        .iter()
+        .find_map(|name| properties.get(*name)?.parse().ok());
+    let default = config.consumer.shutdown_timeout * 4 / 5;
+    configured.map_or(default.max(Duration::from_secs(1)), Duration::from_millis)
+}
+
+/// How many letters the producer's own queue holds at most. `None` for librdkafka's default, which is far more than
+/// are ever under way.
+pub(super) fn most_queued_letters(config: &Config) -> Option<usize> {
+    let properties = &config.kafka.producer_properties;
+    let limit: usize = properties
+        .get("queue.buffering.max.messages")?
+        .parse()
+        .ok()?;
+    // 0 is no limit.
+    (limit > 0).then_some(limit)
 }
 
 pub(super) fn omits_oversized_values(config: &Config) -> bool {

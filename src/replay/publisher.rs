@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::core::partition::RecordId;
 use crate::core::record::{Batch, Weight};
 use crate::failure::Failure;
-use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, KafkaError, SendError};
+use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError, Undeliverable};
 use crate::runtime::{ProcessEvents, Threads};
 use crate::store::{producer_settings, spawn_report_pollers};
 
@@ -86,11 +86,11 @@ impl Publisher {
             };
             match self.producer.send(&letter, listener) {
                 Ok(()) => sending.next += 1,
-                Err(SendError::QueueFull(listener)) => {
+                Err(SendError::NoRoom(listener)) => {
                     sending.listener = Some(listener);
                     return Ok(());
                 }
-                Err(SendError::Refused(listener, error)) => {
+                Err(SendError::Refused(listener, why)) => {
                     let id = listener.record_id();
                     // Nothing behind it is published: the next replay begins with this letter.
                     self.sending = None;
@@ -98,7 +98,7 @@ impl Publisher {
                         "the dead letter at partition {}, offset {} could not be published",
                         id.partition, id.offset
                     ));
-                    return Err(failure.because(error));
+                    return Err(failure.because(why));
                 }
             }
         }
@@ -138,16 +138,13 @@ impl DeliveryListener for PublishReceipt {
         self.receipt.settle(Outcome::Published);
     }
 
-    fn undeliverable(self: Box<Self>, error: &KafkaError) {
+    fn undeliverable(self: Box<Self>, why: Undeliverable) {
         let id = self.receipt.id();
         // The committer is told first that the letter is abandoned. Then the replayer gets the reason.
         drop(self.receipt);
         self.context.events.failed(Failure::running(format!(
-            "the dead letter at partition {}, offset {} could not be published to `{}`: {error}; {}",
-            id.partition,
-            id.offset,
-            self.context.topic,
-            error.dead_letter_advice(),
+            "the dead letter at partition {}, offset {} could not be published to `{}`: {why}",
+            id.partition, id.offset, self.context.topic,
         )));
     }
 

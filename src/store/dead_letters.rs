@@ -1,5 +1,6 @@
 //! Sending records to the dead letter topic. The delivery report settles a record, never the send.
 
+use std::error::Error;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +16,15 @@ use crate::core::partition::RecordId;
 use crate::core::record::Record;
 use crate::core::rejection::{Reason, Rejection};
 use crate::failure::Failure;
-use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, KafkaError, SendError};
+use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError, Undeliverable};
 use crate::observe::log::RateLimited;
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
 
 /// The log line of a record.
 const LINE: &str = "a record goes to the dead letter topic";
 
-/// How often a full producer queue is tried again.
-const QUEUE_FULL_WAIT: Duration = Duration::from_millis(50);
+/// How often a writer that waits for room looks at the stop and at the owner of its record.
+const ROOM_WAIT: Duration = Duration::from_millis(50);
 
 /// Where dead letters are handed over.
 pub trait DeadLetterSink: Send + Sync {
@@ -33,6 +34,9 @@ pub trait DeadLetterSink: Send + Sync {
         letter: &DeadLetter<'_>,
         listener: Box<dyn DeliveryListener>,
     ) -> Result<(), SendError>;
+
+    /// Waits until there is room for more letters, up to `timeout`.
+    fn wait_for_room(&self, timeout: Duration);
 }
 
 impl DeadLetterSink for DeadLetterProducer {
@@ -43,16 +47,21 @@ impl DeadLetterSink for DeadLetterProducer {
     ) -> Result<(), SendError> {
         self.send(letter, listener)
     }
+
+    fn wait_for_room(&self, timeout: Duration) {
+        self.wait_for_room(timeout);
+    }
 }
 
-/// A producer for the dead letter topic. Fails when librdkafka refuses a property.
+/// A producer for the dead letter topic. Fails when a property can't be used.
 pub fn dead_letter_producer(config: &Config) -> Result<Arc<DeadLetterProducer>, Failure> {
     let producer = DeadLetterProducer::new(config).map_err(producer_settings)?;
     Ok(Arc::new(producer))
 }
 
-pub fn producer_settings(error: KafkaError) -> Failure {
-    Failure::configuration("librdkafka refused the producer's settings").because(error)
+pub fn producer_settings(error: impl Error + Send + Sync + 'static) -> Failure {
+    Failure::configuration("the settings of the producer of dead letters can't be used")
+        .because(error)
 }
 
 /// Starts the threads that bring the producer's delivery reports.
@@ -109,7 +118,7 @@ impl DeadLetters {
     }
 
     /// Hands one record of `batch` to the producer; its delivery report settles it. `attempts` is how many
-    /// inserts it was part of. While the producer's queue is full, this waits until the stop's deadline, or
+    /// inserts it was part of. While too many letters are under way, this waits until the stop's deadline, or
     /// until the record belongs to another member.
     pub(super) fn send(
         &self,
@@ -150,14 +159,14 @@ impl DeadLetters {
         loop {
             listener = match self.sink.send(&letter, listener) {
                 Ok(()) => return Ok(()),
-                Err(SendError::QueueFull(listener)) => listener,
-                Err(SendError::Refused(_, error)) => {
+                Err(SendError::NoRoom(listener)) => listener,
+                Err(SendError::Refused(_, why)) => {
                     let failure = Failure::running(format!(
                         "the record at partition {}, offset {} can be neither stored ({}) nor handed \
                          to the dead letter producer; its offset stays uncommitted",
                         id.partition, id.offset, rejection.reason
                     ));
-                    return Err(Unfinished::Failed(failure.because(error)));
+                    return Err(Unfinished::Failed(failure.because(why)));
                 }
             };
             if stop.is_past_deadline() {
@@ -167,8 +176,7 @@ impl DeadLetters {
                 // The new owner reads this record; the others of the batch may still be ours.
                 return Ok(());
             }
-            // The next turn looks at the stop's deadline itself.
-            let _ = stop.wait(QUEUE_FULL_WAIT);
+            self.sink.wait_for_room(ROOM_WAIT);
         }
     }
 
@@ -228,18 +236,19 @@ impl DeliveryListener for LetterReceipt {
         self.receipt.settle(Outcome::DeadLettered(self.reason));
     }
 
-    fn undeliverable(self: Box<Self>, error: &KafkaError) {
+    fn undeliverable(self: Box<Self>, why: Undeliverable) {
         let id = self.receipt.id();
         // The committer is told first that the record is abandoned. Then the supervisor gets the reason.
         drop(self.receipt);
         let failure = Failure::running(format!(
             "the record at partition {}, offset {} can be neither stored ({}) nor written to the dead \
-             letter topic `{}`: {error}. Its offset stays uncommitted; {}",
+             letter topic `{}`: {}. Its offset stays uncommitted; {}",
             id.partition,
             id.offset,
             self.reason,
             self.context.dead_letter_topic,
-            error.dead_letter_advice(),
+            why.cause,
+            why.advice,
         ));
         self.context.events.failed(failure);
     }

@@ -58,9 +58,10 @@ impl OutageTracker {
         self.state().availability.is_certainly_unavailable()
     }
 
-    /// Whether records wait for MongoDB now, however long that takes.
+    /// Whether all records wait for MongoDB now, however long that takes. While the documents may be the cause of an
+    /// outage, those that were not refused are still written.
     pub fn makes_records_wait(&self) -> bool {
-        self.policy == OutagePolicy::Wait && !self.is_available()
+        self.policy == OutagePolicy::Wait && self.is_certainly_unavailable()
     }
 
     /// Why MongoDB became unavailable; fit for a log line.
@@ -107,8 +108,8 @@ impl OutageTracker {
             return;
         };
         let redirected = std::mem::take(&mut state.redirected);
-        drop(state);
         self.report(true);
+        drop(state);
         info!(redirected, seconds = outage.lasted.as_secs_f64();
             "MongoDB is available again");
     }
@@ -121,11 +122,13 @@ impl OutageTracker {
             return;
         }
         why.clone_into(&mut state.cause);
+        if effect == FailureEffect::Began {
+            self.report(false);
+        }
         drop(state);
         match effect {
             FailureEffect::None => {}
             FailureEffect::Began => {
-                self.report(false);
                 let consequence = self.consequence(cause);
                 error!("MongoDB is unavailable: {consequence}: {why}");
             }
@@ -166,12 +169,66 @@ impl OutageTracker {
         self.state().redirected += records;
     }
 
-    /// Tells the observer whether MongoDB takes writes.
+    /// Tells the observer whether MongoDB takes writes. After a change of the state this is called under the lock:
+    /// otherwise a late report could contradict a newer one.
     pub fn report(&self, available: bool) {
         self.observer.mongodb_available(available);
     }
 
     fn state(&self) -> MutexGuard<'_, TrackerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn tracker(policy: OutagePolicy, observer: Arc<dyn StoreObserver>) -> OutageTracker {
+        OutageTracker::new(Duration::from_secs(60), policy, observer)
+    }
+
+    struct Unobserved;
+    impl StoreObserver for Unobserved {}
+
+    #[test]
+    fn records_that_were_not_refused_do_not_wait_while_documents_may_be_the_cause() {
+        let outage = tracker(OutagePolicy::Wait, Arc::new(Unobserved));
+        outage.failed(OutageCause::UnknownRefusals, "why");
+        assert!(!outage.is_available() && !outage.makes_records_wait());
+        outage.failed(OutageCause::NoAnswer, "why");
+        assert!(outage.makes_records_wait());
+    }
+
+    /// Looks whether the tracker is locked while it reports.
+    #[derive(Default)]
+    struct LockObserver {
+        tracker: OnceLock<Arc<OutageTracker>>,
+        was_unlocked: AtomicBool,
+        available: AtomicBool,
+    }
+
+    impl StoreObserver for LockObserver {
+        fn mongodb_available(&self, available: bool) {
+            let is_unlocked = self.tracker.get().unwrap().state.try_lock().is_ok();
+            self.was_unlocked.fetch_or(is_unlocked, Ordering::Relaxed);
+            self.available.store(available, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn no_change_overtakes_the_report_of_an_earlier_one() {
+        let observer = Arc::new(LockObserver::default());
+        let outage = Arc::new(tracker(OutagePolicy::Wait, Arc::clone(&observer) as Arc<_>));
+        assert!(observer.tracker.set(Arc::clone(&outage)).is_ok());
+        observer.available.store(true, Ordering::Relaxed);
+        outage.failed(OutageCause::NoAnswer, "why");
+        assert!(!observer.available.load(Ordering::Relaxed));
+        outage.succeeded();
+        assert!(observer.available.load(Ordering::Relaxed));
+        assert!(!observer.was_unlocked.load(Ordering::Relaxed));
     }
 }

@@ -25,7 +25,7 @@ use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::{Batch, Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
-use crate::kafka::{Assignment, DeadLetter, DeliveryListener, KafkaError, SendError};
+use crate::kafka::{Assignment, DeadLetter, DeliveryListener, SendError, Undeliverable};
 use crate::runtime::{ProcessEvents, StopSignal};
 
 /// How MongoDB, or the worker, treats a record.
@@ -64,7 +64,7 @@ enum Delivery {
     Later,
     NeverTold,
     Undeliverable,
-    QueueFullOnce,
+    NoRoomOnce,
     Refused,
 }
 
@@ -173,16 +173,16 @@ impl DeadLetterSink for Letters {
         let delivery = self.deliveries.lock().unwrap().pop();
         match delivery.unwrap_or(Delivery::AtOnce) {
             Delivery::AtOnce => listener.delivered(),
-            Delivery::QueueFullOnce => return Err(SendError::QueueFull(listener)),
-            Delivery::Refused => return Err(SendError::Refused(listener, kafka_error())),
+            Delivery::NoRoomOnce => return Err(SendError::NoRoom(listener)),
+            Delivery::Refused => {
+                return Err(SendError::Refused(listener, Undeliverable::example()));
+            }
             later => self.waiting.lock().unwrap().push((listener, later)),
         }
         Ok(())
     }
-}
 
-fn kafka_error() -> KafkaError {
-    KafkaError::canceled()
+    fn wait_for_room(&self, _: Duration) {}
 }
 
 struct Unobserved;
@@ -223,7 +223,7 @@ fn deliveries() -> impl Strategy<Value = Vec<Delivery>> {
         4 => Just(Delivery::Later),
         1 => Just(Delivery::NeverTold),
         1 => Just(Delivery::Undeliverable),
-        1 => Just(Delivery::QueueFullOnce),
+        1 => Just(Delivery::NoRoomOnce),
         1 => Just(Delivery::Refused),
     ];
     prop::collection::vec(delivery, 0..10)
@@ -331,7 +331,7 @@ proptest! {
         drop(writer);
         for (listener, delivery) in letters.waiting.lock().unwrap().drain(..) {
             match delivery {
-                Delivery::Undeliverable => listener.undeliverable(&kafka_error()),
+                Delivery::Undeliverable => listener.undeliverable(Undeliverable::example()),
                 Delivery::NeverTold => drop(listener),
                 _ => listener.delivered(),
             }

@@ -17,7 +17,7 @@ use crate::core::availability::OutagePolicy;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
-use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warnings};
+use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
 use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, retry};
@@ -208,8 +208,9 @@ impl DataConsumer {
         let config = self.config.clone();
         threads.spawn_detached(
             "dead-letter-check",
-            move || match dead_letter_topic_warnings(&config) {
-                Ok(warnings) => warnings.iter().for_each(|warning| warn!("{warning}")),
+            move || match dead_letter_topic_warning(&config) {
+                Ok(Some(warning)) => warn!("{warning}"),
+                Ok(None) => {}
                 Err(error) => warn!("can't look at the dead letter topic's settings: {error}"),
             },
         )

@@ -244,6 +244,7 @@ fn missing_dead_letter_topic_stops_the_worker() {
     let stopped = worker.logged("stopped: the record at partition 0, offset 50");
     assert!(stopped.is_error());
     assert!(stopped.msg.contains(&world.dead_letter_topic));
+    assert!(stopped.msg.contains("may not see"), "{}", stopped.msg);
     assert_eq!(world.committed()[&0], Some(50));
 }
 

@@ -5,9 +5,9 @@ use crate::harness::{Message, Producer, SHORT, World};
 
 const LARGE: usize = 20_000;
 
-/// Bytes that are not JSON and that no codec compresses.
-fn incompressible(length: usize) -> Vec<u8> {
-    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Bytes that are not JSON and that no codec compresses. Another seed, which must not be 0, makes other bytes.
+pub(super) fn incompressible(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     std::iter::repeat_with(|| {
         state ^= state << 13;
         state ^= state >> 7;
@@ -31,7 +31,7 @@ fn world_with_a_large_one() -> World {
     for number in 0..LARGE_OFFSET {
         producer.send(Message::refused(format!("small {number}"), "invalid_json"));
     }
-    producer.send(Message::refused(incompressible(LARGE), "invalid_json"));
+    producer.send(Message::refused(incompressible(LARGE, 1), "invalid_json"));
     for number in 0..LARGE_OFFSET {
         producer.send(Message::refused(format!("after {number}"), "invalid_json"));
     }

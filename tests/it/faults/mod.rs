@@ -3,6 +3,7 @@
 mod broker_away;
 mod broker_errors;
 mod command_errors;
+mod dead_letter_rights;
 mod dead_letter_topic;
 mod failover;
 mod floods;
@@ -13,6 +14,7 @@ mod mongod_away;
 mod mongod_blocked;
 mod paused_partitions;
 mod sessions;
+mod slow_dead_letters;
 mod unknown_codes;
 mod write_concern;
 
