@@ -1,5 +1,5 @@
 //! The worker as a library: the binary, the integration tests and the benchmarks stand on it. Public is only
-//! what they use; ARCHITECTURE.md has the map of the rest.
+//! what they use, and the classes that the specification names; ARCHITECTURE.md has the map of the rest.
 
 mod cli;
 mod commands;

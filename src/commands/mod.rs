@@ -20,6 +20,7 @@ use output::print_failure;
 use crate::cli::{Cli, Command, completions, manual};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::kafka::is_log_noise;
 use crate::observe::log::{self as worker_log, LogFormat};
 use crate::runtime::{CaughtSignals, check_open_files};
 
@@ -32,11 +33,11 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
         Command::Run => run::run(config()?, signals),
         Command::Check => {
             signals.release();
-            check::check(&config()?)
+            check::check(&config()?).inspect_err(print_failure)
         }
         Command::PrintConfig => {
             signals.release();
-            check::print_config(&config()?)
+            check::print_config(&config()?).inspect_err(print_failure)
         }
         Command::Health(arguments) => {
             signals.release();
@@ -55,7 +56,7 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
         }
         Command::PrintSchema => {
             signals.release();
-            print_schema::print_schema()
+            print_schema::print_schema().inspect_err(print_failure)
         }
         Command::Audit(arguments) => {
             signals.release();
@@ -80,7 +81,7 @@ fn load(file: &Path) -> Result<Config, Failure> {
 /// Runs a command that an operator started and that ends by itself. It logs warnings and errors only, as
 /// text, and prints the failure.
 fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    worker_log::init(LevelFilter::Warn, LogFormat::Text)
+    worker_log::init(LevelFilter::Warn, LogFormat::Text, is_log_noise)
         .map_err(|error| Failure::running(error.to_string()))
         .and_then(|()| check_open_files())
         .and_then(|()| command())

@@ -5,6 +5,7 @@ use log::{error, info, warn};
 use super::output::print_failure;
 use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
+use crate::kafka::is_log_noise;
 use crate::observe::log::{self as worker_log, LogFormat};
 use crate::runtime::{CaughtSignals, check_open_files};
 use crate::worker::DataConsumer;
@@ -14,7 +15,7 @@ pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure>
         ConfiguredFormat::Json => LogFormat::Json,
         ConfiguredFormat::Text => LogFormat::Text,
     };
-    worker_log::init(config.logging.level, format)
+    worker_log::init(config.logging.level, format, is_log_noise)
         .map_err(|error| Failure::running("can't start the log").because(error))
         .inspect_err(print_failure)?;
     info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic, group = config.kafka.group_id;

@@ -11,8 +11,8 @@ use super::commit_thread::CommitAnswer;
 use super::in_flight::InFlight;
 use super::messages::{CommitterMessage, DrainRequest, Drained, Settlement};
 use super::observer::CommitObserver;
+use super::settings::CommitterSettings;
 use super::view::OffsetView;
-use crate::config;
 use crate::core::commit_schedule::CommitSchedule;
 use crate::core::drain::{DrainProgress, DrainStep};
 use crate::core::offset_tracker::{Arrival, Commit, OffsetTracker};
@@ -31,32 +31,6 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// How many messages are handled before commit answers are handled and deadlines are checked.
 const MESSAGES_PER_TURN: usize = 1024;
-
-#[derive(Debug, Clone, Copy)]
-pub struct CommitterSettings {
-    /// The most that may be in flight.
-    pub in_flight_limit: Weight,
-    /// A commit is due after this many settled records …
-    pub commit_frequency: u64,
-    /// … and after this time at the latest.
-    pub commit_interval: Duration,
-    /// A partition that has work and doesn't move for this long stands still.
-    pub stalled_after: Duration,
-}
-
-impl CommitterSettings {
-    pub fn new(config: &config::Consumer) -> Self {
-        Self {
-            in_flight_limit: Weight {
-                messages: config.max_in_flight_messages,
-                bytes: config.max_in_flight_bytes,
-            },
-            commit_frequency: config.offset_commit_frequency,
-            commit_interval: config.offset_commit_interval,
-            stalled_after: config.stalled_after,
-        }
-    }
-}
 
 pub struct Committer {
     messages: Receiver<CommitterMessage>,
@@ -311,6 +285,8 @@ impl Committer {
     fn commit_answered(&mut self, answer: CommitAnswer) -> Result<(), Failure> {
         self.is_committing = false;
         if answer.commits.is_empty() {
+            // None of the partitions is ours any more.
+            self.is_commit_failing = false;
             return Ok(());
         }
         self.observer.commit_took(answer.took);

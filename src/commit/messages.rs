@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Epoch, Offset, TopicPartition};
 use crate::core::record::{Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::rejection::Reason;
 use crate::core::time_limits::RevokeDeadlines;
-use crate::kafka::{AssignedPartition, EndOffset};
+use crate::kafka::AssignedPartition;
 
 /// How many messages may wait in the channel: a few for each batch and dead letter in flight. The committer never
 /// waits for another thread, so a full channel only slows the senders down.

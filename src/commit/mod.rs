@@ -12,6 +12,7 @@ mod in_flight;
 mod messages;
 mod observer;
 mod ownership;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -20,11 +21,11 @@ use commit_thread::CommitThread;
 use committer::Committer;
 use in_flight::InFlight;
 
-pub use committer::CommitterSettings;
 pub use dispatch::{DispatchedBatch, Dispatcher, RecordReceipt};
 pub use messages::{CommitterHandle, CommitterMessage, Drained, Outcome, Settlement};
 pub use observer::CommitObserver;
 pub use ownership::Ownership;
+pub use settings::CommitterSettings;
 
 use std::sync::Arc;
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::commit_thread::CommitAnswer;
-use super::committer::{Committer, CommitterSettings};
+use super::committer::Committer;
 use super::in_flight::InFlight;
 use super::messages::{CommitterHandle, CommitterMessage, Outcome, Settlement};
 use super::observer::CommitObserver;
+use super::settings::CommitterSettings;
 use crate::core::offset_tracker::Commit;
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::core::record::{Timestamp, Weight};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::observer::CommitObserver;
+use crate::core::end_offset::EndOffset;
 use crate::core::offset_tracker::OffsetTracker;
 use crate::core::partition::TopicPartition;
 use crate::core::stall::{StallWatch, Stalled, Standing};
-use crate::kafka::EndOffset;
 
 pub(super) struct OffsetView {
     observer: Arc<dyn CommitObserver>,

@@ -43,9 +43,7 @@ use schema::SCHEMA_KEY;
 impl Config {
     /// Reads the file, and over it the environment: pairs of a variable's name and value, such as
     /// `std::env::vars_os()`. Variables that don't begin with `CONSUMER__` are ignored.
-    ///
-    /// # Errors
-    /// Every fault of the file and of the environment, not the first alone.
+    /// Fails with every fault of the file and of the environment, not the first alone.
     pub fn load<K, V>(
         path: &Path,
         environment: impl IntoIterator<Item = (K, V)>,
@@ -112,7 +110,6 @@ impl Config {
     /// The effective configuration in the form of the file, with defaults filled in and secrets masked.
     /// `kafka.properties` is empty in it: its entries are in `kafka.consumer_properties` and
     /// `kafka.producer_properties`.
-    #[must_use]
     pub fn redacted_json(&self) -> Value {
         serde_json::to_value(self).expect("invariant: its keys are texts")
     }

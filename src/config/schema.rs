@@ -59,13 +59,11 @@ static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 /// The JSON Schema of the file, as `config.schema.json` has it.
-#[must_use]
 pub fn schema_text() -> String {
     format!("{:#}\n", *SCHEMA)
 }
 
 /// All keys, in the order of their declaration.
-#[must_use]
 pub fn keys() -> &'static [Key] {
     &KEYS
 }
@@ -94,7 +92,6 @@ pub(super) enum Type {
 
 impl Key {
     /// The environment variable that overrides the key.
-    #[must_use]
     pub fn env_name(&self) -> String {
         format!(
             "{ENV_PREFIX}{}",
@@ -103,7 +100,6 @@ impl Key {
     }
 
     /// The environment variable that names a file with the value, where the key has one.
-    #[must_use]
     pub fn env_file_name(&self) -> Option<String> {
         matches!(self.value_type(), Type::Text | Type::Object)
             .then(|| self.env_name() + ENV_FILE_SUFFIX)
@@ -115,13 +111,11 @@ impl Key {
     }
 
     /// One line for the documentation.
-    #[must_use]
     pub fn description(&self) -> &str {
         self.text("description").unwrap_or_default()
     }
 
     /// `None` if the key must be given.
-    #[must_use]
     pub fn default(&self) -> Option<&Value> {
         self.schema.get("default")
     }
@@ -133,7 +127,6 @@ impl Key {
     }
 
     /// Which values the key takes, for errors and the documentation.
-    #[must_use]
     pub fn expected(&self) -> String {
         if let Some(message) = self.text("errorMessage") {
             return message.trim_start_matches("expected ").to_owned();

@@ -99,13 +99,11 @@ const SUPPORTED_OPTIONS: [&str; 39] = [
 const COMPRESSORS: [&str; 3] = ["snappy", "zlib", "zstd"];
 
 impl SecretUri {
-    #[must_use]
     pub fn new(uri: impl Into<String>) -> Self {
         Self(uri.into())
     }
 
     /// The URI itself, credentials included: for the driver alone, never for a log or an error.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -5,7 +5,6 @@ use super::properties::trusts_any_broker;
 
 impl Config {
     /// Warnings about settings that are allowed but weaken a guarantee: to be logged at the start.
-    #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.mongodb.write_concern.journal {

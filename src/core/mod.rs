@@ -8,6 +8,7 @@ pub mod commit_schedule;
 pub mod dead_letter;
 pub mod document;
 pub mod drain;
+pub mod end_offset;
 pub mod evidence;
 pub mod offset_tracker;
 pub mod partition;

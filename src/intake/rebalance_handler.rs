@@ -7,10 +7,11 @@ use crossbeam_channel::RecvTimeoutError;
 use log::{error, info, warn};
 
 use crate::commit::{CommitterHandle, CommitterMessage, Drained};
+use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Assignment, EndOffset, RebalanceListener, StartError};
+use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError};
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};

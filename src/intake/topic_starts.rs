@@ -60,6 +60,16 @@ impl TopicStarts {
         });
         self.old_topic = epochs.collect();
         self.committer.send(CommitterMessage::Lost(partitions));
+        for (partition, _) in self.assignment.waiting_for_start() {
+            self.wait_for_the_beginning(partition);
+        }
+    }
+
+    fn wait_for_the_beginning(&self, partition: TopicPartition) {
+        self.assignment
+            .wait_for_start(partition, FirstStart::Earliest);
+        self.committer
+            .send(CommitterMessage::WaitingForStart(vec![partition]));
     }
 
     pub fn is_settling_the_old_topic(&self) -> bool {
@@ -76,10 +86,7 @@ impl TopicStarts {
     pub fn old_topic_is_settled(&mut self, consumer: &KafkaConsumer) {
         for (partition, epoch) in mem::take(&mut self.old_topic) {
             if self.assignment.is_current(partition, epoch) {
-                self.assignment
-                    .wait_for_start(partition, FirstStart::Earliest);
-                self.committer
-                    .send(CommitterMessage::WaitingForStart(vec![partition]));
+                self.wait_for_the_beginning(partition);
             }
         }
         self.search(consumer);

@@ -23,13 +23,13 @@ pub struct AssignedPartition {
 /// threads would arrive too late.
 #[derive(Debug, Default)]
 pub struct Assignment {
-    partitions: RwLock<BTreeMap<TopicPartition, State>>,
+    partitions: RwLock<BTreeMap<TopicPartition, PartitionState>>,
     version: AtomicU64,
     next_epoch: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum PartitionState {
     /// Ours, but not read before its starting offset is known.
     WaitingForStart(FirstStart),
     Read {
@@ -43,7 +43,7 @@ impl Assignment {
     pub fn begin(&self, partition: TopicPartition, start: Offset) -> Epoch {
         let epoch = Epoch(self.next_epoch.fetch_add(1, Ordering::Relaxed));
         self.write(|partitions| {
-            partitions.insert(partition, State::Read { epoch, start });
+            partitions.insert(partition, PartitionState::Read { epoch, start });
         });
         epoch
     }
@@ -52,7 +52,7 @@ impl Assignment {
     /// log it will begin.
     pub fn wait_for_start(&self, partition: TopicPartition, start: FirstStart) {
         self.write(|partitions| {
-            partitions.insert(partition, State::WaitingForStart(start));
+            partitions.insert(partition, PartitionState::WaitingForStart(start));
         });
     }
 
@@ -62,8 +62,8 @@ impl Assignment {
             let waiting = partitions
                 .iter()
                 .filter_map(|(&partition, state)| match state {
-                    State::WaitingForStart(start) => Some((partition, *start)),
-                    State::Read { .. } => None,
+                    PartitionState::WaitingForStart(start) => Some((partition, *start)),
+                    PartitionState::Read { .. } => None,
                 });
             waiting.collect()
         })
@@ -78,8 +78,8 @@ impl Assignment {
     /// The current epoch of `partition`, and the offset at which it began.
     pub fn current(&self, partition: TopicPartition) -> Option<(Epoch, Offset)> {
         self.read(|partitions| match partitions.get(&partition) {
-            Some(&State::Read { epoch, start }) => Some((epoch, start)),
-            Some(State::WaitingForStart(_)) | None => None,
+            Some(&PartitionState::Read { epoch, start }) => Some((epoch, start)),
+            Some(PartitionState::WaitingForStart(_)) | None => None,
         })
     }
 
@@ -98,7 +98,7 @@ impl Assignment {
         self.version.load(Ordering::Acquire)
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<TopicPartition, State>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<TopicPartition, PartitionState>) -> T) -> T {
         look(
             &self
                 .partitions
@@ -107,7 +107,7 @@ impl Assignment {
         )
     }
 
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, State>)) {
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, PartitionState>)) {
         change(
             &mut self
                 .partitions

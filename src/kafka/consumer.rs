@@ -27,7 +27,7 @@ use crate::core::starting_offset::FirstStart;
 use crate::runtime::StopSignal;
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
-const SERVED_AT_ONCE: usize = 64;
+const EVENTS_PER_CALL: usize = 64;
 
 /// The longest time limit for finding the starting offsets of an assignment.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);
@@ -174,7 +174,7 @@ impl KafkaConsumer {
     /// subscribed: nothing but log lines and errors can come then.
     pub fn serve_log(&self) {
         // A fixed number of polls, because the result of a poll doesn't say whether it served a log line.
-        for _ in 0..SERVED_AT_ONCE {
+        for _ in 0..EVENTS_PER_CALL {
             let _ = self.consumer.poll(Duration::ZERO);
         }
     }

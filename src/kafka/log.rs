@@ -20,6 +20,13 @@ pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str)
     log::log!(target: "librdkafka", level, "{facility}: {message}");
 }
 
+/// Whether this is the error that rdkafka logs when a consumer is dropped after it was closed. The worker always
+/// closes its consumer first, so the line means nothing.
+pub fn is_log_noise(record: &log::Record<'_>) -> bool {
+    record.target() == "rdkafka::consumer::base_consumer"
+        && record.args().to_string().contains("consumer queue on drop")
+}
+
 /// The debug context whose lines say that a topic has another id.
 pub(super) const RECREATION_CONTEXT: &str = "metadata";
 

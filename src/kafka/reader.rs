@@ -198,7 +198,7 @@ impl TopicReader {
             }
             // A client that may not log in, or may not find the group's coordinator, tries again until the time is
             // up. Only a poll returns the reason.
-            if let Some(refusal) = self.heard_refusal() {
+            if let Some(refusal) = self.received_refusal() {
                 return Err(refusal);
             }
             if Instant::now() >= until {
@@ -208,7 +208,7 @@ impl TopicReader {
     }
 
     /// The first refusal among the errors that a poll returns.
-    fn heard_refusal(&self) -> Option<ReadError> {
+    fn received_refusal(&self) -> Option<ReadError> {
         // While partitions are read, a poll could bring a record.
         if !self.unread.is_empty() {
             return None;

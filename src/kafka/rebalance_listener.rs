@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError as ClientError;
 
 use super::assignment::AssignedPartition;
 use super::errors::is_authorization;
-use super::statistics::EndOffset;
+use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Offset, TopicPartition};
 
 /// What the consumer tells the worker. `revoke` may take long. The other methods wait at most for room in the

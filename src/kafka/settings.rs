@@ -57,13 +57,13 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         settings.set("partition.assignment.strategy", "cooperative-sticky");
     }
     apply(&mut settings, &kafka.consumer_properties, PRODUCER_ONLY);
-    hear_of_recreation(&mut settings);
+    log_recreation(&mut settings);
     settings
 }
 
 /// Turns on the debug lines that report a recreated topic. librdkafka goes on at the old offset in a topic that was
 /// deleted and recreated, and reports that in no other way.
-fn hear_of_recreation(settings: &mut ClientConfig) {
+fn log_recreation(settings: &mut ClientConfig) {
     let contexts = match settings.get("debug") {
         Some(configured) if !configured.is_empty() => format!("{configured},{RECREATION_CONTEXT}"),
         _ => RECREATION_CONTEXT.to_owned(),

@@ -5,29 +5,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::topic::Topic;
-use crate::core::offset_tracker::PartitionProgress;
-use crate::core::partition::{Offset, TopicPartition};
-
-/// How far a partition can be read at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndOffset {
-    pub partition: TopicPartition,
-    /// Its last stable offset: the next one to be written or, under transactions, to become readable.
-    pub offset: Offset,
-    /// Everything below the end was handed over. A compacted log may end in offsets without a record.
-    pub is_reached: bool,
-}
-
-impl EndOffset {
-    /// How many offsets lie between the committable offset and the end.
-    pub fn lag(self, progress: PartitionProgress) -> u64 {
-        if self.is_reached && progress.is_settled {
-            0
-        } else {
-            self.offset.since(progress.committable)
-        }
-    }
-}
+use crate::core::end_offset::EndOffset;
+use crate::core::partition::Offset;
 
 /// What the statistics say about the consumed topic and the brokers.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,7 +96,7 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::partition::TopicId;
+    use crate::core::partition::{TopicId, TopicPartition};
 
     #[test]
     fn ends_leaderless_partitions_and_connected_brokers_are_read_from_the_statistics() {

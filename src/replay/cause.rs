@@ -31,10 +31,10 @@ impl Cause {
 
     /// Waits up to `timeout` for a failure. A thread that returned without an error is the answer only if no
     /// failure is reported in that time. `None` if neither is reported.
-    pub(super) fn wait(heard: &Receiver<ProcessEvent>, timeout: Duration) -> Option<Self> {
+    pub(super) fn wait(received: &Receiver<ProcessEvent>, timeout: Duration) -> Option<Self> {
         let until = Instant::now() + timeout;
         let mut weakest = None;
-        while let Ok(event) = heard.recv_deadline(until) {
+        while let Ok(event) = received.recv_deadline(until) {
             match Self::of(event) {
                 Some(Self::Failure(failure)) => return Some(Self::Failure(failure)),
                 Some(Self::EndOfThread(thread)) => {
@@ -76,19 +76,19 @@ mod tests {
 
     /// The text that is reported for a symptom when these events are received.
     fn reported(events: Vec<ProcessEvent>, timeout: Duration) -> String {
-        let (sender, heard) = bounded(events.len());
+        let (sender, received) = bounded(events.len());
         for event in events {
             sender.send(event).unwrap();
         }
         let symptom = Failure::running("the symptom");
-        match Cause::wait(&heard, timeout) {
+        match Cause::wait(&received, timeout) {
             Some(cause) => cause.explain(symptom).chain().to_string(),
             None => "nothing".to_owned(),
         }
     }
 
     #[test]
-    fn a_failure_is_the_cause_whatever_is_heard_before_it() {
+    fn a_failure_is_the_cause_whatever_is_received_before_it() {
         let before = || {
             vec![
                 ProcessEvent::StopRequested,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_thread_explains_a_symptom_only_if_nothing_better_is_heard() {
+    fn the_end_of_a_thread_explains_a_symptom_only_if_nothing_better_is_received() {
         let events = vec![ended("commit", Ok(())), ended("committer", Ok(()))];
         assert_eq!(
             reported(events, Duration::from_millis(1)),
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_failure_that_is_reported_later_is_waited_for() {
-        let (sender, heard) = bounded(2);
+        let (sender, received) = bounded(2);
         sender.send(ended("commit", Ok(()))).unwrap();
         let reporter = thread::Builder::new()
             .spawn(move || {
@@ -132,7 +132,7 @@ mod tests {
                 sender
             })
             .unwrap();
-        let cause = Cause::wait(&heard, LONG).unwrap();
+        let cause = Cause::wait(&received, LONG).unwrap();
         assert_eq!(cause.explain(Failure::running("")).to_string(), "refused");
         reporter.join().unwrap();
     }

@@ -71,6 +71,10 @@ enum Phase {
     Committing {
         answer: Receiver<Drained>,
     },
+    /// With the committer's answer, if there was one.
+    Ended {
+        drained: Option<Drained>,
+    },
 }
 
 /// What the replayer waits for.
@@ -132,26 +136,24 @@ impl<'a> Replayer<'a> {
         tally: &mut ReplayTally,
         show: Show<'_>,
     ) -> Result<(), Failure> {
-        loop {
-            match self.next_event(reader) {
-                Event::CommittingEnded(drained) => {
-                    tally.settled = self.progress.settled();
-                    return self.end(drained, tally);
-                }
-                event => self.handle_event(event, tally),
-            }
+        while let Some(event) = self.next_event(reader) {
+            self.handle_event(event, tally);
             self.hand_over();
             tally.settled = self.progress.settled();
             show(tally);
         }
+        self.end(tally)
     }
 
-    /// The events of the threads come first.
-    fn next_event<'r>(&self, reader: &'r mut TopicReader) -> Event<'r> {
-        if let Ok(event) = self.event_receiver.try_recv() {
-            return Event::Process(event);
+    /// The events of the threads come first. `None`: the replay is at its end.
+    fn next_event<'r>(&self, reader: &'r mut TopicReader) -> Option<Event<'r>> {
+        if let Phase::Ended { .. } = self.phase {
+            return None;
         }
-        match &self.phase {
+        if let Ok(event) = self.event_receiver.try_recv() {
+            return Some(Event::Process(event));
+        }
+        Some(match &self.phase {
             Phase::Reading if self.stop.is_stopping() => Event::Interrupted,
             Phase::Reading if self.is_due => self.wait_for_destination(),
             Phase::Reading => match reader.next(SLICE) {
@@ -175,7 +177,8 @@ impl<'a> Replayer<'a> {
                 // The committer answers at `LAST_COMMIT` at the latest. This is for the case that it doesn't.
                 default(LAST_COMMIT + CAUSE_TIMEOUT) => Event::CommittingEnded(None),
             },
-        }
+            Phase::Ended { .. } => Event::Nothing,
+        })
     }
 
     fn wait_for_destination<'r>(&self) -> Event<'r> {
@@ -185,7 +188,7 @@ impl<'a> Replayer<'a> {
 
     fn handle_event(&mut self, event: Event<'_>, tally: &mut ReplayTally) {
         match event {
-            Event::Process(event) => self.hear(event),
+            Event::Process(event) => self.process_event(event),
             Event::Letter(letter) => {
                 let decision = select_letter(self.request, &letter, tally);
                 if tally.is_limited {
@@ -206,12 +209,12 @@ impl<'a> Replayer<'a> {
                 self.stop_reading();
             }
             Event::SettlingEnded => self.commit(),
-            Event::CommittingEnded(_) => {}
+            Event::CommittingEnded(drained) => self.phase = Phase::Ended { drained },
         }
     }
 
     /// While the replay runs, no thread should end, so the end of a thread is a failure even if it returned no error.
-    fn hear(&mut self, event: ProcessEvent) {
+    fn process_event(&mut self, event: ProcessEvent) {
         let failure = match Cause::of(event) {
             None => return,
             Some(Cause::Failure(failure)) => failure,
@@ -265,7 +268,7 @@ impl<'a> Replayer<'a> {
     /// Lets the destination go on, and offers it the pending letters if they are due. Once it has taken them, tells the
     /// committer how far each partition is read. After a stop's deadline nothing is handed over any more.
     fn hand_over(&mut self) {
-        if matches!(self.phase, Phase::Committing { .. }) {
+        if matches!(self.phase, Phase::Committing { .. } | Phase::Ended { .. }) {
             return;
         }
         if let Err(failure) = self.destination.advance() {
@@ -311,7 +314,11 @@ impl<'a> Replayer<'a> {
     }
 
     /// The result of the replay.
-    fn end(self, drained: Option<Drained>, tally: &mut ReplayTally) -> Result<(), Failure> {
+    fn end(self, tally: &mut ReplayTally) -> Result<(), Failure> {
+        let drained = match self.phase {
+            Phase::Ended { drained } => drained,
+            Phase::Reading | Phase::Settling | Phase::Committing { .. } => None,
+        };
         if let Some(failure) = self.failure {
             return Err(failure);
         }

@@ -40,13 +40,6 @@ struct Supervision {
     is_poller_done: bool,
 }
 
-/// What the supervisor waits for.
-enum Event {
-    Process(ProcessEvent),
-    /// The time in which the threads have to end is up.
-    TimeUp,
-}
-
 impl DataConsumer {
     pub(super) fn spawn_watchdog(&self, threads: &mut Threads) -> Result<(), Failure> {
         let stop = self.stop.clone();
@@ -82,11 +75,8 @@ impl DataConsumer {
             is_failure_a_consequence: false,
             is_poller_done: false,
         };
-        loop {
-            match self.next_event() {
-                Event::TimeUp => break,
-                Event::Process(event) => self.handle_event(event, threads, &mut supervision),
-            }
+        while let Some(event) = self.next_event() {
+            self.handle_event(event, threads, &mut supervision);
             if self.stop.is_stopping() && threads.running().is_empty() {
                 break;
             }
@@ -108,7 +98,8 @@ impl DataConsumer {
         }
     }
 
-    fn next_event(&self) -> Event {
+    /// `None`: the time for the threads' end is up.
+    fn next_event(&self) -> Option<ProcessEvent> {
         let received = match self.stop.settle_by() {
             None => self
                 .event_receiver
@@ -120,7 +111,7 @@ impl DataConsumer {
             }
         };
         // The channel can't be disconnected: this struct holds a sender.
-        received.map_or(Event::TimeUp, Event::Process)
+        received.ok()
     }
 
     fn handle_event(

@@ -33,7 +33,7 @@ pub(super) struct Auditor<'a, S> {
     received_at: ReceivedAt,
     documents: Documents,
     /// The messages in `documents`, which wait for the next look-up.
-    waiting: Vec<Message<'a>>,
+    waiting: Vec<AuditedMessage<'a>>,
     waiting_bytes: usize,
     report: Report,
     attempts: u32,
@@ -42,7 +42,7 @@ pub(super) struct Auditor<'a, S> {
 
 /// A message, and what the dead letter topic holds of it.
 #[derive(Clone, Copy)]
-struct Message<'a> {
+struct AuditedMessage<'a> {
     place: PartitionOffset,
     letter: LetterFound<'a>,
 }
@@ -82,7 +82,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         let letter = self
             .dead_letters
             .find(partition, offset, message.timestamp(), value);
-        let message = Message {
+        let message = AuditedMessage {
             place: PartitionOffset { partition, offset },
             letter,
         };
@@ -169,19 +169,19 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
     }
 
     /// The status of a message that has no document in MongoDB, or can't become one.
-    fn status_without_document(&self, message: Message<'_>) -> MessageStatus {
+    fn status_without_document(&self, message: AuditedMessage<'_>) -> MessageStatus {
         self.status_by_letter(message, MessageStatus::Missing)
     }
 
     /// The status of a message whose `_id` belongs to a different document. A dead letter of it counts
     /// whatever its reason is, because it has the message's value byte for byte.
-    fn status_with_other_document(&self, message: Message<'_>) -> MessageStatus {
+    fn status_with_other_document(&self, message: AuditedMessage<'_>) -> MessageStatus {
         self.status_by_letter(message, MessageStatus::Altered)
     }
 
     fn status_by_letter(
         &self,
-        message: Message<'_>,
+        message: AuditedMessage<'_>,
         without_letter: MessageStatus,
     ) -> MessageStatus {
         match message.letter {
@@ -202,7 +202,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
     /// `cause` is the first half of a sentence. The second half is added here: what the dead letter topic holds.
     fn report(
         &mut self,
-        message: Message<'_>,
+        message: AuditedMessage<'_>,
         status: MessageStatus,
         message_id: Option<&str>,
         cause: &str,
@@ -224,7 +224,7 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
     }
 }
 
-fn status_with_same_document(message: Message<'_>) -> MessageStatus {
+fn status_with_same_document(message: AuditedMessage<'_>) -> MessageStatus {
     match message.letter {
         LetterFound::Yes(_) => MessageStatus::Both,
         LetterFound::No | LetterFound::OfAnotherMessage => MessageStatus::Stored,

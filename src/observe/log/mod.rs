@@ -51,8 +51,12 @@ pub enum LogFormat {
 /// A thread of its own writes the lines, so that no other thread waits for the reader of the log. A valid
 /// `RUST_LOG` overrides `level`. A line that can't be written, or that finds the queue full, is dropped
 /// and counted: the worker must go on whatever the reader of its log does. Fails if the process already has a
-/// logger, or if the system has no thread to give.
-pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<()> {
+/// logger, or if the system has no thread to give. Lines of libraries for which `is_noise` are left out.
+pub fn init(
+    level: LevelFilter,
+    format: LogFormat,
+    is_noise: fn(&Record<'_>) -> bool,
+) -> io::Result<()> {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level);
     // env_logger could read the variable itself, but reports an invalid one with `eprintln!`: that isn't
@@ -62,7 +66,7 @@ pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<()> {
         builder.parse_filters(filters);
     }
     builder.format(move |out, record| {
-        if is_closed_consumer_error(record) {
+        if is_noise(record) {
             return Ok(());
         }
         write_line(out, format, record)
@@ -153,13 +157,6 @@ fn dropped_line(dropped: u64, format: LogFormat) -> Vec<u8> {
             .key_values(&[("dropped", dropped)])
             .build(),
     )
-}
-
-/// Whether this is the error that rdkafka logs when a consumer is dropped after it was closed. The worker
-/// always closes its consumer first, so the line means nothing.
-fn is_closed_consumer_error(record: &Record<'_>) -> bool {
-    record.target() == "rdkafka::consumer::base_consumer"
-        && record.args().to_string().contains("consumer queue on drop")
 }
 
 /// The filters in `RUST_LOG`, if there are any. The error says why they aren't valid.

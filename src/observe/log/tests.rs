@@ -25,8 +25,8 @@ fn child() {
         Ok("suppressed") => return log_suppressed_lines(),
         _ => return,
     };
-    init(LevelFilter::Info, format).unwrap();
-    assert!(init(LevelFilter::Info, format).is_err());
+    init(LevelFilter::Info, format, |_| false).unwrap();
+    assert!(init(LevelFilter::Info, format, |_| false).is_err());
     for offset in 0..1000 {
         log::info!(topic = "data-topic", partition = 3, offset; "two\nlines \"{offset}\"");
     }
@@ -42,7 +42,7 @@ fn child() {
 
 /// Standard error is a pipe that nobody reads for now. Logs much more than the pipe and the queue hold.
 fn log_without_a_reader() {
-    init(LevelFilter::Info, LogFormat::Json).unwrap();
+    init(LevelFilter::Info, LogFormat::Json, |_| false).unwrap();
     let started = Instant::now();
     for _ in 0..100 {
         log::info!("{}", "x".repeat(50_000));
@@ -65,7 +65,7 @@ fn log_without_a_reader() {
 /// Logs more lines than a limit admits, and waits until the thread of the log reports the others. Then does the same
 /// again, but reports the others itself.
 fn log_suppressed_lines() {
-    init(LevelFilter::Info, LogFormat::Json).unwrap();
+    init(LevelFilter::Info, LogFormat::Json, |_| false).unwrap();
     let limit = RateLimited::new(Level::Error, "something happened");
     let now = Instant::now();
     let log_some = |count| {

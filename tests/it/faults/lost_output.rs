@@ -92,7 +92,7 @@ fn a_log_that_nobody_reads_stops_neither_the_work_nor_the_stop() {
         world.wait_committed_to_end(SHORT);
     }
     let answer = request(address, "GET", "/metrics").unwrap();
-    let dropped = Metrics::parse(&answer.body).sum("consumer_log_lines_dropped_total");
+    let dropped = Metrics::parse(&answer.body).sum(metric::LOG_LINES_DROPPED);
     assert!(
         dropped > 0,
         "the pipe and the queue are too small for all lines"

@@ -14,6 +14,7 @@ pub const INFO: &str = "consumer_info";
 pub const LAG_SECONDS: &str = "consumer_lag_seconds";
 pub const LAG: &str = "consumer_lag";
 pub const LEADERLESS_PARTITIONS: &str = "consumer_leaderless_partitions";
+pub const LOG_LINES_DROPPED: &str = "consumer_log_lines_dropped_total";
 pub const MONGODB_AVAILABLE: &str = "consumer_mongodb_available";
 pub const MONGODB_RETRIES: &str = "consumer_mongodb_retries_total";
 pub const OFFSETS_SKIPPED: &str = "consumer_offsets_skipped_total";

@@ -1,0 +1,32 @@
+//! What the committer is told by the configuration.
+
+use std::time::Duration;
+
+use crate::config;
+use crate::core::record::Weight;
+
+#[derive(Debug, Clone, Copy)]
+pub struct CommitterSettings {
+    /// The most that may be in flight.
+    pub in_flight_limit: Weight,
+    /// A commit is due after this many settled records …
+    pub commit_frequency: u64,
+    /// … and after this time at the latest.
+    pub commit_interval: Duration,
+    /// A partition that has work and doesn't move for this long stands still.
+    pub stalled_after: Duration,
+}
+
+impl CommitterSettings {
+    pub fn new(config: &config::Consumer) -> Self {
+        Self {
+            in_flight_limit: Weight {
+                messages: config.max_in_flight_messages,
+                bytes: config.max_in_flight_bytes,
+            },
+            commit_frequency: config.offset_commit_frequency,
+            commit_interval: config.offset_commit_interval,
+            stalled_after: config.stalled_after,
+        }
+    }
+}
