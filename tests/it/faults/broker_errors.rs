@@ -24,7 +24,12 @@ fn world_on_a_mock() -> (Cluster, World) {
 
 /// A mock broker with a topic of this many partitions.
 pub(super) fn world_on_a_mock_with(partitions: i32) -> (Cluster, World) {
-    let cluster = MockCluster::new(1).unwrap();
+    world_on_mocks(1, partitions)
+}
+
+/// So many mock brokers, with ids from 1 on.
+pub(super) fn world_on_mocks(brokers: i32, partitions: i32) -> (Cluster, World) {
+    let cluster = MockCluster::new(brokers).unwrap();
     let servers = Servers {
         kafka: cluster.bootstrap_servers(),
         ..Servers::of_the_run()
