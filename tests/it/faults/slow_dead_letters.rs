@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::types::RDKafkaApiKey as Api;
+use rdkafka::types::RDKafkaRespErr as Code;
+
 use super::broker_errors::world_on_a_mock_with;
 use super::dead_letter_topic::incompressible;
 use super::{assert_committed_is_settled, settled};
-use crate::harness::{MINUTE, Message, Producer, SHORT, WorkerSetup, World, limit_producer};
+use crate::harness::{
+    MINUTE, Message, Producer, SHORT, Signal, WorkerSetup, World, limit_producer,
+};
 
 const LETTERS: u64 = 1200;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +49,9 @@ fn slow_dead_letter_topic_is_waited_for() {
 #[test]
 fn stop_amid_slow_dead_letters_is_in_time_and_in_order() {
     let (world, setup) = world_with_a_quota();
+    // With one writer, letters are acknowledged in the order of their messages, so all that are acknowledged in time
+    // are committed.
+    let setup = setup.set("consumer.writer_threads", 1);
     let mut worker = setup.start();
     worker.wait_until("the quota is used up", SHORT, |metrics| {
         settled(metrics) >= 500
@@ -58,7 +66,7 @@ fn stop_amid_slow_dead_letters_is_in_time_and_in_order() {
     worker.stop();
     worker.assert_no_errors();
     world.check();
-    // Those of the last request, whose answer came too late, are written again.
+    // Those of the last requests, whose answers came too late for the commit, are written again.
     let letters = world.dead_letters().len();
     assert!((1200..1250).contains(&letters), "{letters} letters");
 }
@@ -80,12 +88,15 @@ fn dead_letter_topic_that_takes_nothing_any_more_stops_the_worker() {
     send();
     world.wait_committed_to_end(SHORT);
     let before = world.committed()[&0];
-    // The topic's only partition has no leader any more.
-    cluster
-        .partition_leader(&world.dead_letter_topic, 0, None)
-        .unwrap();
-    let started = Instant::now();
+    // The test's producer is done before the broker returns errors, and the worker's has not begun.
+    worker.signal(Signal::Stop);
     send();
+    cluster.request_errors(
+        Api::Produce,
+        &[Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT; 1000],
+    );
+    let started = Instant::now();
+    worker.signal(Signal::Cont);
     assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
     assert!(started.elapsed() < 3 * SHUTDOWN_TIMEOUT);
     let stopped = worker.logged("stopped: the record at partition 0, offset ");
