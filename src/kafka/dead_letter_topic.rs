@@ -21,7 +21,10 @@ const HEADERS_SIZE: u64 = 4096;
 /// What an operator should know about the dead letter topic, in one line. `None` if it is fit. Fails when the brokers
 /// don't answer or refuse.
 pub fn dead_letter_topic_warning(config: &Config) -> KafkaResult<Option<String>> {
-    let admin: AdminClient<DefaultClientContext> = settings::producer(config).create()?;
+    let mut settings = settings::producer(config);
+    // It writes nothing, and an idempotent producer without the right to write answers no question.
+    settings.set("enable.idempotence", "false");
+    let admin: AdminClient<DefaultClientContext> = settings.create()?;
     let topic = config.kafka.dead_letter_topic.as_str();
     let Some(copies) = copies_of(&admin, topic)? else {
         return Ok(Some(format!(

@@ -144,9 +144,6 @@ impl ClientContext for DeliveryContext {
 
     fn error(&self, error: ClientError, reason: &str) {
         debug!("dead letter producer: {error}: {reason}");
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.shared.log_fatal_error();
-        }
     }
 }
 
@@ -289,8 +286,9 @@ impl Shared {
             .find_map(|producer| producer.fatal_error())
     }
 
-    /// Such an error comes at the start, where a right is missing, and the first letter may come much later.
-    fn log_fatal_error(&self) {
+    /// Logs the error after which a producer takes nothing any more. Where a right is missing it comes at the start, and
+    /// the first letter may come much later. No callback tells of it.
+    pub(super) fn log_fatal_error(&self) {
         let Some((code, text)) = self.fatal_error() else {
             return;
         };

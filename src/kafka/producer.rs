@@ -64,7 +64,7 @@ pub struct DeliveryReportPoller {
     /// Weak, so that waiting for something to be sent doesn't keep the producer alive.
     producer: Weak<Producer>,
     sent: Receiver<()>,
-    window: Arc<DeliveryWindow>,
+    shared: Arc<Shared>,
 }
 
 impl DeliveryReportPoller {
@@ -73,12 +73,13 @@ impl DeliveryReportPoller {
         while let Some(producer) = self.producer.upgrade() {
             if producer.inner.in_flight_count() > 0 {
                 producer.inner.poll(REPORT_POLL);
-                if self.window.check_expiry(Instant::now()) {
+                if self.shared.window.check_expiry(Instant::now()) {
                     producer.fail_all();
                 }
                 continue;
             }
             producer.inner.poll(Duration::ZERO);
+            self.shared.log_fatal_error();
             drop(producer);
             if self.sent.recv_timeout(IDLE_POLL) == Err(RecvTimeoutError::Disconnected) {
                 return;
@@ -126,7 +127,7 @@ impl DeadLetterProducer {
         [&self.together, &self.alone].map(|producer| DeliveryReportPoller {
             producer: Arc::downgrade(producer),
             sent: producer.sent.1.clone(),
-            window: Arc::clone(&self.shared.window),
+            shared: Arc::clone(&self.shared),
         })
     }
 
