@@ -94,10 +94,11 @@ fn time_of_day(text: &[u8]) -> Result<Rest<'_>, &'static str> {
     };
     let zero = &b'0';
     let (minute, second, rest) = match rest {
-        [b':', m1, m2, b':', s1, s2, rest @ ..] => ([m1, m2], [s1, s2], rest),
-        [b':', m1, m2, rest @ ..] => ([m1, m2], [zero; 2], rest),
-        [m1 @ b'0'..=b'9', m2, s1 @ b'0'..=b'9', s2, rest @ ..] => ([m1, m2], [s1, s2], rest),
-        [m1 @ b'0'..=b'9', m2, rest @ ..] => ([m1, m2], [zero; 2], rest),
+        [b':', m1, m2, b':', s1, s2, rest @ ..]
+        | [m1 @ b'0'..=b'9', m2, s1 @ b'0'..=b'9', s2, rest @ ..] => ([m1, m2], [s1, s2], rest),
+        [b':', m1, m2, rest @ ..] | [m1 @ b'0'..=b'9', m2, rest @ ..] => {
+            ([m1, m2], [zero; 2], rest)
+        }
         _ => ([zero; 2], [zero; 2], rest),
     };
     let (hour, minute, second) = (number([h1, h2])?, number(minute)?, number(second)?);

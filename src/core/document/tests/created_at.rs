@@ -273,10 +273,8 @@ fn time() -> impl Strategy<Value = (String, bool)> {
     let fields = prop::collection::vec(two_digits(60), 0..=2);
     (two_digits(24), fields, colon, "([.,][0-9]{1,12})?").prop_map(
         |(hour, fields, colon, fraction)| {
-            let mut text = format!("{hour:02}");
-            for field in &fields {
-                text.push_str(&format!("{colon}{field:02}"));
-            }
+            let later = fields.iter().map(|field| format!("{colon}{field:02}"));
+            let text = format!("{hour:02}") + &later.collect::<String>();
             let minute = fields.first().copied().unwrap_or(0);
             let second = fields.get(1).copied().unwrap_or(0);
             let clamped = if second == 60 { 59 } else { second };
