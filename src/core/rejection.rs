@@ -95,7 +95,8 @@ pub struct Rejection {
     pub reason: Reason,
     /// The faulty field: a path such as `metadata.tags[3]`, bounded in length.
     pub field: Option<String>,
-    /// One sentence for the header `dlq.error`. It never quotes a value of the message.
+    /// A text for the header `dlq.error`, of limited length. Only the words of MongoDB about a record that it refused
+    /// may quote a value of the message, so this text is never logged.
     pub error: String,
     /// MongoDB's error code, if MongoDB refused the record.
     pub code: Option<i32>,

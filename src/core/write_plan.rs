@@ -28,6 +28,8 @@ pub use outcome::{ErrorSubject, InsertOutcome, Step, StoredDocument, Verdict, Wr
 pub struct WritePlan {
     max_attempts: u32,
     attempts: u32,
+    /// For each document, the number of inserts that it was part of.
+    inserts: Vec<u32>,
     phase: Phase,
     /// What this round still has to insert. The last group is inserted next.
     groups: Vec<Vec<usize>>,
@@ -61,6 +63,7 @@ impl WritePlan {
         let mut plan = Self {
             max_attempts: max_attempts.max(1),
             attempts: 0,
+            inserts: vec![0; documents.iter().max().map_or(0, |last| last + 1)],
             phase: Phase::Round,
             groups: Vec::new(),
             duplicates: Vec::new(),
@@ -97,12 +100,22 @@ impl WritePlan {
         self.attempts
     }
 
+    /// The number of inserts that a document was part of, over all rounds.
+    pub fn inserts_of(&self, index: usize) -> u32 {
+        self.inserts.get(index).copied().unwrap_or(0)
+    }
+
     /// The result of the insert that [`Step::Insert`] or [`Step::InsertSuspect`] asked for, and its place among the
     /// inserts of all writers.
     pub fn inserted(&mut self, outcome: InsertOutcome, span: InsertSpan) {
         let Some(group) = self.groups.pop() else {
             return;
         };
+        for &index in &group {
+            if let Some(inserts) = self.inserts.get_mut(index) {
+                *inserts = inserts.saturating_add(1);
+            }
+        }
         self.latest_accepted = self.latest_accepted.max(span.accepted_before);
         if outcome.took_any(group.len()) {
             self.latest_accepted = self.latest_accepted.max(span.number);
@@ -379,9 +392,15 @@ fn duplicate_verdict(found: StoredDocument, error: &WriteError) -> Verdict {
             "message_id",
             "another document is stored under this `message_id`",
         ),
+        StoredDocument::EqualId => Rejection::of_field(
+            Reason::IdConflict,
+            "message_id",
+            "another document is stored under an `_id` that the collection's collation takes for this \
+             `message_id`",
+        ),
         StoredDocument::Absent => Rejection::new(
             Reason::WriteRejected,
-            "a unique index other than that of `_id` holds this key already",
+            "a unique index other than that of `_id` holds a key of this document already",
         ),
     };
     Verdict::Rejected(Rejection {

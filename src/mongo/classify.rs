@@ -76,7 +76,7 @@ fn document_error(error: &IndexedWriteError) -> WriteError {
     WriteError {
         subject: subject_of_code(error.code, error.code_name.as_deref()),
         code: Some(error.code),
-        message: error.message.clone(),
+        message: shortened(&error.message),
         summary: summary(error.code, error.code_name.as_deref()),
     }
 }
@@ -123,9 +123,9 @@ pub(super) fn write_error(error: &Error) -> WriteError {
                 Some((code, name)) => subject_of_authentication_code(code, &name),
                 None => ErrorSubject::Operator,
             };
-            (subject, None, error.to_string())
+            (subject, None, driver_text(error))
         }
-        kind => (subject_of_kind(kind), None, error.to_string()),
+        kind => (subject_of_kind(kind), None, driver_text(error)),
     };
     let subject = if is_transient {
         ErrorSubject::Server
@@ -135,9 +135,52 @@ pub(super) fn write_error(error: &Error) -> WriteError {
     WriteError {
         subject,
         code: answer.map(|(code, _)| code),
-        // Without an answer of the server the message is the driver's own and quotes no document.
-        summary: answer.map_or_else(|| message.clone(), |(code, name)| summary(code, Some(name))),
-        message,
+        summary: answer.map_or_else(
+            || shortened(&message),
+            |(code, name)| summary(code, Some(name)),
+        ),
+        message: shortened(&message),
+    }
+}
+
+/// The driver's own words about an error that isn't an answer of the server. They never quote a document. The whole
+/// error isn't printed: it has the server's last reply.
+fn driver_text(error: &Error) -> String {
+    let kind = error.kind.as_ref();
+    match kind {
+        ErrorKind::Authentication { .. } => match refused_authentication(error) {
+            Some((code, name)) => format!("{kind}: {}", summary(code, Some(&name))),
+            None => kind.to_string(),
+        },
+        ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. }
+        | ErrorKind::IncompatibleServer { .. }
+        | ErrorKind::InvalidArgument { .. }
+        | ErrorKind::InvalidTlsConfig { .. }
+        | ErrorKind::Io(_)
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::SessionsNotSupported
+        | ErrorKind::Shutdown => kind.to_string(),
+        // The words would quote what could not be read.
+        ErrorKind::Bson(_)
+        | ErrorKind::BsonDeserialization(_)
+        | ErrorKind::BsonSerialization(_)
+        | ErrorKind::InvalidResponse { .. } => {
+            "the driver could not read the server's answer".to_owned()
+        }
+        // None of these is expected from the worker's commands.
+        _ => "the driver failed for an unexpected reason".to_owned(),
+    }
+}
+
+/// The most characters of a text that comes from the server or the driver.
+const LONGEST_TEXT: usize = 1000;
+
+/// The server may quote a whole document, and the driver describes every server of a deployment.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(LONGEST_TEXT - 1).chain(['…']).collect(),
     }
 }
 
@@ -285,6 +328,30 @@ mod tests {
             subject_of_command_code(13, "Unauthorized"),
             ErrorSubject::Operator
         );
+    }
+
+    #[test]
+    fn texts_of_the_driver_are_short_and_quote_no_document() {
+        let unreadable =
+            bson::deserialize_from_bson::<i32>(bson::Bson::String("secret".to_owned()))
+                .unwrap_err();
+        assert!(unreadable.to_string().contains("secret"), "{unreadable}");
+        for error in [Error::from(unreadable), Error::custom("secret".to_owned())] {
+            assert!(error.to_string().contains("secret"), "{error}");
+            let judged = write_error(&error);
+            for text in [&judged.summary, &judged.message] {
+                assert!(!text.contains("secret"), "{text}");
+            }
+        }
+        let refused = std::io::Error::other("connection refused");
+        let refused = write_error(&Error::from(refused)).summary;
+        assert_eq!(refused, "I/O error: connection refused");
+        let long = std::io::Error::other("ä".repeat(5000));
+        let long = write_error(&Error::from(long));
+        for text in [&long.summary, &long.message] {
+            assert_eq!(text.chars().count(), LONGEST_TEXT);
+            assert!(text.ends_with('…'));
+        }
     }
 
     #[test]

@@ -1,34 +1,27 @@
-//! The target collection: connects to MongoDB, checks the collection, creates its index, inserts documents
-//! and reads them back.
+//! The target collection: connects to MongoDB, creates the index, inserts documents.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bson::raw::RawBsonRef;
 use bson::{RawDocument, RawDocumentBuf, doc};
 use log::warn;
 use mongodb::IndexModel;
 use mongodb::error::Error;
-use mongodb::options::{
-    Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
-};
-use mongodb::results::CollectionType;
+use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::sync::{Client, Collection};
 
 use super::classify::IndexRefusal;
 use super::{InsertSession, classify};
 use crate::config::{Config, W};
-use crate::core::document::is_same_document;
-use crate::core::write_plan::{ErrorSubject, InsertOutcome, StoredDocument, WriteError};
+use crate::core::write_plan::{ErrorSubject, InsertOutcome, WriteError};
 
 /// The longest time to select a server. It limits an attempt to write while no server is available.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that the server may wait for a write concern, unless the URI has another `wtimeoutMS`.
 const WRITE_CONCERN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time that the server may spend on a query.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const URI_ADVICE: &str = "`mongodb.uri` is not valid: it must be \
     mongodb://[user:password@]host[:port][,…]/[?options] with known options, and special characters in \
@@ -39,18 +32,10 @@ const INDEX_NAME: &str = "created_at_1";
 
 /// Writes to one collection. All writers share it; each uses a connection of its pool.
 pub struct MongoDbHandler {
-    client: Client,
-    collection: Collection<RawDocumentBuf>,
+    pub(super) client: Client,
+    pub(super) collection: Collection<RawDocumentBuf>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
-}
-
-/// The kind of MongoDB deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Topology {
-    Standalone,
-    ReplicaSet,
-    Sharded,
 }
 
 /// Why MongoDB can't be used.
@@ -74,7 +59,7 @@ impl MongoDbHandler {
             .run()
             .map_err(|error| {
                 if classify::is_dns_failure(&error) {
-                    MongoDbError::Unavailable(error.to_string())
+                    MongoDbError::Unavailable(classify::write_error(&error).summary)
                 } else {
                     // The driver's message isn't used because it may quote a password.
                     MongoDbError::Refused(URI_ADVICE.to_owned())
@@ -97,7 +82,7 @@ impl MongoDbHandler {
             .and_then(|concern| concern.w_timeout);
         options.write_concern = Some(write_concern(config, timeout));
         let client = Client::with_options(options)
-            .map_err(|error| MongoDbError::Refused(error.to_string()))?;
+            .map_err(|error| MongoDbError::Refused(classify::write_error(&error).summary))?;
         let collection = client
             .database(&mongodb.database)
             .collection(&mongodb.collection);
@@ -117,85 +102,6 @@ impl MongoDbHandler {
             .run()
             .map_err(|error| MongoDbError::of(&error))?;
         Ok(())
-    }
-
-    /// Checks that the collection keeps its documents and that their `_id`s are unique, that the worker may read
-    /// its documents (needed at the first duplicate), and that the server can satisfy the write concern. A
-    /// collection that doesn't exist yet is fine. Fails if no server answers, the server refuses a command, or one
-    /// of these checks fails.
-    pub fn check_target(&self) -> Result<Topology, MongoDbError> {
-        let namespace = self.collection.namespace();
-        let database = self.client.database(&namespace.db);
-        let collections = database
-            .list_collections()
-            .filter(doc! { "name": &namespace.coll })
-            .run()
-            .map_err(|error| MongoDbError::of(&error))?;
-        for specification in collections {
-            let specification = specification.map_err(|error| MongoDbError::of(&error))?;
-            let unfit = match specification.collection_type {
-                CollectionType::View => Some("is a view"),
-                CollectionType::Timeseries => {
-                    Some("is a time-series collection, in which `_id` is not unique")
-                }
-                _ if specification.options.capped == Some(true) => {
-                    Some("is capped: MongoDB would delete old documents")
-                }
-                _ => None,
-            };
-            if let Some(unfit) = unfit {
-                return Err(MongoDbError::Refused(format!(
-                    "can't write to the collection `{namespace}`: it {unfit}"
-                )));
-            }
-        }
-        self.check_find()?;
-        let topology = self.topology()?;
-        let has_several_nodes = topology != Topology::Standalone;
-        match self.collection.write_concern().and_then(|concern| concern.w.as_ref()) {
-            None | Some(Acknowledgment::Majority | Acknowledgment::Nodes(0 | 1)) => Ok(topology),
-            Some(_) if has_several_nodes => Ok(topology),
-            Some(_) => Err(MongoDbError::Refused(
-                "`mongodb.write_concern.w` requires more than one node, but the server is a standalone, \
-                 which would refuse every write: set it to 1"
-                    .to_owned(),
-            )),
-        }
-    }
-
-    fn check_find(&self) -> Result<(), MongoDbError> {
-        let found = self
-            .collection
-            .find_one(doc! {})
-            .projection(doc! { "_id": 1 })
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-            .max_time(QUERY_TIMEOUT)
-            .run();
-        match found.map_err(|error| MongoDbError::of(&error)) {
-            Ok(_) => Ok(()),
-            Err(MongoDbError::Refused(why)) => Err(MongoDbError::Refused(format!(
-                "the user needs the privilege `find` on `{}`, to compare a message with a document that has its \
-                 `_id`: {why}",
-                self.collection.namespace()
-            ))),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn topology(&self) -> Result<Topology, MongoDbError> {
-        let hello = self
-            .client
-            .database("admin")
-            .run_command(doc! { "hello": 1 })
-            .run()
-            .map_err(|error| MongoDbError::of(&error))?;
-        Ok(if hello.contains_key("setName") {
-            Topology::ReplicaSet
-        } else if hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") {
-            Topology::Sharded
-        } else {
-            Topology::Standalone
-        })
     }
 
     /// Creates the index on `created_at` unless it exists. Several workers may do so at the same time.
@@ -258,7 +164,7 @@ impl MongoDbHandler {
     }
 
     /// Classifies an error of a whole command. Credentials that the server accepted before are probably right.
-    fn write_error(&self, error: &Error) -> WriteError {
+    pub(super) fn write_error(&self, error: &Error) -> WriteError {
         let mut judged = classify::write_error(error);
         if judged.subject == ErrorSubject::Operator
             && classify::is_authentication_failure(error)
@@ -268,58 +174,27 @@ impl MongoDbHandler {
         }
         judged
     }
-
-    /// Reads the documents with the `_id`s of `documents` from the primary, and compares them. Fails
-    /// if the primary can't be read.
-    pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
-        let ids = documents
-            .iter()
-            .map(|document| id_of(document))
-            .collect::<Vec<_>>();
-        let filter = doc! { "_id": { "$in": &ids } };
-        let query = || -> Result<HashMap<String, RawDocumentBuf>, Error> {
-            let cursor = self
-                .collection
-                .find(filter)
-                // The primary, whatever the URI prefers: a secondary may not have a new document yet.
-                .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-                // `local` also returns documents that a majority hasn't acknowledged yet.
-                .read_concern(ReadConcern::local())
-                .max_time(QUERY_TIMEOUT)
-                .run()?;
-            cursor
-                .map(|stored| stored.map(|stored| (id_of(&stored).to_owned(), stored)))
-                .collect()
-        };
-        let stored = query().map_err(|error| self.write_error(&error))?;
-        let found = documents
-            .iter()
-            .zip(&ids)
-            .map(|(document, id)| match stored.get(*id) {
-                None => StoredDocument::Absent,
-                Some(stored) if is_same_document(stored, document) => StoredDocument::Same,
-                Some(_) => StoredDocument::Different,
-            });
-        Ok(found.collect())
-    }
 }
 
 impl MongoDbError {
     /// An error of a command that isn't about documents. If the server answered, and the answer isn't known to pass
     /// by itself, then an operator must act.
-    fn of(error: &Error) -> Self {
+    pub(super) fn of(error: &Error) -> Self {
         let failure = classify::write_error(error);
         match failure.subject {
             ErrorSubject::Operator | ErrorSubject::CredentialsAcceptedBefore => {
                 Self::Refused(failure.message)
             }
             ErrorSubject::Server => Self::Unavailable(failure.message),
-            ErrorSubject::Duplicate | ErrorSubject::Record | ErrorSubject::Unknown => {
-                match failure.code {
-                    Some(code) => Self::Refused(format!("{} (code {code})", failure.message)),
-                    None => Self::Unavailable(failure.message),
-                }
-            }
+            // An index can't be built because of a document, and the server's words may quote it.
+            ErrorSubject::Duplicate | ErrorSubject::Record => match failure.code {
+                Some(_) => Self::Refused(failure.summary),
+                None => Self::Unavailable(failure.summary),
+            },
+            ErrorSubject::Unknown => match failure.code {
+                Some(code) => Self::Refused(format!("{} (code {code})", failure.message)),
+                None => Self::Unavailable(failure.message),
+            },
         }
     }
 }
@@ -329,15 +204,6 @@ impl fmt::Debug for MongoDbHandler {
         f.debug_struct("MongoDbHandler")
             .field("namespace", &self.collection.namespace())
             .finish_non_exhaustive()
-    }
-}
-
-/// The `_id` of a document if it is a string, otherwise an empty text. The worker writes only non-empty
-/// strings, so any other `_id` belongs to another program's document.
-fn id_of(document: &RawDocument) -> &str {
-    match document.get("_id") {
-        Ok(Some(RawBsonRef::String(id))) => id,
-        _ => "",
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod classify;
 mod handler;
+mod read_back;
 mod session;
+mod target;
 
-pub use handler::{MongoDbError, MongoDbHandler, Topology};
+pub use handler::{MongoDbError, MongoDbHandler};
 pub use session::InsertSession;
+pub use target::Topology;

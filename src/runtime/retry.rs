@@ -9,16 +9,23 @@ use backoff::backoff::Backoff as _;
 
 use super::stop::StopSignal;
 
-/// No delay between two attempts is longer, apart from its jitter.
+/// No delay between two attempts is longer, unless the first one is.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The delays between attempts: the first one, then each twice as long as the one before. Jitter makes each delay
-/// random, from half to one and a half of that.
-pub struct Delays(ExponentialBackoff);
+/// Jitter makes a delay shorter or longer by up to this part of it. After doubling, the shortest delay is still
+/// longer than the longest one before: 2 × 0.8 > 1.2.
+const JITTER: f64 = 0.2;
+
+/// The delays between attempts: the first one, then each twice as long as the one before, with jitter, up to a limit.
+pub struct Delays {
+    backoff: ExponentialBackoff,
+    longest: Duration,
+}
 
 impl Delays {
+    /// Each delay is longer than the one before, until the longest one is reached.
     pub fn doubling(first: Duration) -> Self {
-        Self::growing(first, 2.0, 0.5)
+        Self::growing(first, 2.0, JITTER)
     }
 
     /// Always the same delay, without jitter.
@@ -27,19 +34,23 @@ impl Delays {
     }
 
     fn growing(first: Duration, multiplier: f64, randomization_factor: f64) -> Self {
-        Self(ExponentialBackoff {
+        let longest = LONGEST_DELAY.max(first);
+        let backoff = ExponentialBackoff {
             current_interval: first,
             initial_interval: first,
             multiplier,
             randomization_factor,
-            max_interval: LONGEST_DELAY.max(first),
+            // Beyond the longest delay, so that jitter doesn't bring a later delay below it.
+            max_interval: longest * 2,
             max_elapsed_time: None,
             ..ExponentialBackoff::default()
-        })
+        };
+        Self { backoff, longest }
     }
 
     pub fn next_delay(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(LONGEST_DELAY)
+        let delay = self.backoff.next_backoff();
+        delay.map_or(self.longest, |delay| delay.min(self.longest))
     }
 }
 
@@ -138,5 +149,21 @@ mod tests {
         let mut delays = Delays::growing(Duration::from_secs(1), 2.0, 0.0);
         let seconds: Vec<u64> = (0..7).map(|_| delays.next_delay().as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn each_delay_is_longer_than_the_one_before_until_the_longest_is_reached() {
+        for first in [1, 10, 100, 1000, 7_500, 29_000, 60_000].map(Duration::from_millis) {
+            let longest = LONGEST_DELAY.max(first);
+            for _ in 0..2_000 {
+                let mut delays = Delays::doubling(first);
+                let drawn: Vec<Duration> = (0..24).map(|_| delays.next_delay()).collect();
+                assert!(drawn.iter().all(|&delay| delay <= longest), "{drawn:?}");
+                assert!(drawn[0] >= first.mul_f64(0.79), "{drawn:?}");
+                for pair in drawn.windows(2) {
+                    assert!(pair[1] > pair[0] || pair == [longest; 2], "{drawn:?}");
+                }
+            }
+        }
     }
 }

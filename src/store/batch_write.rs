@@ -123,17 +123,18 @@ impl<'a> BatchWrite<'a> {
         let is_suspect = caller == Caller::SuspectWriter;
         match stage.outage.policy() {
             OutagePolicy::Redirect => {
-                let attempts = plan.attempts();
                 let redirected = if is_suspect {
                     plan.redirect_next()
                 } else {
                     plan.redirect()
                 };
                 stage.outage.count_redirected(redirected.len());
-                let unavailable =
-                    || Rejection::new(Reason::MongodbUnavailable, "MongoDB was unavailable");
-                let rejections = redirected.into_iter().map(|i| (i, unavailable())).collect();
-                self.dead_letter_all(rejections, attempts)?;
+                let unavailable = Rejection::new(
+                    Reason::MongodbUnavailable,
+                    format!("MongoDB was unavailable: {}", stage.outage.cause()),
+                );
+                let rejections = redirected.into_iter().map(|i| (i, unavailable.clone()));
+                self.dead_letter_all(rejections.collect(), plan)?;
             }
             OutagePolicy::Stop if stage.outage.is_certainly_unavailable() => {
                 let failure = Failure::mongodb_unreachable().because(stage.outage.cause());
@@ -206,7 +207,6 @@ impl<'a> BatchWrite<'a> {
     }
 
     fn take_verdicts(&mut self, plan: &mut WritePlan) -> Result<(), Unfinished> {
-        let attempts = plan.attempts();
         let (mut stored, mut already_stored, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
         for (index, verdict) in plan.take_verdicts() {
             match verdict {
@@ -220,13 +220,13 @@ impl<'a> BatchWrite<'a> {
         }
         self.batch.settle(stored, Outcome::Stored);
         self.batch.settle(already_stored, Outcome::AlreadyStored);
-        self.dead_letter_all(rejected, attempts)
+        self.dead_letter_all(rejected, plan)
     }
 
     pub(super) fn dead_letter_all(
         &mut self,
         rejections: Vec<(usize, Rejection)>,
-        attempts: u32,
+        plan: &WritePlan,
     ) -> Result<(), Unfinished> {
         let Stage {
             dead_letters,
@@ -235,6 +235,7 @@ impl<'a> BatchWrite<'a> {
             ..
         } = self.stage;
         for (index, rejection) in rejections {
+            let attempts = plan.inserts_of(index);
             dead_letters.send(self.batch, index, &rejection, attempts, ownership, stop)?;
         }
         Ok(())

@@ -166,7 +166,7 @@ impl Writer {
         let stage = &*self.stage;
         let mut batch_write = BatchWrite::new(stage, &mut batch, &mut *self.inserter);
         let result = batch_write
-            .dead_letter_all(rejections, 0)
+            .dead_letter_all(rejections, &plan)
             .and_then(|()| batch_write.run(&self.documents, &mut plan));
         drop(batch_write);
         match result {

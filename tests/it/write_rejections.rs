@@ -2,7 +2,7 @@
 
 use bson::doc;
 use mongodb::IndexModel;
-use mongodb::options::IndexOptions;
+use mongodb::options::{Collation, CollationStrength, IndexOptions};
 
 use crate::harness::{Fate, Json, Message, Producer, SHORT, World, metric, text};
 
@@ -183,4 +183,113 @@ fn lone_record_refused_by_an_index_is_dead_lettered() {
     let report = world.check();
     assert_eq!((report.stored, report.dead_lettered), (1, 1));
     assert_eq!(world.dead_letters()[0].header("dlq.error_code"), "16766");
+}
+
+#[test]
+fn id_that_the_collation_takes_for_a_stored_one_is_an_id_conflict() {
+    let world = World::new(1);
+    let ignoring_case = Collation::builder()
+        .locale("en")
+        .strength(CollationStrength::Secondary)
+        .build();
+    world
+        .mongodb()
+        .create_collection("messages")
+        .collation(ignoring_case)
+        .run()
+        .unwrap();
+    let unique = IndexOptions::builder().unique(true).build();
+    let index = IndexModel::builder()
+        .keys(doc! { "name": 1 })
+        .options(unique)
+        .build();
+    let collection = world.mongodb().collection::<bson::Document>("messages");
+    collection.create_index(index).run().unwrap();
+    let producer = Producer::new(&world);
+    producer.send(Message::stored(message("one", "first", 1)));
+    producer.send(Message::stored(message("two", "second", 1)));
+    producer.send(Message::stored(message("one", "first", 1)));
+    producer
+        .send(Message::stored(message("ONE", "third", 1)).fate(Fate::DeadLettered("id_conflict")));
+    producer.send(
+        Message::stored(message("four", "SECOND", 1)).fate(Fate::DeadLettered("write_rejected")),
+    );
+    producer.flush();
+    let mut worker = world.worker().set("consumer.writer_threads", 1).start();
+    world.wait_committed_to_end(SHORT);
+    let metrics = worker.metrics();
+    worker.stop();
+    world.check();
+    assert_eq!(metrics.sum(metric::REPLAYED), 1);
+    for letter in world.dead_letters() {
+        let error = letter.header("dlq.error");
+        let expected = match letter.reason() {
+            "id_conflict" => "collation",
+            _ => "a unique index other than that of `_id`",
+        };
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(letter.header("dlq.attempts"), "1");
+    }
+}
+
+#[test]
+fn words_of_mongodb_that_quote_a_record_are_cut_and_never_logged() {
+    const SECRET: &str = "not-for-the-log";
+    let world = World::new(1);
+    let index = IndexModel::builder()
+        .keys(doc! { "metadata.place": "2dsphere" })
+        .build();
+    let collection = world.mongodb().collection::<bson::Document>("messages");
+    collection.create_index(index).run().unwrap();
+    let producer = Producer::new(&world);
+    let place = format!(r#"{{"place":{{"type":"Point","coordinates":["{SECRET}"]}}}}"#);
+    let padding = SECRET.repeat(1000);
+    let poison = Json::message("poison")
+        .set("name", text(&padding))
+        .set("metadata", &place);
+    producer.send(Message::stored(poison).fate(Fate::DeadLettered("write_rejected")));
+    // The server's words about this one quote its id.
+    let id = format!("id-{SECRET}");
+    producer.send(Message::stored(message(&id, "n", 1)));
+    producer.send(Message::stored(message(&id, "n", 2)).fate(Fate::Conflict("id_conflict")));
+    producer.flush();
+    let mut worker = world.worker().set("logging.level", "TRACE").start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    world.check();
+    for line in worker.log() {
+        assert!(!line.raw.contains(SECRET), "{}", line.raw);
+    }
+    for letter in world.dead_letters() {
+        let error = letter.header("dlq.error");
+        assert!(error.chars().count() <= 1000, "{error}");
+        if letter.reason() == "write_rejected" {
+            assert!(error.contains(SECRET), "the server's words: {error}");
+        }
+    }
+}
+
+#[test]
+fn many_large_duplicates_are_read_back_in_portions() {
+    const COUNT: u64 = 250;
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    let setup = world
+        .worker()
+        .set("consumer.writer_threads", 1)
+        .set("consumer.batch_size", COUNT)
+        .set("consumer.batch_bytes", 32 << 20);
+    producer.fill_padded(0..COUNT, 1, 100_000);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+    worker.stop();
+    producer.fill_padded(0..COUNT, 1, 100_000);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(SHORT);
+    let metrics = worker.metrics();
+    worker.stop();
+    worker.assert_no_errors();
+    assert_eq!(metrics.sum(metric::REPLAYED), 250);
+    assert_eq!(metrics.sum(metric::MONGODB_RETRIES), 0);
+    world.check();
 }

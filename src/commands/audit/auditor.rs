@@ -122,11 +122,16 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             let status = match found {
                 StoredDocument::Same => status_with_same_document(message),
                 StoredDocument::Absent => self.status_without_document(message),
-                StoredDocument::Different => self.status_with_other_document(message),
+                StoredDocument::Different | StoredDocument::EqualId => {
+                    self.status_with_other_document(message)
+                }
             };
             let cause = match found {
                 StoredDocument::Different => {
                     "another document is stored under its `message_id`, and it"
+                }
+                StoredDocument::EqualId => {
+                    "another document is stored under an `_id` that the collation takes for its `message_id`, and it"
                 }
                 StoredDocument::Same | StoredDocument::Absent => "is not stored, and",
             };
@@ -155,12 +160,12 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             |attempt| {
                 self.mongodb.read_back(documents).map_err(|error| {
                 if error.subject == ErrorSubject::Operator {
-                    return RetryError::Final(Failure::mongodb_refused().because(error.message));
+                    return RetryError::Final(Failure::mongodb_refused().because(error.summary));
                 }
                 if attempt >= self.attempts {
-                    return RetryError::Final(Failure::mongodb_unreachable().because(error.message));
+                    return RetryError::Final(Failure::mongodb_unreachable().because(error.summary));
                 }
-                warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", error.message);
+                warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", error.summary);
                 RetryError::Again
             })
             },

@@ -252,7 +252,7 @@ impl Required {
         check_required(
             "created_at",
             self.created_at,
-            "an RFC 3339 date and time such as 2023-07-15T12:34:56.789Z",
+            "a date of ISO 8601 such as 2023-07-15T12:34:56.789Z",
         )?;
         check_required("metadata", self.metadata, "an object")
     }

@@ -9,9 +9,9 @@ pub struct WriteError {
     pub subject: ErrorSubject,
     /// The server's error code, if the server answered.
     pub code: Option<i32>,
-    /// The error's text. The server's words may quote a document.
+    /// The error's text, of limited length. The server's words may quote a document.
     pub message: String,
-    /// A text for a log line, which never contains a part of a document.
+    /// A text for a log line, of limited length. It never contains a part of a document.
     pub summary: String,
 }
 
@@ -93,6 +93,8 @@ pub enum StoredDocument {
     Same,
     /// A different document.
     Different,
+    /// A document whose `_id` is another text, which the collection's collation takes for the same one.
+    EqualId,
     /// No document: the duplicate key is in another unique index.
     Absent,
 }

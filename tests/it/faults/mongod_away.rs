@@ -5,7 +5,9 @@ use super::{
     OUTAGE, assert_one_outage, dead_lettered, is_available, settled, stored, wait_for_more_stored,
     worker_with_short_timeouts,
 };
-use crate::harness::{Background, MINUTE, Only, OwnServers, Signal, Worker, World, metric};
+use crate::harness::{
+    Background, DeadLetter, MINUTE, Only, OwnServers, Signal, Worker, World, metric,
+};
 
 const PARTITIONS: i32 = 2;
 const PER_SECOND: u64 = 200;
@@ -112,8 +114,24 @@ fn redirects(instance: &str, away: Away) {
     let redirected = assert_one_outage(&worker);
     let report = world.check_allowing(&[REASON]);
     assert_eq!(redirected, report.dead_lettered);
-    let letters = i64::try_from(world.dead_letters().len()).unwrap();
-    assert_eq!(letters, report.dead_lettered);
+    let letters = world.dead_letters();
+    assert_eq!(i64::try_from(letters.len()).unwrap(), report.dead_lettered);
+    for letter in &letters {
+        let error = letter.header("dlq.error");
+        assert!(
+            error.starts_with("MongoDB was unavailable: ") && error.len() > 30,
+            "the cause is named: {error}"
+        );
+    }
+    let with_attempts = |attempts| {
+        let of_letter = |letter: &&DeadLetter| letter.header("dlq.attempts") == attempts;
+        letters.iter().filter(of_letter).count()
+    };
+    // The first batches were inserted twice, a probe once, and the others were redirected without an insert.
+    assert!(with_attempts("2") > 0);
+    assert!(with_attempts("0") > with_attempts("2"));
+    let others = letters.len() - with_attempts("0") - with_attempts("1") - with_attempts("2");
+    assert_eq!(others, 0);
     assert!(report.both <= IN_HAND, "{report:?}");
     let replayed = metrics.sum(metric::REPLAYED);
     let ends = stored(&metrics) + replayed + dead_lettered(&metrics, REASON);

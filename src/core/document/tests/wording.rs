@@ -45,7 +45,7 @@ fn each_error_says_what_is_wrong_in_words() {
         ),
         (
             "{\"message_id\":\"m\",\"name\":\"\",\"created_at\":\"2023-02-29 00:00:00\"}",
-            "invalid_field: `created_at` must be an RFC 3339 date and time such as 2023-07-15T12:34:56.789Z, but its day does not exist in that month",
+            "invalid_field: `created_at` must be a date of ISO 8601 such as 2023-07-15T12:34:56.789Z, but its day does not exist in that month",
         ),
         (
             "{\"a\":{},\"a\":1}",

@@ -81,3 +81,38 @@ fn refused_credentials_that_were_accepted_before_stop_the_plan_after_the_attempt
     plan.inserted(InsertOutcome::Failed(denied.clone()));
     assert_eq!(plan.step(), Step::Stop(denied));
 }
+
+#[test]
+fn the_inserts_of_each_document_are_counted() {
+    let mut plan = WritePlan::new(vec![1, 4], 3);
+    let counts = |plan: &WritePlan| [0, 1, 4, 5].map(|index| plan.inserts_of(index));
+    assert_eq!(counts(&plan), [0; 4], "redirected before the first insert");
+    let mut evidence = Evidence::default();
+    let mut fail = |plan: &mut WritePlan| {
+        let begun = evidence.begin();
+        let span = evidence.end(&begun, false);
+        plan.inserted(InsertOutcome::Failed(server()), span);
+    };
+    for attempt in 1..=3 {
+        fail(&mut plan);
+        assert_eq!(counts(&plan), [0, attempt, attempt, 0]);
+        plan.backed_off();
+    }
+    assert_eq!(plan.step(), Step::Unavailable(server()));
+    plan.start_over();
+    assert_eq!(counts(&plan), [0, 3, 3, 0], "an outage forgets no insert");
+    plan.retain(|index| index == 4);
+    fail(&mut plan);
+    assert_eq!(counts(&plan), [0, 3, 4, 0]);
+}
+
+#[test]
+fn the_inserts_of_halves_are_counted_too() {
+    let mut plan = plan(4);
+    plan.inserted(InsertOutcome::Failed(error(ErrorSubject::Record, 22)));
+    plan.inserted(InsertOutcome::Answered(Vec::new()));
+    assert_eq!(
+        [0, 1, 2, 3].map(|index| plan.inserts_of(index)),
+        [2, 2, 1, 1]
+    );
+}

@@ -37,18 +37,20 @@ fn a_rejected_record_leaves_the_others_stored() {
 
 #[test]
 fn duplicates_are_judged_by_the_stored_documents() {
-    let mut plan = plan(4);
+    let mut plan = plan(5);
     let duplicate = || error(ErrorSubject::Duplicate, 11000);
     plan.inserted(InsertOutcome::Answered(vec![
         (0, duplicate()),
         (1, duplicate()),
         (3, duplicate()),
+        (4, duplicate()),
     ]));
-    assert_eq!(plan.step(), Step::ReadBack(vec![0, 1, 3]));
+    assert_eq!(plan.step(), Step::ReadBack(vec![0, 1, 3, 4]));
     plan.read_back(Ok(vec![
         StoredDocument::Same,
         StoredDocument::Different,
         StoredDocument::Absent,
+        StoredDocument::EqualId,
     ]));
     let verdicts: BTreeMap<usize, Verdict> = plan.take_verdicts().into_iter().collect();
     let reason = |index| match &verdicts[&index] {
@@ -59,6 +61,7 @@ fn duplicates_are_judged_by_the_stored_documents() {
     assert_eq!(reason(1), Some(Reason::IdConflict));
     assert_eq!(verdicts[&2], Verdict::Stored);
     assert_eq!(reason(3), Some(Reason::WriteRejected));
+    assert_eq!(reason(4), Some(Reason::IdConflict));
     assert_eq!(plan.step(), Step::Done);
 }
 
