@@ -58,7 +58,7 @@ impl OffsetView {
         }
         let read = tracker.progress().map(|(partition, progress)| {
             let end = self.end_offsets.get(&partition);
-            let has_records = end.is_none_or(|end| end.lag(progress) > 0);
+            let has_records = end.is_none_or(|end| end.has_records(progress));
             (partition, progress.standing(has_records, is_commit_pending))
         });
         let waiting = self.waiting_for_start.iter();

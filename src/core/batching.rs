@@ -17,6 +17,9 @@ pub fn is_pause_worth_it(waited: Duration) -> bool {
     waited >= PAUSE_AFTER
 }
 
+/// How long a poll waits that only serves the group.
+const SERVE_POLL: Duration = Duration::from_millis(1);
+
 /// What the poller knows before its next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollerState {
@@ -47,7 +50,10 @@ impl PollerState {
     /// How long the next poll waits for a first message.
     pub fn poll_timeout(self, longest: Duration) -> Duration {
         match (self.pending, self.is_source_drained) {
-            (Pending::FullBatch, _) | (_, false) => Duration::ZERO,
+            // A poll that doesn't wait serves a single event of the client, and log lines and statistics may come
+            // before a rebalance.
+            (Pending::FullBatch, _) => SERVE_POLL.min(longest),
+            (_, false) => Duration::ZERO,
             (Pending::Nothing, true) => longest,
             (Pending::PartialBatch, true) => FILL_POLL.min(longest),
         }
@@ -68,8 +74,8 @@ mod tests {
             (PartialBatch, false, true, false, Duration::ZERO),
             (PartialBatch, true, false, false, FILL_POLL),
             (PartialBatch, true, true, true, FILL_POLL),
-            (FullBatch, false, false, true, Duration::ZERO),
-            (FullBatch, true, false, true, Duration::ZERO),
+            (FullBatch, false, false, true, SERVE_POLL),
+            (FullBatch, true, false, true, SERVE_POLL),
         ] {
             let state = PollerState {
                 pending,

@@ -14,6 +14,9 @@ use crate::store::WriterPool;
 /// doesn't.
 pub const ROOM_WAIT: Duration = Duration::from_millis(100);
 
+/// The usual cause of a pause.
+pub const BUSY_WRITERS: &str = "the writers have been busy for seconds";
+
 pub struct BackPressure {
     metrics: Arc<MetricsCollector>,
     /// Since when a full batch has waited for room.
@@ -39,7 +42,7 @@ impl BackPressure {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         if is_pause_worth_it(now.duration_since(since)) {
-            self.pause(consumer);
+            self.pause(consumer, BUSY_WRITERS);
         }
         pool.wait_for_room(ROOM_WAIT);
         let now = Instant::now();
@@ -65,7 +68,7 @@ impl BackPressure {
         }
     }
 
-    pub fn pause(&mut self, consumer: &KafkaConsumer) {
+    pub fn pause(&mut self, consumer: &KafkaConsumer, why: &str) {
         if self.is_paused {
             return;
         }
@@ -73,7 +76,7 @@ impl BackPressure {
             Ok(()) => {
                 self.is_paused = true;
                 self.metrics.set_paused(true);
-                info!("consumption paused: the writers have been busy for seconds");
+                info!("consumption paused: {why}");
             }
             Err(error) => warn!("can't pause consumption, trying again: {error}"),
         }

@@ -1,11 +1,11 @@
 //! The batches that wait to be dispatched: the next one, and behind it the messages that came while it was
 //! full and waited for room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::core::batching::Pending;
-use crate::core::partition::RecordId;
+use crate::core::partition::{RecordId, TopicPartition};
 use crate::core::record::{Batch, Weight};
 
 /// Consumption is paused at once when this many messages wait behind a full batch. While it waits for room, each poll
@@ -33,6 +33,12 @@ impl PendingBatches {
 
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    /// The partitions of all pending records.
+    pub fn partitions(&self) -> BTreeSet<TopicPartition> {
+        let records = self.batches.iter().flat_map(Batch::records);
+        records.map(|record| record.id.partition).collect()
     }
 
     pub fn state(&self) -> Pending {
@@ -109,7 +115,7 @@ impl PendingBatches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::partition::{Epoch, Offset, TopicPartition};
+    use crate::core::partition::{Epoch, Offset};
     use crate::core::record::Timestamp;
 
     fn put(pending: &mut PendingBatches, partition: i32, offset: i64, bytes: usize) {

@@ -1,13 +1,14 @@
 //! The poller is the only thread that polls Kafka. It gathers messages into batches and offers these to the writers.
 //! `core::batching` decides when a batch is offered.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, warn};
 
 use super::assignment_watch::AssignmentWatch;
-use super::back_pressure::{BackPressure, ROOM_WAIT};
+use super::back_pressure::{BUSY_WRITERS, BackPressure, ROOM_WAIT};
 use super::pending_batches::PendingBatches;
 use super::poll_error::{PollErrorHandler, client_failed};
 use super::positions::{Positions, Sequence};
@@ -58,6 +59,8 @@ pub struct Poller {
     starts: TopicStarts,
     /// The last poll brought nothing.
     is_source_drained: bool,
+    /// The topic was deleted and recreated, and this is still to be acted on.
+    was_recreated: bool,
     back_pressure: BackPressure,
     errors: PollErrorHandler,
     assignment_watch: AssignmentWatch,
@@ -124,6 +127,7 @@ impl Poller {
             positions: Positions::default(),
             positions_reported_at: now,
             is_source_drained: false,
+            was_recreated: false,
             assignment_watch: AssignmentWatch::new(now),
         }
     }
@@ -154,6 +158,9 @@ impl Poller {
 
     /// Dispatches a batch if one is ready. Otherwise waits for room, polls once, or does both.
     fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
+        if mem::take(&mut self.was_recreated) {
+            return Event::TopicRecreated;
+        }
         if self.starts.is_settling_the_old_topic()
             && self.pending.is_empty()
             && self.pool.in_flight().messages == 0
@@ -171,7 +178,7 @@ impl Poller {
             if !self.back_pressure.wait_for_room(&self.pool, consumer) {
                 return Event::WaitedForRoom;
             }
-        } else {
+        } else if !self.starts.is_settling_the_old_topic() {
             self.back_pressure.end(consumer);
         }
         let polled = self.poll(consumer, state.poll_timeout(self.poll_timeout));
@@ -185,7 +192,10 @@ impl Poller {
             self.positions.suspect_all();
         }
         match polled {
-            Polled::Error(error) => Event::PollFailed(error),
+            Polled::Error(error) => {
+                self.was_recreated |= signs.was_recreated;
+                Event::PollFailed(error)
+            }
             // A message that this poll brought is dropped. Either it was deleted with the old topic, or it is of the
             // new one, which is read from its beginning later.
             _ if signs.was_recreated => Event::TopicRecreated,
@@ -214,8 +224,10 @@ impl Poller {
                 self.is_source_drained = false;
                 self.take(&message);
                 // No heartbeat for each message: the other events have one, and one of them comes at the latest when a
-                // batch is full.
-                return Ok(());
+                // batch is full. Of an old topic no message fills a batch.
+                if !self.starts.is_settling_the_old_topic() {
+                    return Ok(());
+                }
             }
             Event::NothingReady => {
                 self.is_source_drained = true;
@@ -230,6 +242,8 @@ impl Poller {
             Event::TopicRecreated => {
                 self.starts.topic_was_recreated();
                 self.is_source_drained = true;
+                let why = "what was read of the old topic is stored first";
+                self.back_pressure.pause(&self.consumer, why);
             }
             Event::OldTopicSettled => {
                 self.starts.old_topic_is_settled(&self.consumer);
@@ -273,7 +287,7 @@ impl Poller {
             message.headers(),
         );
         if self.pending.is_overfull() {
-            self.back_pressure.pause(&self.consumer);
+            self.back_pressure.pause(&self.consumer, BUSY_WRITERS);
         }
     }
 
@@ -327,16 +341,13 @@ impl Poller {
         }
     }
 
-    /// Tasks that are done now and then. The positions may be reported only while nothing is pending, because all
-    /// records below them have been dispatched then.
+    /// Tasks that are done now and then.
     fn look_around(&mut self) {
         self.starts.search_if_due(&self.consumer);
         self.positions.renew(&self.assignment);
-        if self.pending.is_empty() {
-            self.assignment_watch.look(&self.consumer, &self.health);
-            self.report_positions();
-            self.errors.look_for_topic(&self.consumer);
-        }
+        self.assignment_watch.look(&self.consumer, &self.health);
+        self.report_positions();
+        self.errors.look_for_topic(&self.consumer);
     }
 
     /// Reports how far each partition is read, now and then: transaction markers move a position without a
@@ -347,10 +358,13 @@ impl Poller {
             return;
         }
         self.positions_reported_at = now;
+        let pending = self.pending.partitions();
         let positions: Vec<_> = self
             .consumer
             .positions()
             .into_iter()
+            // All records below a position were dispatched, unless some are pending.
+            .filter(|(partition, _)| !pending.contains(partition))
             .filter_map(|(partition, offset)| {
                 self.positions
                     .epoch(partition)
@@ -373,6 +387,10 @@ impl Poller {
                 // uncommitted, and Kafka delivers it again.
                 let _ = self.consumer.poll(Duration::ZERO);
             }
+        }
+        // The revoke that the close brings must not commit offsets of a topic that is gone.
+        if self.was_recreated || self.consumer.take_topic_signs().was_recreated {
+            self.starts.topic_was_recreated();
         }
         let Self {
             consumer,

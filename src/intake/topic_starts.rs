@@ -59,7 +59,11 @@ impl TopicStarts {
             Some((partition, epoch))
         });
         self.old_topic = epochs.collect();
-        self.committer.send(CommitterMessage::Lost(partitions));
+        self.committer
+            .send(CommitterMessage::Lost(partitions.clone()));
+        // They stand still until what was read of the old topic is settled.
+        self.committer
+            .send(CommitterMessage::WaitingForStart(partitions));
         for (partition, _) in self.assignment.waiting_for_start() {
             self.wait_for_the_beginning(partition);
         }

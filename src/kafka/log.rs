@@ -57,6 +57,11 @@ impl LogSigns {
         }
     }
 
+    /// Whether the topic was recreated. Leaves the sign for [`LogSigns::take`].
+    pub(super) fn has_recreation(&self) -> bool {
+        self.0.load(Ordering::Acquire) & RECREATED != 0
+    }
+
     pub(super) fn take(&self) -> TopicSigns {
         // A swap costs more than a load, and this is asked for every message.
         if self.0.load(Ordering::Acquire) == 0 {
@@ -77,11 +82,11 @@ fn says_recreated(message: &str, topic: &str) -> bool {
     let Some((_, change)) = message.split_once(&format!("Topic {topic} changed id from ")) else {
         return false;
     };
-    let Some((before, _)) = change.split_once(" to ") else {
+    let Some((before, after)) = change.split_once(" to ") else {
         return false;
     };
-    let is_zero = before.chars().all(|c| c == 'A' || c == '=');
-    !is_zero
+    let is_zero = |id: &str| id.trim().chars().all(|c| c == 'A' || c == '=');
+    !is_zero(before) && !is_zero(after)
 }
 
 #[cfg(test)]

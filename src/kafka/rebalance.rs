@@ -217,7 +217,8 @@ impl RebalanceContext {
         partitions: &[TopicPartition],
         list: &TopicPartitionList,
     ) -> ClientResult<()> {
-        if consumer.assignment_lost() {
+        // Offsets of a topic that is gone must not be committed: they would count for the new one.
+        if consumer.assignment_lost() || self.log_signs.has_recreation() {
             for &partition in partitions {
                 self.assignment.end(partition);
             }

@@ -49,13 +49,16 @@ impl FirstStarts {
 
     pub(super) fn topic_is_new(&self) {
         self.is_topic_new.store(true, Ordering::Relaxed);
+        // All of its partitions came after the group's first start.
+        self.partitions.store(0, Ordering::Relaxed);
     }
 
     /// The text for the next commits: it lets the other members tell a partition of the first start from one that
     /// was added later.
     pub(super) fn commit_text(&self) -> Option<String> {
         let partitions = self.partitions.load(Ordering::Relaxed);
-        (partitions >= 0).then(|| format!("{PARTITIONS_AT_FIRST_START}{partitions}"))
+        let says_something = self.configured == FirstStart::Latest && partitions >= 0;
+        says_something.then(|| format!("{PARTITIONS_AT_FIRST_START}{partitions}"))
     }
 
     fn setting(&self) -> FirstStart {
@@ -73,27 +76,28 @@ impl FirstStarts {
         queries: &Queries<'_, C>,
         has_commits: bool,
     ) -> ClientResult<GroupHistory> {
-        let partitions = queries.partitions()?.unwrap_or_default();
+        let Some(partitions) = queries.partitions()? else {
+            self.topic_is_new();
+            return Ok(GroupHistory::Started {
+                partitions: Some(0),
+            });
+        };
         let commits = queries.commits(&partitions)?;
         if let Some(count) = partitions_at_first_start(&commits.texts) {
             self.partitions.store(count, Ordering::Relaxed);
         }
-        let is_first_start = commits.offsets.is_empty() && !has_commits;
         let known = self.partitions.load(Ordering::Relaxed);
-        if is_first_start && known < 0 {
-            let count = match self.setting() {
-                FirstStart::Latest => i32::try_from(partitions.len()).unwrap_or(i32::MAX),
-                FirstStart::Earliest => 0,
-            };
-            self.partitions.store(count, Ordering::Relaxed);
+        if known >= 0 {
+            return Ok(GroupHistory::Started {
+                partitions: Some(known),
+            });
         }
-        Ok(if is_first_start {
-            GroupHistory::FirstStart
-        } else {
-            GroupHistory::Started {
-                partitions: (known >= 0).then_some(known),
-            }
-        })
+        if !commits.offsets.is_empty() || has_commits {
+            return Ok(GroupHistory::Started { partitions: None });
+        }
+        let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+        self.partitions.store(count, Ordering::Relaxed);
+        Ok(GroupHistory::FirstStart)
     }
 
     /// Where each of `partitions` begins if the group has committed no offset for it.

@@ -45,6 +45,8 @@ struct PartitionStatistics {
     /// The leader's id; -1 without one.
     #[serde(default)]
     leader: i32,
+    #[serde(default)]
+    fetch_state: String,
     /// Whether this consumer reads the partition.
     #[serde(default)]
     desired: bool,
@@ -76,10 +78,13 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
         .flat_map(HashMap::values)
         // Partition -1 is librdkafka's own. A negative offset means that the end isn't known yet.
         .filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0)
+        // The end comes with fetched messages. Where nothing is fetched, what was the end says nothing.
+        .filter(|partition| partition.leader >= 0 && partition.fetch_state == "active")
         .map(|partition| EndOffset {
             partition: topic.partition(partition.partition),
             offset: Offset(partition.ls_offset),
-            is_reached: partition.eof_offset >= partition.ls_offset && partition.fetchq_cnt == 0,
+            is_reached: partition.eof_offset >= partition.ls_offset,
+            is_drained: partition.eof_offset >= partition.ls_offset && partition.fetchq_cnt == 0,
         })
         .collect();
     let any_broker_up = statistics
@@ -101,7 +106,8 @@ mod tests {
     #[test]
     fn ends_leaderless_partitions_and_connected_brokers_are_read_from_the_statistics() {
         let json = br#"{"name":"x","brokers":{"b:1/1":{"state":"UP"}},"topics":{
-            "ours":{"partitions":{"0":{"partition":0,"ls_offset":17,"eof_offset":17,"fetchq_cnt":0},"-1":{"partition":-1,"ls_offset":9},
+            "ours":{"partitions":{"0":{"partition":0,"ls_offset":17,"eof_offset":17,"fetchq_cnt":0,"fetch_state":"active"},
+                                  "2":{"partition":2,"ls_offset":17,"fetch_state":"offset-query"},"-1":{"partition":-1,"ls_offset":9},
                                   "1":{"partition":1,"ls_offset":-1001,"leader":-1,"desired":true}}},
             "other":{"partitions":{"0":{"partition":0,"ls_offset":5}}}}}"#;
         let snapshot = read(json, &Topic::new(TopicId::CONSUMED, "ours")).expect("statistics");
@@ -111,6 +117,7 @@ mod tests {
                 partition: TopicPartition::consumed(0),
                 offset: Offset(17),
                 is_reached: true,
+                is_drained: true,
             }]
         );
         assert_eq!(snapshot.leaderless, 1);
