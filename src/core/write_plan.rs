@@ -6,12 +6,14 @@
 mod outcome;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::mem;
 
+use verdict::{duplicate_verdict, rejected};
+
 use super::evidence::InsertSpan;
-use super::rejection::{Reason, Rejection};
 
 pub use outcome::{ErrorSubject, InsertOutcome, Step, StoredDocument, Verdict, WriteError};
 
@@ -382,36 +384,4 @@ fn halves(mut group: Vec<usize>) -> [Vec<usize>; 2] {
     let second = group.split_off(group.len() / 2);
     // The last group is inserted next, so the first half goes first.
     [second, group]
-}
-
-fn duplicate_verdict(found: StoredDocument, error: &WriteError) -> Verdict {
-    let rejection = match found {
-        StoredDocument::Same => return Verdict::AlreadyStored,
-        StoredDocument::Different => Rejection::of_field(
-            Reason::IdConflict,
-            "message_id",
-            "another document is stored under this `message_id`",
-        ),
-        StoredDocument::EqualId => Rejection::of_field(
-            Reason::IdConflict,
-            "message_id",
-            "another document is stored under an `_id` that the collection's collation takes for this \
-             `message_id`",
-        ),
-        StoredDocument::Absent => Rejection::new(
-            Reason::WriteRejected,
-            "a unique index other than that of `_id` holds a key of this document already",
-        ),
-    };
-    Verdict::Rejected(Rejection {
-        code: error.code,
-        ..rejection
-    })
-}
-
-fn rejected(error: &WriteError) -> Verdict {
-    Verdict::Rejected(Rejection {
-        code: error.code,
-        ..Rejection::new(Reason::WriteRejected, error.message.clone())
-    })
 }

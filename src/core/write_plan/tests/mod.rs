@@ -10,6 +10,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::*;
 use crate::core::evidence::Evidence;
+use crate::core::rejection::Reason;
 
 /// A plan, and the inserts of all writers.
 struct Tested {
