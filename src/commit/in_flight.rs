@@ -4,11 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::core::record::Weight;
+use crate::core::room;
 use crate::runtime::WakeUp;
-
-/// The bookkeeping may remember this many times as many records as may be in flight: while one record is stuck, the
-/// records settled above it have to be remembered until it is settled.
-const MAX_AHEAD: usize = 10;
 
 /// Shared counters: the dispatcher adds, the committer removes.
 pub struct InFlight {
@@ -32,17 +29,10 @@ impl InFlight {
         }
     }
 
-    /// Whether `weight` fits beside what is in flight. One batch alone always fits: a single record may be
-    /// larger than the limit.
+    /// Whether `weight` fits beside what is in flight.
     pub fn has_room(&self, weight: Weight) -> bool {
         let tracked = self.tracked.load(Ordering::Acquire);
-        if tracked > self.limit.messages.saturating_mul(MAX_AHEAD) {
-            return false;
-        }
-        let now = self.now();
-        now.messages == 0
-            || (now.messages + weight.messages <= self.limit.messages
-                && now.bytes + weight.bytes <= self.limit.bytes)
+        room::has_room(weight, self.now(), tracked, self.limit)
     }
 
     pub fn now(&self) -> Weight {

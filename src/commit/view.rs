@@ -17,6 +17,8 @@ pub(super) struct OffsetView {
     /// Partitions that are ours and whose starting offsets aren't known yet.
     waiting_for_start: BTreeSet<TopicPartition>,
     stall_watch: StallWatch,
+    /// Commits may stand still while a busy partition moves on.
+    commit_watch: StallWatch,
     /// What the observer was told last.
     stalled: Vec<Stalled>,
 }
@@ -28,6 +30,7 @@ impl OffsetView {
             end_offsets: HashMap::new(),
             waiting_for_start: BTreeSet::new(),
             stall_watch: StallWatch::new(stalled_after),
+            commit_watch: StallWatch::new(stalled_after),
             stalled: Vec::new(),
         }
     }
@@ -63,7 +66,14 @@ impl OffsetView {
         });
         let waiting = self.waiting_for_start.iter();
         let standings = read.chain(waiting.map(|&partition| (partition, Standing::BEFORE_START)));
-        let stalled = self.stall_watch.look(now, standings);
+        let mut stalled = self.stall_watch.look(now, standings);
+        let commits = tracker
+            .progress()
+            .map(|(partition, progress)| (partition, progress.commit_standing(is_commit_pending)));
+        let commits = self.commit_watch.look(now, commits);
+        let is_new = |commit: &Stalled| stalled.iter().all(|s| s.partition != commit.partition);
+        let commits: Vec<Stalled> = commits.into_iter().filter(is_new).collect();
+        stalled.extend(commits);
         if stalled != self.stalled {
             self.observer.stalled(&stalled);
             self.stalled = stalled;

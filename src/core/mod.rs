@@ -15,6 +15,7 @@ pub mod partition;
 pub mod record;
 pub mod record_run;
 pub mod rejection;
+pub mod room;
 pub mod stall;
 pub mod starting_offset;
 pub mod time_limits;

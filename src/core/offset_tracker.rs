@@ -63,6 +63,16 @@ impl PartitionProgress {
         self.oldest_uncommitted.or_else(not_received)
     }
 
+    /// Where the commits of the partition stand, whatever its records do.
+    pub fn commit_standing(self, is_commit_pending: bool) -> Standing {
+        let is_due = is_commit_pending && self.committed < Some(self.committable);
+        Standing {
+            committable: None,
+            committed: self.committed,
+            waiting: is_due.then_some(WaitsFor::CommitAnswer),
+        }
+    }
+
     /// `has_records`: there is something to read behind the committable offset, or nobody knows.
     /// `is_commit_pending`: a commit is under way, or the last one failed.
     pub fn standing(self, has_records: bool, is_commit_pending: bool) -> Standing {

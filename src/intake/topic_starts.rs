@@ -26,7 +26,7 @@ pub struct TopicStarts {
     topic: String,
     /// The partitions of the old topic, while what was read of them is being settled.
     old_topic: Vec<(TopicPartition, Epoch)>,
-    searched_at: Instant,
+    next_search: Instant,
     warnings: RateLimited,
 }
 
@@ -42,7 +42,7 @@ impl TopicStarts {
             assignment,
             topic,
             old_topic: Vec::new(),
-            searched_at: now,
+            next_search: now,
             warnings: RateLimited::new(Level::Warn, NO_START),
         }
     }
@@ -98,17 +98,19 @@ impl TopicStarts {
 
     /// Now and then, asks where the waiting partitions begin, and begins those for which there is an answer.
     pub fn search_if_due(&mut self, consumer: &KafkaConsumer) {
-        if self.searched_at.elapsed() >= SEARCH_INTERVAL {
+        if Instant::now() >= self.next_search {
             self.search(consumer);
         }
     }
 
     fn search(&mut self, consumer: &KafkaConsumer) {
-        self.searched_at = Instant::now();
+        let began = Instant::now();
         if let Err(error) = consumer.start_waiting_partitions(QUESTION_TIMEOUT)
             && let Some(suppressed) = self.warnings.admit(Instant::now())
         {
             warn!(suppressed; "{NO_START}: {error}");
         }
+        // A broker that doesn't answer must not hold up the other partitions.
+        self.next_search = Instant::now() + SEARCH_INTERVAL.max(began.elapsed() * 9);
     }
 }

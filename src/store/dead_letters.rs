@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::core::dead_letter::{ConsumerIdentity, DeadLetterHeaders};
 use crate::core::partition::RecordId;
 use crate::core::record::Record;
-use crate::core::rejection::{Reason, Rejection};
+use crate::core::rejection::{Reason, Rejection, is_flood};
 use crate::failure::Failure;
 use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError, Undeliverable};
 use crate::observe::log::RateLimited;
@@ -185,14 +185,13 @@ impl DeadLetters {
         self.consecutive_rejections.store(0, Ordering::Relaxed);
     }
 
-    /// If nothing but rejections comes, the producer of the messages is at fault, and going on would
-    /// dead-letter the whole topic.
     fn guard_against_a_flood(&self, rejection: &Rejection) -> Result<(), Unfinished> {
-        if rejection.reason == Reason::MongodbUnavailable || self.max_consecutive_rejections == 0 {
-            return Ok(());
-        }
-        let before = self.consecutive_rejections.fetch_add(1, Ordering::Relaxed);
-        if before < self.max_consecutive_rejections {
+        // A redirected record belongs to no run.
+        let one_more = u64::from(rejection.reason != Reason::MongodbUnavailable);
+        let before = self
+            .consecutive_rejections
+            .fetch_add(one_more, Ordering::Relaxed);
+        if !is_flood(rejection.reason, before, self.max_consecutive_rejections) {
             return Ok(());
         }
         Err(Unfinished::Failed(Failure::running(format!(

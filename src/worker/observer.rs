@@ -156,6 +156,12 @@ impl WorkerObserver {
             WaitsFor::Settlement => {
                 "its dead letters wait for Kafka's acknowledgement".to_owned()
             }
+            WaitsFor::Records if !self.health.is_mongodb_available() => {
+                "no message is taken off Kafka while MongoDB is unavailable".to_owned()
+            }
+            WaitsFor::Records if inserts > 0 => {
+                format!("no message of it is taken off Kafka; {inserts} inserts wait for MongoDB's answer")
+            }
             WaitsFor::Records => {
                 "messages may wait in Kafka, and none arrives; see whether the partition has a leader".to_owned()
             }
