@@ -109,7 +109,7 @@ pub(super) struct Delivery {
     pub(super) listener: Box<dyn DeliveryListener>,
     attempt: Attempt,
     /// Given back when the letter has its result.
-    _place: Place,
+    place: Place,
 }
 
 impl Delivery {
@@ -117,8 +117,16 @@ impl Delivery {
         Self {
             listener,
             attempt: Attempt::Together,
-            _place: place,
+            place,
         }
+    }
+}
+
+impl Delivery {
+    /// The producer did not take the letter.
+    pub(super) fn withdraw(self) -> Box<dyn DeliveryListener> {
+        self.place.withdraw();
+        self.listener
     }
 }
 

@@ -32,6 +32,15 @@ struct WindowState {
 pub(super) struct Place {
     window: Arc<DeliveryWindow>,
     bytes: usize,
+    /// The letter was never sent, so that giving its place back is no answer.
+    is_withdrawn: bool,
+}
+
+impl Place {
+    /// Gives the place back of a letter that the producer did not take. The clock goes on.
+    pub(super) fn withdraw(mut self) {
+        self.is_withdrawn = true;
+    }
 }
 
 impl DeliveryWindow {
@@ -70,6 +79,7 @@ impl DeliveryWindow {
         Some(Place {
             window: Arc::clone(self),
             bytes,
+            is_withdrawn: false,
         })
     }
 
@@ -114,7 +124,9 @@ impl Drop for Place {
         let was_half_free = state.is_half_free(self.window.max_letters);
         state.letters -= 1;
         state.bytes -= self.bytes;
-        state.silent_since = Instant::now();
+        if !self.is_withdrawn {
+            state.silent_since = Instant::now();
+        }
         if !was_half_free && state.is_half_free(self.window.max_letters) {
             drop(state);
             self.window.room.notify_all();
@@ -155,6 +167,16 @@ mod tests {
         assert!(started.elapsed() >= Duration::from_millis(20));
         letters.pop();
         window.wait_for_room(Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn a_letter_that_the_producer_did_not_take_leaves_the_clock_alone() {
+        let window = DeliveryWindow::new(None, PATIENCE);
+        let _under_way = window.enter(1);
+        let before = window.state().silent_since;
+        window.enter(1).expect("room").withdraw();
+        let state = window.state();
+        assert_eq!((state.silent_since, state.letters), (before, 1));
     }
 
     #[test]

@@ -146,10 +146,10 @@ impl DeadLetterProducer {
         let record = record(topic, letter.key, letter.value, all_headers, delivery);
         self.together.send(record).map_err(|(error, delivery)| {
             if error == ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-                return SendError::NoRoom(delivery.listener);
+                return SendError::NoRoom(delivery.withdraw());
             }
             let why = self.shared.why(&error);
-            SendError::Refused(delivery.listener, why)
+            SendError::Refused(delivery.withdraw(), why)
         })
     }
 

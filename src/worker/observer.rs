@@ -169,7 +169,8 @@ impl WorkerObserver {
                 "everything is settled, and Kafka does not acknowledge the commit".to_owned()
             }
             WaitsFor::Start => {
-                "its broker does not say where its log begins and ends; see whether the partition has a leader"
+                "its broker does not say where its log begins and ends (see whether the partition has a leader), or what \
+                 was read of a topic that was recreated is not stored yet"
                     .to_owned()
             }
         }

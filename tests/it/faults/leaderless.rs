@@ -1,7 +1,7 @@
 //! Partitions without a leader. A mock broker takes a leader away on demand.
 
-use super::broker_errors::world_on_a_mock_with;
-use crate::harness::{MINUTE, Producer, SHORT, WorkerSetup, World, metric};
+use super::broker_errors::{Cluster, world_on_a_mock_with};
+use crate::harness::{MINUTE, Producer, SHORT, Worker, WorkerSetup, World, metric};
 
 const LEADERLESS: i32 = 2;
 
@@ -14,18 +14,24 @@ fn impatient(world: &World) -> WorkerSetup {
         .set("consumer.stalled_after_ms", 2000)
 }
 
+/// Takes the leader of one partition away, and starts a worker, which stores the 60 messages of the other partitions.
+fn start_without_a_leader(cluster: &Cluster, world: &World) -> Worker {
+    cluster
+        .partition_leader(&world.topic, LEADERLESS, None)
+        .unwrap();
+    let mut worker = impatient(world).start();
+    worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
+        metrics.sum(metric::STORED) == 60
+    });
+    worker
+}
+
 #[test]
 fn other_partitions_are_read_while_one_has_no_leader() {
     let (cluster, world) = world_on_a_mock_with(3);
     let producer = Producer::new(&world);
     producer.fill(0..90, 3);
-    cluster
-        .partition_leader(&world.topic, LEADERLESS, None)
-        .unwrap();
-    let mut worker = impatient(&world).start();
-    worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
-        metrics.sum(metric::STORED) == 60
-    });
+    let mut worker = start_without_a_leader(&cluster, &world);
     worker.wait_until("the partition is counted", SHORT, |metrics| {
         metrics.sum(metric::LEADERLESS_PARTITIONS) == 1
             && metrics.sum(metric::ASSIGNED_PARTITIONS) == 3
@@ -56,13 +62,7 @@ fn committed_partition_without_a_leader_is_read_on_once_it_has_one() {
     world.wait_committed_to_end(MINUTE);
     worker.stop();
     producer.fill(90..180, 3);
-    cluster
-        .partition_leader(&world.topic, LEADERLESS, None)
-        .unwrap();
-    let mut worker = impatient(&world).start();
-    worker.wait_until("the other partitions are stored", MINUTE, |metrics| {
-        metrics.sum(metric::STORED) == 60
-    });
+    let mut worker = start_without_a_leader(&cluster, &world);
     worker.wait_until("the partition stands still", SHORT, |metrics| {
         metrics.sum(metric::STALLED_PARTITIONS) == 1
     });
