@@ -3,11 +3,12 @@
 mod generate;
 mod moment;
 mod partition_offset;
+mod worker_address;
 
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use clap_complete::Shell;
 
 use crate::core::rejection::Reason;
@@ -15,6 +16,7 @@ use crate::core::rejection::Reason;
 pub use generate::{completions, manual};
 pub use moment::Moment;
 pub use partition_offset::PartitionOffset;
+pub use worker_address::WorkerAddress;
 
 /// Stores the JSON messages of a Kafka topic in MongoDB: each message once, unchanged, none lost.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
@@ -42,8 +44,15 @@ pub enum Command {
     Run,
     /// Check the configuration and print the values in effect, with secrets masked.
     Check,
-    /// Print the JSON Schema of the configuration file, for editors. Reads no configuration.
-    PrintSchema,
+    /// Print the JSON Schema of the configuration file, for editors, or of `/status`. Reads no configuration.
+    ///
+    /// Example: `kafka-mongo-consumer print-schema > config.schema.json`
+    #[command(verbatim_doc_comment)]
+    PrintSchema {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
     /// Print the configuration in effect, with secrets masked.
     PrintConfig,
     /// Ask the worker that runs on this host whether it is alive, for a container's health check.
@@ -67,6 +76,32 @@ pub enum Command {
     /// Example: `kafka-mongo-consumer man | man -l -`
     #[command(verbatim_doc_comment)]
     Man,
+    /// Show what running workers are doing: state, partitions, rates, the last errors.
+    ///
+    /// Asks each worker over its control socket or its metrics port: without an argument, the worker of the
+    /// configuration.
+    ///
+    /// Example: `kafka-mongo-consumer status worker-1:8001 worker-2:8001`
+    #[command(verbatim_doc_comment)]
+    Status(Status),
+    /// Show what running workers are doing, again and again, one line for each, until stopped with Ctrl-C.
+    ///
+    /// Example: `kafka-mongo-consumer top worker-1:8001 worker-2:8001`
+    #[command(verbatim_doc_comment)]
+    Top(Top),
+    /// Let the running worker of this host take no more messages off Kafka, until `resume`.
+    ///
+    /// What it has taken is stored, and the offsets are committed. It keeps its partitions. Needs `control.socket`. The
+    /// pause ends with the worker's process.
+    ///
+    /// Example: `kafka-mongo-consumer pause --reason "index build on messages"`
+    #[command(verbatim_doc_comment)]
+    Pause(Pause),
+    /// End a pause.
+    ///
+    /// Example: `kafka-mongo-consumer resume`
+    #[command(verbatim_doc_comment)]
+    Resume,
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
     ///
@@ -84,6 +119,43 @@ pub struct Health {
     /// Ask whether the worker is ready to do its work, and not only whether it is alive.
     #[arg(long)]
     pub ready: bool,
+}
+
+/// What a schema is printed of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration file.
+    #[default]
+    Config,
+    /// The answer of `/status`.
+    Status,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Status {
+    /// The workers to ask: the path of a control socket, or host and port of the metrics.
+    #[arg(value_name = "SOCKET|HOST:PORT")]
+    pub workers: Vec<WorkerAddress>,
+    /// Print the answers as JSON, one line for each worker.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Top {
+    /// The workers to ask: the path of a control socket, or host and port of the metrics.
+    #[arg(value_name = "SOCKET|HOST:PORT")]
+    pub workers: Vec<WorkerAddress>,
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub interval: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Pause {
+    /// Why; shown wherever the pause is shown.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

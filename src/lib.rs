@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod commit;
 pub mod config;
+mod control;
 mod core;
 mod failure;
 mod intake;

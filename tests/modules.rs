@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 /// Each module of the crate, and the modules that it may import. A module may import only modules that stand
 /// below it.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     (
         "commands",
         &[
-            "cli", "worker", "replay", "runtime", "failure", "kafka", "mongo", "observe", "config",
-            "core",
+            "cli", "worker", "replay", "control", "runtime", "failure", "kafka", "mongo",
+            "observe", "config", "core",
         ],
     ),
     (
         "worker",
         &[
-            "intake", "store", "commit", "runtime", "failure", "kafka", "mongo", "observe",
-            "config", "core",
+            "intake", "store", "commit", "control", "runtime", "failure", "kafka", "mongo",
+            "observe", "config", "core",
         ],
     ),
     (
@@ -44,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "commit",
         &["runtime", "failure", "kafka", "observe", "config", "core"],
     ),
+    ("control", &["runtime", "observe"]),
     // For the exit code of each error of a reader, and for trying a question again until a stop.
     ("kafka", &["runtime", "failure", "config", "core"]),
     ("mongo", &["config", "core"]),

@@ -12,7 +12,7 @@ const TIMEOUT_SECONDS: u64 = 5;
 
 /// Prints the worker's answer. Fails when the worker doesn't answer, or not with 200.
 pub(super) fn health(config: &Config, arguments: Health) -> Result<(), Failure> {
-    let address = address_of(&config.metrics)?;
+    let address = metrics_address(&config.metrics)?;
     let path = if arguments.ready { "ready" } else { "health" };
     let response = minreq::get(format!("http://{address}/{path}"))
         .with_timeout(TIMEOUT_SECONDS)
@@ -30,7 +30,8 @@ pub(super) fn health(config: &Config, arguments: Health) -> Result<(), Failure> 
     }
 }
 
-fn address_of(metrics: &Metrics) -> Result<SocketAddr, Failure> {
+/// Where a worker with this configuration, on this host, serves its metrics. Fails when it serves none, or on any port.
+pub(super) fn metrics_address(metrics: &Metrics) -> Result<SocketAddr, Failure> {
     if !metrics.enabled {
         return Err(Failure::configuration(
             "`metrics.enabled` is false, so that the worker can't be asked",
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn a_worker_on_all_addresses_is_asked_on_the_loopback() {
         let address = |host: &str, port| {
-            address_of(&Metrics {
+            metrics_address(&Metrics {
                 enabled: true,
                 host: host.parse().expect("an address"),
                 port,

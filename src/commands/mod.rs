@@ -8,6 +8,7 @@ mod output;
 mod print_schema;
 mod run;
 mod servers;
+mod workers;
 
 use std::env;
 use std::path::Path;
@@ -39,6 +40,22 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
             signals.release();
             check::print_config(&config()?).inspect_err(print_failure)
         }
+        Command::Status(arguments) => {
+            signals.release();
+            workers::status(&arguments, config).inspect_err(print_failure)
+        }
+        Command::Top(arguments) => {
+            signals.release();
+            workers::top(&arguments, config).inspect_err(print_failure)
+        }
+        Command::Pause(arguments) => {
+            signals.release();
+            workers::pause(&config()?, arguments.reason).inspect_err(print_failure)
+        }
+        Command::Resume => {
+            signals.release();
+            workers::resume(&config()?).inspect_err(print_failure)
+        }
         Command::Health(arguments) => {
             signals.release();
             health::health(&config()?, arguments).inspect_err(print_failure)
@@ -54,9 +71,9 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
                 .and_then(|manual| output::print(&manual))
                 .inspect_err(print_failure)
         }
-        Command::PrintSchema => {
+        Command::PrintSchema { of } => {
             signals.release();
-            print_schema::print_schema().inspect_err(print_failure)
+            print_schema::print_schema(of).inspect_err(print_failure)
         }
         Command::Audit(arguments) => {
             signals.release();
@@ -81,7 +98,7 @@ fn load(file: &Path) -> Result<Config, Failure> {
 /// Runs a command that an operator started and that ends by itself. It logs warnings and errors only, as
 /// text, and prints the failure.
 fn run_for_operator(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    worker_log::init(LevelFilter::Warn, LogFormat::Text, is_log_noise)
+    worker_log::init(LevelFilter::Warn, LogFormat::Text, None, is_log_noise)
         .map_err(|error| Failure::running(error.to_string()))
         .and_then(|()| check_open_files())
         .and_then(|()| command())

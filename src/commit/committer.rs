@@ -83,7 +83,11 @@ impl Committer {
         settings: CommitterSettings,
     ) -> Self {
         let now = Instant::now();
-        let view = OffsetView::new(Arc::clone(&observer), settings.stalled_after);
+        let view = OffsetView::new(
+            Arc::clone(&observer),
+            settings.stalled_after,
+            settings.pause,
+        );
         Self {
             messages,
             requests,
@@ -203,6 +207,9 @@ impl Committer {
             CommitterMessage::Assigned(partitions) => {
                 for assigned in partitions {
                     self.view.end_wait(assigned.partition);
+                    if let Some(committed) = assigned.committed {
+                        self.observer.committed(assigned.partition, committed);
+                    }
                     self.tracker.assign(
                         assigned.partition,
                         assigned.epoch,

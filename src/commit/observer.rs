@@ -20,6 +20,8 @@ pub trait CommitObserver: Send + Sync {
     /// How many offsets lie between the committable offset and the partition's end, and when the oldest record was
     /// written that isn't committed.
     fn lag(&self, _partition: TopicPartition, _lag: u64, _oldest: Option<Timestamp>) {}
+    /// How many records of the partition are taken off Kafka and not settled.
+    fn partition_in_flight(&self, _partition: TopicPartition, _records: usize) {}
     /// These partitions stand still. Called when the list changes.
     fn stalled(&self, _partitions: &[Stalled]) {}
     /// The partition is no longer ours: nothing more is reported of it.

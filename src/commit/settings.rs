@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::config;
 use crate::core::record::Weight;
+use crate::runtime::PauseSwitch;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct CommitterSettings {
     /// The most that may be in flight.
     pub in_flight_limit: Weight,
@@ -15,10 +16,12 @@ pub struct CommitterSettings {
     pub commit_interval: Duration,
     /// A partition that has work and doesn't move for this long stands still.
     pub stalled_after: Duration,
+    /// While an operator has paused the worker, records that wait in Kafka are no work.
+    pub pause: PauseSwitch,
 }
 
 impl CommitterSettings {
-    pub fn new(config: &config::Consumer) -> Self {
+    pub fn new(config: &config::Consumer, pause: PauseSwitch) -> Self {
         Self {
             in_flight_limit: Weight {
                 messages: config.max_in_flight_messages,
@@ -27,6 +30,7 @@ impl CommitterSettings {
             commit_frequency: config.offset_commit_frequency,
             commit_interval: config.offset_commit_interval,
             stalled_after: config.stalled_after,
+            pause,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::core::record::{Timestamp, Weight};
 use crate::core::record_run::RecordRun;
 use crate::core::time_limits::RevokeDeadlines;
 use crate::kafka::{AssignedPartition, CommitError};
+use crate::runtime::PauseSwitch;
 
 const P: TopicPartition = TopicPartition::consumed(0);
 const EPOCH: Epoch = Epoch(1);
@@ -60,6 +61,7 @@ impl Setup {
                 commit_frequency: 1,
                 commit_interval: BOUND,
                 stalled_after: BOUND,
+                pause: PauseSwitch::default(),
             },
         );
         thread::spawn(move || running.run());

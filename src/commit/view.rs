@@ -9,6 +9,7 @@ use crate::core::end_offset::EndOffset;
 use crate::core::offset_tracker::OffsetTracker;
 use crate::core::partition::TopicPartition;
 use crate::core::stall::{StallWatch, Stalled, Standing};
+use crate::runtime::PauseSwitch;
 
 pub(super) struct OffsetView {
     observer: Arc<dyn CommitObserver>,
@@ -17,6 +18,7 @@ pub(super) struct OffsetView {
     /// Partitions that are ours and whose starting offsets aren't known yet.
     waiting_for_start: BTreeSet<TopicPartition>,
     stall_watch: StallWatch,
+    pause: PauseSwitch,
     /// Commits may stand still while a busy partition moves on.
     commit_watch: StallWatch,
     /// What the observer was told last.
@@ -24,12 +26,17 @@ pub(super) struct OffsetView {
 }
 
 impl OffsetView {
-    pub(super) fn new(observer: Arc<dyn CommitObserver>, stalled_after: Duration) -> Self {
+    pub(super) fn new(
+        observer: Arc<dyn CommitObserver>,
+        stalled_after: Duration,
+        pause: PauseSwitch,
+    ) -> Self {
         Self {
             observer,
             end_offsets: HashMap::new(),
             waiting_for_start: BTreeSet::new(),
             stall_watch: StallWatch::new(stalled_after),
+            pause,
             commit_watch: StallWatch::new(stalled_after),
             stalled: Vec::new(),
         }
@@ -53,6 +60,8 @@ impl OffsetView {
     pub(super) fn show(&mut self, now: Instant, tracker: &OffsetTracker, is_commit_pending: bool) {
         self.observer.oldest_in_flight(tracker.oldest_in_flight());
         for (partition, progress) in tracker.progress() {
+            let in_flight = tracker.in_flight(partition);
+            self.observer.partition_in_flight(partition, in_flight);
             if let Some(end) = self.end_offsets.get(&partition) {
                 let lag = end.lag(progress);
                 let oldest = progress.oldest_waiting(lag > 0);
@@ -61,7 +70,8 @@ impl OffsetView {
         }
         let read = tracker.progress().map(|(partition, progress)| {
             let end = self.end_offsets.get(&partition);
-            let has_records = end.is_none_or(|end| end.has_records(progress));
+            let has_records =
+                !self.pause.is_on() && end.is_none_or(|end| end.has_records(progress));
             (partition, progress.standing(has_records, is_commit_pending))
         });
         let waiting = self.waiting_for_start.iter();

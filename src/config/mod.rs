@@ -29,8 +29,8 @@ use serde_json::Value;
 
 pub use errors::ConfigErrors;
 pub use model::{
-    AutoOffsetReset, Config, Consumer, DeadLetterOversize, Kafka, LogFormat, Logging, Metrics,
-    Mongodb, OnUnavailable,
+    AutoOffsetReset, Config, Consumer, Control, DeadLetterOversize, Kafka, LogFormat, Logging,
+    Metrics, Mongodb, OnUnavailable,
 };
 pub use schema::{Key, keys, schema_text};
 pub use secret_uri::SecretUri;

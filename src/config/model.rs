@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -29,6 +30,7 @@ pub struct Config {
     pub consumer: Consumer,
     pub logging: Logging,
     pub metrics: Metrics,
+    pub control: Control,
 }
 
 /// Where the messages come from, and where the dead letters go.
@@ -218,7 +220,7 @@ pub struct Logging {
     #[schemars(schema_with = "level::schema", extend("default" = "INFO"))]
     pub level: log::LevelFilter,
 
-    /// One JSON object a line, or text for people.
+    /// One JSON object a line, the same with the names of the Elastic Common Schema, or text for people.
     #[schemars(extend("default" = "json"))]
     pub format: LogFormat,
 }
@@ -229,6 +231,8 @@ pub struct Logging {
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
+    /// One JSON object a line, with the names of the Elastic Common Schema.
+    Ecs,
     /// For people.
     Text,
 }
@@ -248,6 +252,22 @@ pub struct Metrics {
     /// The port to serve them on; 0 takes any free one.
     #[schemars(extend("default" = 8001))]
     pub port: u16,
+}
+
+/// How an operator steers a running worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The Unix socket for the commands `status`, `top`, `pause` and `resume`; an empty text for none.
+    #[schemars(schema_with = "names::socket", extend("default" = ""))]
+    pub socket: String,
+}
+
+impl Control {
+    /// `None`: there is no control socket.
+    pub fn socket(&self) -> Option<&Path> {
+        (!self.socket.is_empty()).then(|| Path::new(&self.socket))
+    }
 }
 
 /// As the file has it, so that secrets are masked.

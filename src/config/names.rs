@@ -91,6 +91,15 @@ pub(super) fn ip_address(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The system takes at most 107 bytes for the path of a socket.
+pub(super) fn socket(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(/[^\x00]{1,106})?$",
+        "errorMessage": "expected an absolute path of at most 107 characters, or an empty text",
+    })
+}
+
 pub(super) fn is_internal_database(name: &str) -> bool {
     matches!(name, "admin" | "config" | "local")
 }

@@ -17,6 +17,8 @@ pub const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// The usual cause of a pause.
 pub const BUSY_WRITERS: &str = "the writers have been busy for seconds";
 
+pub const BY_OPERATOR: &str = "an operator ordered it";
+
 pub struct BackPressure {
     metrics: Arc<MetricsCollector>,
     /// Since when a full batch has waited for room.
@@ -66,6 +68,10 @@ impl BackPressure {
                 Err(error) => warn!("can't resume consumption, trying again: {error}"),
             }
         }
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     pub fn pause(&mut self, consumer: &KafkaConsumer, why: &str) {

@@ -4,6 +4,8 @@
 
 mod assignment_watch;
 mod back_pressure;
+mod operator_pause;
+mod paused_lag;
 mod pending_batches;
 mod poll_error;
 mod poller;

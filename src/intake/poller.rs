@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use log::{debug, error, warn};
 
 use super::assignment_watch::AssignmentWatch;
-use super::back_pressure::{BUSY_WRITERS, BackPressure, ROOM_WAIT};
+use super::back_pressure::{BUSY_WRITERS, BY_OPERATOR, BackPressure, ROOM_WAIT};
+use super::operator_pause::OperatorPause;
+use super::paused_lag::PausedLag;
 use super::pending_batches::PendingBatches;
 use super::poll_error::{PollErrorHandler, client_failed};
 use super::positions::{Positions, Sequence};
@@ -22,7 +24,7 @@ use crate::kafka::{
 };
 use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
-use crate::runtime::{ProcessEvents, StopSignal};
+use crate::runtime::{PauseSwitch, ProcessEvents, StopSignal};
 use crate::store::WriterPool;
 
 /// The longest single wait inside a poll. A stop is noticed after it.
@@ -62,6 +64,8 @@ pub struct Poller {
     /// The topic was deleted and recreated, and this is still to be acted on.
     was_recreated: bool,
     back_pressure: BackPressure,
+    operator_pause: OperatorPause,
+    paused_lag: PausedLag,
     errors: PollErrorHandler,
     assignment_watch: AssignmentWatch,
 }
@@ -75,6 +79,8 @@ enum Event<'a> {
     TopicRecreated,
     /// What was read of the topic before it was recreated is settled.
     OldTopicSettled,
+    /// An operator has ordered a pause, or its end.
+    PauseOrdered,
     /// A batch went to the writers.
     Dispatched,
     /// A full batch still waits for room, and it isn't time to poll.
@@ -95,6 +101,7 @@ impl Poller {
         stop: StopSignal,
         metrics: Arc<MetricsCollector>,
         health: Arc<Health>,
+        pause: PauseSwitch,
         brokers_down: crossbeam_channel::Sender<()>,
         settings: PollerSettings,
     ) -> Self {
@@ -107,6 +114,8 @@ impl Poller {
                 now,
             ),
             back_pressure: BackPressure::new(Arc::clone(&metrics), now),
+            operator_pause: OperatorPause::new(pause, Arc::clone(&metrics), Arc::clone(&health)),
+            paused_lag: PausedLag::new(committer.clone(), now),
             consumer,
             pool,
             committer,
@@ -161,6 +170,9 @@ impl Poller {
         if mem::take(&mut self.was_recreated) {
             return Event::TopicRecreated;
         }
+        if self.operator_pause.has_new_order() {
+            return Event::PauseOrdered;
+        }
         if self.starts.is_settling_the_old_topic()
             && self.pending.is_empty()
             && self.pool.in_flight().messages == 0
@@ -178,6 +190,8 @@ impl Poller {
             if !self.back_pressure.wait_for_room(&self.pool, consumer) {
                 return Event::WaitedForRoom;
             }
+        } else if self.operator_pause.is_on() {
+            self.back_pressure.pause(consumer, BY_OPERATOR);
         } else if !self.starts.is_settling_the_old_topic() {
             self.back_pressure.end(consumer);
         }
@@ -249,6 +263,7 @@ impl Poller {
                 self.starts.old_topic_is_settled(&self.consumer);
                 self.positions.renew(&self.assignment);
             }
+            Event::PauseOrdered => self.operator_pause.obey(),
             // Also here: while one partition is always busy, every poll brings a message, and `NothingReady` never
             // comes.
             Event::Dispatched => self.look_around(),
@@ -347,6 +362,9 @@ impl Poller {
         self.positions.renew(&self.assignment);
         self.assignment_watch.look(&self.consumer, &self.health);
         self.report_positions();
+        if self.back_pressure.is_paused() {
+            self.paused_lag.look_if_due(&self.consumer);
+        }
         self.errors.look_for_topic(&self.consumer);
     }
 

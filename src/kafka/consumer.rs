@@ -22,6 +22,7 @@ use super::settings;
 use super::starting_offsets::FirstStarts;
 use super::topic::Topic;
 use crate::config::{AutoOffsetReset, Config};
+use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::FirstStart;
 use crate::runtime::StopSignal;
@@ -262,6 +263,25 @@ impl KafkaConsumer {
     /// The text that is stored with the group's commits.
     pub(super) fn commit_text(&self) -> Option<String> {
         self.consumer.context().first_starts.commit_text()
+    }
+
+    /// Where each assigned partition that has a leader ends now. For the time of a pause: otherwise the statistics tell.
+    /// Fails when a broker doesn't answer within `timeout`.
+    pub fn ends(&self, timeout: Duration) -> KafkaResult<Vec<EndOffset>> {
+        let queries = self.queries(timeout);
+        let assigned = self.consumer.context().assignment.partitions();
+        let led = queries.with_leader(&assigned)?;
+        if led.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ends = queries.offsets_for(&led, KafkaOffset::End)?;
+        let end = |(partition, offset)| EndOffset {
+            partition,
+            offset,
+            is_reached: false,
+            is_drained: false,
+        };
+        Ok(ends.into_iter().map(end).collect())
     }
 
     /// The earliest offset that still exists. Takes half a second beside a running fetch. Fails when the

@@ -50,7 +50,10 @@ impl ClientContext for RebalanceContext {
         match statistics::read(json, &self.topic) {
             Ok(snapshot) => {
                 self.listener.broker_up(snapshot.any_broker_up);
-                self.listener.end_offsets(snapshot.end_offsets);
+                // While nothing is fetched, the ends in the statistics are old.
+                if !self.paused.load(Ordering::Relaxed) {
+                    self.listener.end_offsets(snapshot.end_offsets);
+                }
                 self.listener.leaderless(snapshot.leaderless);
             }
             Err(error) => warn!("can't read librdkafka's statistics: {error}"),

@@ -1,4 +1,4 @@
-//! The answers to an orchestrator's probes: is the process alive, and is it ready? No I/O, no clock.
+//! What the worker is doing, and the answers to an orchestrator's probes: is the process alive, and is it ready?
 //!
 //! An outage of MongoDB or Kafka makes the worker not ready, but never unhealthy: a restart would not help.
 
@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::Serialize;
+
+use super::status::{Connection, Pause, State, time_text};
 
 /// The state behind both answers. Other threads set it; the HTTP server reads it.
 #[derive(Debug)]
@@ -19,17 +22,48 @@ pub struct Health {
     facts: Mutex<Facts>,
 }
 
-#[derive(Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // Four facts, independent of each other.
+#[derive(Debug)]
 struct Facts {
     dead_threads: Vec<String>,
     /// `None` until the first assignment. An assignment may have no partitions.
     assigned_partitions: Option<Vec<i32>>,
-    kafka_reachable: bool,
-    mongodb_available: bool,
+    kafka_reachable: Since<bool>,
+    mongodb_available: Since<bool>,
     topic_exists: bool,
     stalled_partitions: Vec<i32>,
+    pause: Option<Pause>,
     stopping: bool,
+    state: Since<State>,
+}
+
+/// A value, and since when it is so.
+#[derive(Debug, Clone, Copy)]
+struct Since<T> {
+    value: T,
+    since: Timestamp,
+}
+
+impl<T: PartialEq> Since<T> {
+    fn new(value: T, since: Timestamp) -> Self {
+        Self { value, since }
+    }
+
+    fn set(&mut self, value: T) {
+        if self.value != value {
+            *self = Self::new(value, Timestamp::now());
+        }
+    }
+}
+
+/// What `/status` shows of the health, of one moment.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) state: State,
+    pub(super) state_since: Timestamp,
+    pub(super) kafka: Connection,
+    pub(super) mongodb: Connection,
+    pub(super) pause: Option<Pause>,
+    pub(super) readiness: Readiness,
 }
 
 /// The body of `/health`.
@@ -61,6 +95,8 @@ pub struct Readiness {
     pub kafka: bool,
     pub mongodb: bool,
     pub topic: bool,
+    /// An operator has paused the worker.
+    pub paused: bool,
     /// Assigned partitions that have work and don't move on.
     pub stalled_partitions: Vec<i32>,
     /// Why the worker isn't ready; empty if it is.
@@ -75,7 +111,7 @@ impl Health {
             created: now,
             beat_limit,
             last_beat: LastBeat::default(),
-            facts: Mutex::default(),
+            facts: Mutex::new(Facts::new()),
         }
     }
 
@@ -87,13 +123,13 @@ impl Health {
 
     /// Records that a thread ended unexpectedly. The process then counts as not alive for good.
     pub fn thread_died(&self, name: &str) {
-        self.facts().dead_threads.push(name.to_owned());
+        self.change(|facts| facts.dead_threads.push(name.to_owned()));
     }
 
     /// Sets all partitions that are now assigned to this process. The list may be empty.
     pub fn set_assigned_partitions(&self, mut partitions: Vec<i32>) {
         partitions.sort_unstable();
-        self.facts().assigned_partitions = Some(partitions);
+        self.change(|facts| facts.assigned_partitions = Some(partitions));
     }
 
     /// Whether the group has made an assignment, which may be one of no partitions.
@@ -102,29 +138,34 @@ impl Health {
     }
 
     pub fn set_kafka_reachable(&self, reachable: bool) {
-        self.facts().kafka_reachable = reachable;
+        self.change(|facts| facts.kafka_reachable.set(reachable));
     }
 
     pub fn set_mongodb_available(&self, available: bool) {
-        self.facts().mongodb_available = available;
+        self.change(|facts| facts.mongodb_available.set(available));
     }
 
     pub fn set_topic_exists(&self, exists: bool) {
-        self.facts().topic_exists = exists;
+        self.change(|facts| facts.topic_exists = exists);
     }
 
     /// Sets all partitions that stand still.
     pub fn set_stalled_partitions(&self, partitions: Vec<i32>) {
-        self.facts().stalled_partitions = partitions;
+        self.change(|facts| facts.stalled_partitions = partitions);
     }
 
     pub fn is_mongodb_available(&self) -> bool {
-        self.facts().mongodb_available
+        self.facts().mongodb_available.value
     }
 
     /// Records that the worker is stopping. The process then counts as not ready for good.
     pub fn set_stopping(&self) {
-        self.facts().stopping = true;
+        self.change(|facts| facts.stopping = true);
+    }
+
+    /// `None`: the worker isn't paused by an operator.
+    pub fn set_pause(&self, pause: Option<Pause>) {
+        self.change(|facts| facts.pause = pause);
     }
 
     pub fn liveness(&self, now: Instant) -> Liveness {
@@ -148,20 +189,86 @@ impl Health {
     }
 
     pub fn readiness(&self) -> Readiness {
+        self.facts().readiness()
+    }
+
+    /// What `/status` shows.
+    pub(super) fn condition(&self) -> Condition {
         let facts = self.facts();
-        let obstacles = [
-            (!facts.kafka_reachable, "kafka is not reachable"),
-            (!facts.mongodb_available, "mongodb is not available"),
-            (!facts.topic_exists, "the source topic does not exist"),
+        Condition {
+            state: facts.state.value,
+            state_since: facts.state.since,
+            kafka: connection(facts.kafka_reachable),
+            mongodb: connection(facts.mongodb_available),
+            pause: facts.pause.clone(),
+            readiness: facts.readiness(),
+        }
+    }
+
+    /// Changes facts, and notes since when the worker is in the state that follows from them.
+    fn change(&self, change: impl FnOnce(&mut Facts)) {
+        let mut facts = self.facts();
+        change(&mut facts);
+        let state = facts.state();
+        facts.state.set(state);
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    fn new() -> Self {
+        let now = Timestamp::now();
+        Self {
+            dead_threads: Vec::new(),
+            assigned_partitions: None,
+            kafka_reachable: Since::new(false, now),
+            mongodb_available: Since::new(false, now),
+            topic_exists: false,
+            stalled_partitions: Vec::new(),
+            pause: None,
+            stopping: false,
+            state: Since::new(State::Starting, now),
+        }
+    }
+
+    fn state(&self) -> State {
+        let states = [
+            (self.stopping, State::Stopping),
+            (self.assigned_partitions.is_none(), State::Starting),
+            (!self.kafka_reachable.value, State::KafkaUnreachable),
+            (!self.topic_exists, State::TopicMissing),
+            (!self.mongodb_available.value, State::MongodbUnavailable),
+            (self.pause.is_some(), State::Paused),
+            (!self.stalled_partitions.is_empty(), State::Stalled),
             (
-                facts.assigned_partitions.is_none(),
+                self.assigned_partitions.as_ref().is_some_and(Vec::is_empty),
+                State::Standby,
+            ),
+        ];
+        let first = states
+            .into_iter()
+            .find_map(|(applies, state)| applies.then_some(state));
+        first.unwrap_or(State::Running)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let obstacles = [
+            (!self.kafka_reachable.value, "kafka is not reachable"),
+            (!self.mongodb_available.value, "mongodb is not available"),
+            (!self.topic_exists, "the source topic does not exist"),
+            (
+                self.assigned_partitions.is_none(),
                 "no assignment has been made yet",
             ),
+            (self.pause.is_some(), "an operator has paused the worker"),
             (
-                !facts.stalled_partitions.is_empty(),
+                !self.stalled_partitions.is_empty(),
                 "a partition has work and does not move on",
             ),
-            (facts.stopping, "the worker is stopping"),
+            (self.stopping, "the worker is stopping"),
         ];
         let reasons: Vec<_> = obstacles
             .into_iter()
@@ -169,17 +276,21 @@ impl Health {
             .collect();
         Readiness {
             ready: reasons.is_empty(),
-            assigned_partitions: facts.assigned_partitions.clone(),
-            kafka: facts.kafka_reachable,
-            mongodb: facts.mongodb_available,
-            topic: facts.topic_exists,
-            stalled_partitions: facts.stalled_partitions.clone(),
+            assigned_partitions: self.assigned_partitions.clone(),
+            kafka: self.kafka_reachable.value,
+            mongodb: self.mongodb_available.value,
+            topic: self.topic_exists,
+            paused: self.pause.is_some(),
+            stalled_partitions: self.stalled_partitions.clone(),
             reasons,
         }
     }
+}
 
-    fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+fn connection(available: Since<bool>) -> Connection {
+    Connection {
+        available: available.value,
+        since: time_text(available.since),
     }
 }
 
@@ -212,121 +323,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(60);
-
-    fn after(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn alive_while_the_last_beat_is_recent() {
-        let start = Instant::now();
-        for (beat, asked, status, last_poll_ms) in [
-            (None, 0, LivenessStatus::Alive, None),
-            (None, 59, LivenessStatus::Alive, None),
-            (None, 60, LivenessStatus::Hanging, None),
-            (Some(0), 0, LivenessStatus::Alive, Some(0)),
-            (Some(10), 69, LivenessStatus::Alive, Some(59_000)),
-            (Some(10), 70, LivenessStatus::Hanging, Some(60_000)),
-            // The reader read the clock just before the beat.
-            (Some(10), 9, LivenessStatus::Alive, Some(0)),
-        ] {
-            let health = Health::new(start, LIMIT);
-            if let Some(beat) = beat {
-                health.beat(after(start, beat));
-            }
-            let liveness = health.liveness(after(start, asked));
-            let case = format!("beat {beat:?}, asked {asked}");
-            assert_eq!(liveness.status, status, "{case}");
-            assert_eq!(liveness.last_poll_ms, last_poll_ms, "{case}");
-        }
-    }
-
-    #[test]
-    fn a_beat_after_a_hang_makes_it_alive_again() {
-        let start = Instant::now();
-        let health = Health::new(start, LIMIT);
-        assert!(!health.liveness(after(start, 100)).is_alive());
-        health.beat(after(start, 101));
-        assert!(health.liveness(after(start, 102)).is_alive());
-    }
-
-    #[test]
-    fn a_dead_thread_makes_it_not_alive_for_good() {
-        let start = Instant::now();
-        let health = Health::new(start, LIMIT);
-        health.beat(start);
-        health.thread_died("writer-2");
-        health.beat(after(start, 1));
-        let liveness = health.liveness(after(start, 1));
-        assert!(!liveness.is_alive());
-        assert_eq!(
-            serde_json::to_string(&liveness).unwrap(),
-            r#"{"status":"thread_died","last_poll_ms":0,"dead_threads":["writer-2"]}"#
-        );
-    }
-
-    fn ready() -> Health {
-        let health = Health::new(Instant::now(), LIMIT);
-        health.set_kafka_reachable(true);
-        health.set_mongodb_available(true);
-        health.set_topic_exists(true);
-        health.set_assigned_partitions(vec![2, 0]);
-        health
-    }
-
-    #[test]
-    fn ready_when_nothing_is_missing() {
-        assert_eq!(
-            serde_json::to_string(&ready().readiness()).unwrap(),
-            r#"{"ready":true,"assigned_partitions":[0,2],"kafka":true,"mongodb":true,"topic":true,"stalled_partitions":[],"reasons":[]}"#
-        );
-    }
-
-    #[test]
-    fn each_obstacle_alone_makes_it_not_ready() {
-        type Change = fn(&Health);
-        let table: [(Change, &str); 5] = [
-            (|h| h.set_kafka_reachable(false), "kafka is not reachable"),
-            (
-                |h| h.set_mongodb_available(false),
-                "mongodb is not available",
-            ),
-            (
-                |h| h.set_topic_exists(false),
-                "the source topic does not exist",
-            ),
-            (
-                |h| h.set_stalled_partitions(vec![2]),
-                "a partition has work and does not move on",
-            ),
-            (Health::set_stopping, "the worker is stopping"),
-        ];
-        for (change, reason) in table {
-            let health = ready();
-            change(&health);
-            let readiness = health.readiness();
-            assert!(!readiness.ready, "{reason}");
-            assert_eq!(readiness.reasons, [reason]);
-            assert!(health.liveness(Instant::now()).is_alive(), "{reason}");
-        }
-    }
-
-    #[test]
-    fn standby_without_partitions_is_ready() {
-        let health = ready();
-        health.set_assigned_partitions(Vec::new());
-        assert!(health.readiness().ready);
-    }
-
-    #[test]
-    fn a_new_worker_lists_every_obstacle() {
-        let readiness = Health::new(Instant::now(), LIMIT).readiness();
-        assert!(!readiness.ready);
-        assert_eq!(readiness.assigned_partitions, None);
-        assert_eq!(readiness.reasons.len(), 4);
-    }
-}
+mod tests;

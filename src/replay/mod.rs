@@ -31,7 +31,7 @@ use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Ranges, ReaderOffsets, Topic, TopicReader};
-use crate::runtime::{CaughtSignals, ProcessEvents, StopSignal, Threads};
+use crate::runtime::{CaughtSignals, PauseSwitch, ProcessEvents, StopSignal, Threads};
 
 use destination::Destination;
 use progress::ReplayProgress;
@@ -96,7 +96,7 @@ fn run(
         &mut threads,
         committer.clone(),
         messages,
-        CommitterSettings::new(&config.consumer),
+        CommitterSettings::new(&config.consumer, PauseSwitch::default()),
         Ownership::Exclusive,
         ReaderOffsets::new(&reader),
         Arc::clone(&progress) as Arc<_>,

@@ -1,7 +1,9 @@
-//! What threads need to start, to run and to end: named threads, the stop, signals, waits and retries. Nothing here
+//! What threads need to start, to run and to end: named threads, the stop, the pause, signals, waits and retries. Nothing here
 //! knows Kafka, MongoDB or what the threads do.
 
+mod instance;
 mod open_files;
+mod pause_switch;
 mod process_event;
 mod retry;
 mod signals;
@@ -9,7 +11,9 @@ mod stop;
 mod threads;
 mod wake_up;
 
+pub use instance::instance;
 pub use open_files::check_open_files;
+pub use pause_switch::PauseSwitch;
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use retry::{Delays, RetryError, retry};
 pub use signals::CaughtSignals;

@@ -1,7 +1,6 @@
 //! Sending records to the dead letter topic. The delivery report settles a record, never the send.
 
 use std::error::Error;
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +17,7 @@ use crate::core::rejection::{Reason, Rejection, is_flood};
 use crate::failure::Failure;
 use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError, Undeliverable};
 use crate::observe::log::RateLimited;
-use crate::runtime::{ProcessEvents, StopSignal, Threads};
+use crate::runtime::{ProcessEvents, StopSignal, Threads, instance};
 
 /// The log line of a record.
 const LINE: &str = "a record goes to the dead letter topic";
@@ -264,15 +263,4 @@ pub fn consumer_identity(config: &Config) -> ConsumerIdentity {
         consumer_group: config.kafka.group_id.clone(),
         instance: instance(),
     }
-}
-
-/// The host's name and the process id.
-fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    format!(
-        "{}-{}",
-        if host.is_empty() { "unknown" } else { host },
-        process::id()
-    )
 }

@@ -14,11 +14,14 @@ use crate::failure::Failure;
 use crate::intake::{Attempts, reach_kafka};
 use crate::kafka::{Assignment, KafkaConsumer, RebalanceListener, TopicState};
 use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
+use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
+use crate::observe::status::Identity;
 use crate::runtime::{
-    CaughtSignals, Delays, ProcessEvent, ProcessEvents, RetryError, StopSignal, Threads, retry,
+    CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, RetryError, StopSignal,
+    Threads, instance, retry,
 };
 use crate::store::OutageTracker;
 
@@ -27,6 +30,8 @@ pub struct DataConsumer {
     pub(super) config: Config,
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
+    pub(super) board: Arc<StatusBoard>,
+    pub(super) pause: PauseSwitch,
     pub(super) stop: StopSignal,
     pub(super) events: ProcessEvents,
     pub(super) event_receiver: Receiver<ProcessEvent>,
@@ -39,11 +44,18 @@ impl DataConsumer {
             &Reason::ALL.map(Reason::as_str),
         ));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
+        let board = Arc::new(StatusBoard::new(
+            Arc::clone(&metrics),
+            Arc::clone(&health),
+            fixed_status(&config),
+        ));
         let (events, event_receiver) = ProcessEvents::channel();
         Self {
             config,
             metrics,
             health,
+            board,
+            pause: PauseSwitch::default(),
             stop: StopSignal::new(),
             events,
             event_receiver,
@@ -190,5 +202,25 @@ impl DataConsumer {
             count: consumer.max_retries,
             first_delay: consumer.retry_backoff,
         }
+    }
+}
+
+/// What the status shows of the configuration.
+fn fixed_status(config: &Config) -> Fixed {
+    let whole = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
+    Fixed {
+        worker: Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: instance(),
+            group: config.kafka.group_id.clone(),
+            topic: config.kafka.topic.clone(),
+            dead_letter_topic: config.kafka.dead_letter_topic.clone(),
+            database: config.mongodb.database.clone(),
+            collection: config.mongodb.collection.clone(),
+        },
+        max_messages: whole(config.consumer.max_in_flight_messages),
+        max_bytes: whole(config.consumer.max_in_flight_bytes),
+        memory_limit: memory::container_limit(),
+        memory_worst_case: Some(memory::worst_case(config)),
     }
 }

@@ -31,9 +31,7 @@ pub fn worst_case(config: &Config) -> u64 {
 /// Logs the worst case, and warns where the container allows less.
 pub fn report(config: &Config) {
     let worst = worst_case(config);
-    let limit = LIMIT_FILES
-        .iter()
-        .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
+    let limit = container_limit();
     info!(mib = worst >> 20, limit_mib = limit.map(|limit| limit >> 20); "memory in the worst case");
     if limit.is_some_and(|limit| limit < worst) {
         warn!(
@@ -41,6 +39,13 @@ pub fn report(config: &Config) {
                `consumer.max_in_flight_bytes`, or allow more"
         );
     }
+}
+
+/// The memory that the container allows, in bytes.
+pub fn container_limit() -> Option<u64> {
+    LIMIT_FILES
+        .iter()
+        .find_map(|file| limit_of(&fs::read_to_string(file).ok()?))
 }
 
 /// Where there is no limit, cgroups version 2 says "max", and version 1 gives a huge number.

@@ -10,6 +10,7 @@ use crate::commit::{CommitObserver, Outcome, Settlement};
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::record::{Timestamp, Weight};
 use crate::core::stall::{Stalled, WaitsFor};
+use crate::observe::board::StatusBoard;
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 use crate::store::StoreObserver;
@@ -17,6 +18,7 @@ use crate::store::StoreObserver;
 pub(super) struct WorkerObserver {
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
+    pub(super) board: Arc<StatusBoard>,
     pub(super) topic: String,
     /// How many inserts wait for MongoDB's answer.
     pub(super) inserts: AtomicUsize,
@@ -105,6 +107,11 @@ impl CommitObserver for WorkerObserver {
         let seconds = oldest.map_or(Some(0.0), |oldest| age(oldest, jiff::Timestamp::now()));
         self.metrics
             .set_lag(&self.topic, partition.number, lag, seconds);
+        self.board.set_lag(partition.number, lag, seconds);
+    }
+
+    fn partition_in_flight(&self, partition: TopicPartition, records: usize) {
+        self.board.set_in_flight(partition.number, count(records));
     }
 
     fn stalled(&self, stalled: &[Stalled]) {
@@ -127,11 +134,13 @@ impl CommitObserver for WorkerObserver {
 
     fn forgotten(&self, partition: TopicPartition) {
         self.metrics.forget_partition(&self.topic, partition.number);
+        self.board.forget(partition.number);
     }
 
     fn committed(&self, partition: TopicPartition, offset: Offset) {
         self.metrics
             .set_committed_offset(&self.topic, partition.number, offset.0);
+        self.board.set_committed_offset(partition.number, offset.0);
     }
 
     fn commit_took(&self, duration: Duration) {

@@ -9,6 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, after};
 use log::{error, warn};
 
 use super::data_consumer::DataConsumer;
+use crate::control::ControlSocket;
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::DeadLetterProducer;
@@ -29,6 +30,7 @@ const LAST_FLUSH: Duration = Duration::from_millis(500);
 pub(super) struct Running {
     pub(super) dead_letters: Arc<DeadLetterProducer>,
     pub(super) http: Option<Arc<HttpServer>>,
+    pub(super) control: Option<ControlSocket>,
 }
 
 /// What the supervisor knows while it supervises.
@@ -177,5 +179,7 @@ impl Supervision {
         if let Some(http) = running.http {
             http.stop();
         }
+        // This removes the socket's file.
+        drop(running.control);
     }
 }

@@ -13,6 +13,7 @@ use super::observer::WorkerObserver;
 use super::supervisor::{POLLER, Running};
 use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Ownership};
 use crate::config::OnUnavailable;
+use crate::control::{ControlServer, ControlSocket};
 use crate::core::availability::OutagePolicy;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ impl DataConsumer {
             return Ok(None);
         }
         let http = self.spawn_http(threads)?;
+        let control = self.spawn_control(threads)?;
 
         let identity = consumer_identity(&self.config);
         self.metrics.set_info(
@@ -49,6 +51,7 @@ impl DataConsumer {
         let observer = Arc::new(WorkerObserver {
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
+            board: Arc::clone(&self.board),
             topic: self.config.kafka.topic.clone(),
             inserts: AtomicUsize::new(0),
             stalled: Mutex::default(),
@@ -74,7 +77,7 @@ impl DataConsumer {
             threads,
             committer.clone(),
             messages,
-            CommitterSettings::new(&self.config.consumer),
+            CommitterSettings::new(&self.config.consumer, self.pause.clone()),
             ownership.clone(),
             GroupOffsets::new(&consumer),
             Arc::clone(&observer) as Arc<_>,
@@ -96,7 +99,11 @@ impl DataConsumer {
         };
         let pool = self.start_writers(threads, stage, dispatcher, &mongodb)?;
         self.spawn_poller(threads, consumer, pool, committer, assignment)?;
-        Ok(Some(Running { dead_letters, http }))
+        Ok(Some(Running {
+            dead_letters,
+            http,
+            control,
+        }))
     }
 
     fn outage(&self, observer: &Arc<WorkerObserver>) -> Arc<OutageTracker> {
@@ -140,7 +147,7 @@ impl DataConsumer {
             return Ok(None);
         }
         let address = SocketAddr::new(metrics.host, metrics.port);
-        let server = HttpServer::bind(address, Arc::clone(&self.metrics), Arc::clone(&self.health))
+        let server = HttpServer::bind(address, Arc::clone(&self.board))
             .map_err(|error| {
                 let advice = match error.kind() {
                     ErrorKind::AddrInUse => "; set `metrics.port` to a free one",
@@ -152,7 +159,7 @@ impl DataConsumer {
                 };
                 Failure::running(format!("can't serve metrics on {address}: {error}{advice}"))
             })?;
-        info!(address:% = server.local_addr(); "serving /metrics, /health and /ready");
+        info!(address:% = server.local_addr(); "serving /metrics, /health, /ready, /status and the page at /");
         let server = Arc::new(server);
         for number in 0..HANDLER_THREADS {
             let serving = Arc::clone(&server);
@@ -162,6 +169,27 @@ impl DataConsumer {
             })?;
         }
         Ok(Some(server))
+    }
+
+    /// Answers on the control socket, if there is one.
+    fn spawn_control(&self, threads: &mut Threads) -> Result<Option<ControlSocket>, Failure> {
+        let Some(path) = self.config.control.socket() else {
+            return Ok(None);
+        };
+        let (server, socket) = ControlServer::bind(
+            path,
+            Arc::clone(&self.board),
+            self.pause.clone(),
+            self.stop.clone(),
+        )
+        .map_err(|error| {
+            let path = path.display();
+            Failure::running(format!("can't listen on `control.socket`, {path}")).because(error)
+        })?;
+        // It may wait for a client when the worker stops.
+        threads.spawn_detached("control", move || server.run())?;
+        info!(path:% = path.display(); "answering on the control socket");
+        Ok(Some(socket))
     }
 
     /// Checks the collection and creates its index. Building the index may take long, and may have to wait
@@ -263,6 +291,7 @@ impl DataConsumer {
             self.stop.clone(),
             Arc::clone(&self.metrics),
             Arc::clone(&self.health),
+            self.pause.clone(),
             brokers_down,
             settings,
         );

@@ -7,6 +7,7 @@ mod faults;
 mod harness;
 mod metrics;
 mod operator_audit;
+mod operator_control;
 mod operator_dead_letters;
 mod operator_refusals;
 mod positions;

@@ -24,7 +24,7 @@ metrics.host = "localhost" => found `localhost`, expected an IP address such as 
 metrics.enabled = "true" => found a text, expected `true` or `false`
 metrics.enabled = null => found null, expected `true` or `false`
 kafka.auto_offset_reset = "newest" => found `newest`, expected `earliest` or `latest`
-logging.format = "xml\n" => found `xml\n`, expected `json` or `text`
+logging.format = "xml\n" => found `xml\n`, expected `json`, `ecs` or `text`
 kafka.topic = "^data-.*" => found `^data-.*`, expected a topic name: 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, not `.` or `..`
 kafka.group_id = "" => found ``, expected a name that is not empty, without white space at its ends
 kafka.bootstrap_servers = "kafka:" => found `kafka:`, expected `host:port`, or several of them separated by commas
@@ -75,7 +75,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_key() {
         ),
         (
             "zzz",
-            "known here are `consumer`, `kafka`, `logging`, `metrics`, `mongodb`",
+            "known here are `consumer`, `control`, `kafka`, `logging`, `metrics`, `mongodb`",
         ),
     ] {
         let expected = format!("`{path}`: unknown key; {fault}");

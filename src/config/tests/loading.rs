@@ -61,6 +61,9 @@ fn defaults_are_those_of_the_specification() {
             host: [0, 0, 0, 0].into(),
             port: 8001,
         },
+        control: Control {
+            socket: String::new(),
+        },
     };
     assert_eq!(config, expected);
     assert_eq!(config.warnings(), [""; 0]);

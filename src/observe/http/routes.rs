@@ -1,83 +1,87 @@
 //! The answer to each request. No sockets here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use tiny_http::Method;
 
-use crate::observe::health::Health;
-use crate::observe::metrics::MetricsCollector;
+use crate::observe::board::StatusBoard;
 
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 /// The type includes the version of the format, because a scraper chooses its parser by it.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const INDEX: &str = "\
-kafka-mongo-consumer
-/metrics  metrics in Prometheus' text format
-/health   200 while the process is alive, 503 if it should be restarted
-/ready    200 while the worker can process messages, 503 with the reasons if it can't
-";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Shows `/status`, which it asks for every second. All of it is in this one file.
+const PAGE: &str = include_str!("page.html");
+
+/// The page may load nothing from elsewhere, and nobody may put it into a frame.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// One answer, before it is written to the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
-    /// The value of the `Allow` header of a 405.
-    pub(super) allow: Option<&'static str>,
-    pub(super) body: String,
+    /// A header besides the type, such as `Allow` of a 405.
+    pub(super) header: Option<(&'static str, &'static str)>,
+    pub(super) body: Cow<'static, str>,
 }
 
 impl Reply {
-    fn new(status: u16, content_type: &'static str, body: impl Into<String>) -> Self {
+    fn new(status: u16, content_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             content_type,
-            allow: None,
+            header: None,
             body: body.into(),
         }
     }
 
     fn json(status: u16, body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body)
-            .expect("invariant: our own structs, without maps, are always JSON");
+        let body = serde_json::to_string(body).expect("invariant: our own structs are always JSON");
         Self::new(status, JSON, body + "\n")
     }
 }
 
-/// Creates the pages from the metrics and the health.
+/// Creates the pages.
 pub(super) struct Routes {
-    pub(super) metrics: Arc<MetricsCollector>,
-    pub(super) health: Arc<Health>,
+    pub(super) board: Arc<StatusBoard>,
 }
 
 impl Routes {
     /// A HEAD gets the same reply as a GET; the server leaves out the body.
     pub(super) fn reply(&self, method: &Method, url: &str) -> Reply {
         let path = url.split(['?', '#']).next().unwrap_or_default();
-        if !matches!(path, "/" | "/metrics" | "/health" | "/ready") {
+        if !matches!(path, "/" | "/status" | "/metrics" | "/health" | "/ready") {
             return Reply::new(404, PLAIN, "there is no such page\n");
         }
         if !matches!(method, Method::Get | Method::Head) {
             return Reply {
-                allow: Some("GET, HEAD"),
+                header: Some(("Allow", "GET, HEAD")),
                 ..Reply::new(405, PLAIN, "only GET and HEAD are allowed\n")
             };
         }
         match path {
-            "/metrics" => Reply::new(200, METRICS, self.metrics.render()),
+            "/metrics" => Reply::new(200, METRICS, self.board.metrics.render()),
             "/health" => {
-                let liveness = self.health.liveness(Instant::now());
+                let liveness = self.board.health.liveness(Instant::now());
                 Reply::json(if liveness.is_alive() { 200 } else { 503 }, &liveness)
             }
             "/ready" => {
-                let readiness = self.health.readiness();
+                let readiness = self.board.health.readiness();
                 Reply::json(if readiness.ready { 200 } else { 503 }, &readiness)
             }
-            _ => Reply::new(200, PLAIN, INDEX),
+            "/status" => Reply::json(200, &self.board.status()),
+            _ => Reply {
+                header: Some(("Content-Security-Policy", PAGE_POLICY)),
+                ..Reply::new(200, HTML, PAGE)
+            },
         }
     }
 }
@@ -85,12 +89,16 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::board::Fixed;
+    use crate::observe::health::Health;
+    use crate::observe::metrics::MetricsCollector;
     use std::time::Duration;
 
     fn routes() -> Routes {
+        let metrics = Arc::new(MetricsCollector::new(8001, &["invalid_json"]));
+        let health = Arc::new(Health::new(Instant::now(), Duration::from_secs(60)));
         Routes {
-            metrics: Arc::new(MetricsCollector::new(8001, &["invalid_json"])),
-            health: Arc::new(Health::new(Instant::now(), Duration::from_secs(60))),
+            board: Arc::new(StatusBoard::new(metrics, health, Fixed::default())),
         }
     }
 
@@ -98,8 +106,9 @@ mod tests {
     fn each_request_has_its_answer() {
         let routes = routes();
         for (method, url, status, content_type, begins) in [
-            (Method::Get, "/", 200, PLAIN, "kafka-mongo-consumer\n"),
-            (Method::Head, "/", 200, PLAIN, "kafka-mongo-consumer\n"),
+            (Method::Get, "/", 200, HTML, "<!doctype html>"),
+            (Method::Head, "/?x", 200, HTML, "<!doctype html>"),
+            (Method::Get, "/status", 200, JSON, r#"{"format":1,"#),
             (Method::Get, "/metrics", 200, METRICS, "# HELP "),
             (Method::Get, "/metrics?name[]=up", 200, METRICS, "# HELP "),
             (Method::Get, "/metrics#top", 200, METRICS, "# HELP "),
@@ -120,24 +129,25 @@ mod tests {
             assert_eq!(reply.status, status, "{case}");
             assert_eq!(reply.content_type, content_type, "{case}");
             assert!(reply.body.starts_with(begins), "{case}");
-            assert_eq!(reply.allow.is_some(), status == 405, "{case}");
+            let allow = reply.header.is_some_and(|(name, _)| name == "Allow");
+            assert_eq!(allow, status == 405, "{case}");
         }
     }
 
     #[test]
     fn health_is_503_after_a_thread_died() {
         let routes = routes();
-        routes.health.thread_died("writer-0");
+        routes.board.health.thread_died("writer-0");
         assert_eq!(routes.reply(&Method::Get, "/health").status, 503);
     }
 
     #[test]
     fn ready_is_200_if_health_reports_ready() {
         let routes = routes();
-        routes.health.set_kafka_reachable(true);
-        routes.health.set_mongodb_available(true);
-        routes.health.set_topic_exists(true);
-        routes.health.set_assigned_partitions(vec![4]);
+        routes.board.health.set_kafka_reachable(true);
+        routes.board.health.set_mongodb_available(true);
+        routes.board.health.set_topic_exists(true);
+        routes.board.health.set_assigned_partitions(vec![4]);
         let reply = routes.reply(&Method::Get, "/ready");
         assert_eq!(reply.status, 200);
         let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();

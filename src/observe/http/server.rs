@@ -15,9 +15,8 @@ use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::routes::{Reply, Routes};
 use super::stalled_clients::StalledClients;
-use crate::observe::health::Health;
+use crate::observe::board::StatusBoard;
 use crate::observe::log::RateLimited;
-use crate::observe::metrics::MetricsCollector;
 
 /// How many threads should call [`HttpServer::run`]. A client that doesn't read its answer blocks one of
 /// them for up to `ANSWER_LIMIT`, and only once (see `stalled`). Meanwhile the other one answers probes.
@@ -75,12 +74,8 @@ impl HttpServer {
     /// Listens on the first of the addresses that can be bound. Requests wait until `run` is called. Fails
     /// if no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
     /// this host.
-    pub fn bind(
-        address: impl ToSocketAddrs,
-        metrics: Arc<MetricsCollector>,
-        health: Arc<Health>,
-    ) -> io::Result<Self> {
-        let routes = Routes { metrics, health };
+    pub fn bind(address: impl ToSocketAddrs, board: Arc<StatusBoard>) -> io::Result<Self> {
+        let routes = Routes { board };
         Self::with_handler(
             listen(address)?,
             Box::new(move |method, url| routes.reply(method, url)),
@@ -263,18 +258,20 @@ fn has_unread_body(request: &Request) -> bool {
     }
 }
 
-fn response(reply: Reply) -> Response<TimeLimited<Cursor<String>>> {
+fn response(reply: Reply) -> Response<TimeLimited<Cursor<Vec<u8>>>> {
     let header = |name: &str, value: &str| {
         Header::from_bytes(name, value).expect("invariant: all header values are ASCII literals")
     };
     let mut headers = vec![
         header("Content-Type", reply.content_type),
         header("Cache-Control", "no-store"),
+        header("X-Content-Type-Options", "nosniff"),
     ];
-    headers.extend(reply.allow.map(|methods| header("Allow", methods)));
-    let length = reply.body.len();
+    headers.extend(reply.header.map(|(name, value)| header(name, value)));
+    let body = reply.body.into_owned().into_bytes();
+    let length = body.len();
     let body = TimeLimited {
-        body: Cursor::new(reply.body),
+        body: Cursor::new(body),
         until: Instant::now() + ANSWER_LIMIT,
     };
     Response::new(reply.status.into(), headers, body, Some(length), None)

@@ -13,11 +13,18 @@ use tiny_http::Method;
 use super::routes::{PLAIN, Reply};
 use super::server::listen;
 use super::{HANDLER_THREADS, HttpServer};
+use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
 
 const LOCAL: &str = "127.0.0.1:0";
 const HANGS: Duration = Duration::from_secs(60);
+
+fn board() -> Arc<StatusBoard> {
+    let metrics = Arc::new(MetricsCollector::new(0, &["invalid_json"]));
+    let health = Arc::new(Health::new(Instant::now(), HANGS));
+    Arc::new(StatusBoard::new(metrics, health, Fixed::default()))
+}
 
 /// A server that runs until the test ends, also if the test panics.
 struct RunningServer {
@@ -38,9 +45,7 @@ impl RunningServer {
     }
 
     fn pages() -> Self {
-        let metrics = Arc::new(MetricsCollector::new(0, &["invalid_json"]));
-        let health = Arc::new(Health::new(Instant::now(), HANGS));
-        Self::new(HttpServer::bind(LOCAL, metrics, health).unwrap())
+        Self::new(HttpServer::bind(LOCAL, board()).unwrap())
     }
 
     fn with_handler(handler: impl Fn(&Method, &str) -> Reply + Send + Sync + 'static) -> Self {
@@ -126,7 +131,8 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 fn pages_are_served_with_their_types() {
     let running = RunningServer::pages();
     for (path, status, content_type) in [
-        ("/", 200, "text/plain; charset=utf-8"),
+        ("/", 200, "text/html; charset=utf-8"),
+        ("/status", 200, "application/json"),
         ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
         ("/health?verbose", 200, "application/json"),
         ("/ready", 503, "application/json"),
@@ -175,8 +181,8 @@ fn long_reply(length: usize) -> Reply {
     Reply {
         status: 200,
         content_type: PLAIN,
-        allow: None,
-        body: "x".repeat(length),
+        header: None,
+        body: "x".repeat(length).into(),
     }
 }
 
@@ -352,9 +358,7 @@ fn a_server_that_stopped_listening_listens_again() {
 #[test]
 fn port_in_use_is_an_error() {
     let running = RunningServer::pages();
-    let metrics = Arc::new(MetricsCollector::new(0, &[]));
-    let health = Arc::new(Health::new(Instant::now(), HANGS));
-    let second = HttpServer::bind(running.server.local_addr(), metrics, health);
+    let second = HttpServer::bind(running.server.local_addr(), board());
     let error = second.err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
@@ -375,9 +379,7 @@ fn stop_ends_every_run_and_frees_the_port() {
 
 #[test]
 fn stop_before_run_is_not_lost() {
-    let metrics = Arc::new(MetricsCollector::new(0, &[]));
-    let health = Arc::new(Health::new(Instant::now(), HANGS));
-    let server = HttpServer::bind(LOCAL, metrics, health).unwrap();
+    let server = HttpServer::bind(LOCAL, board()).unwrap();
     server.stop();
     server.run();
     server.run();

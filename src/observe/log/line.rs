@@ -1,39 +1,86 @@
 //! Formats one log record as one line. Pure: time and thread are arguments.
 
 use std::io::{self, Write};
+use std::mem;
 
 use jiff::Timestamp;
 use log::Record;
 use log::kv::{self, Key, VisitSource, VisitValue};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Who writes the log; in every line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The consumer group.
+    pub group: String,
+    /// This process: the host's name and the process id.
+    pub instance: String,
+}
 
 /// The keys that every JSON line has. A record's field with one of these names gets a trailing underscore.
-const FIXED: [&str; 5] = ["ts", "level", "target", "thread", "msg"];
+const FIXED: [&str; 7] = [
+    "ts", "level", "target", "thread", "msg", "group", "instance",
+];
+
+/// The version of the Elastic Common Schema that `ecs` follows.
+const ECS_VERSION: &str = "8.11.0";
 
 /// Writes one JSON object: the fixed keys, then the record's fields in their order.
 pub(super) fn json(
     out: &mut impl Write,
     now: Timestamp,
     thread: &str,
+    source: Option<&Source>,
     record: &Record<'_>,
 ) -> io::Result<()> {
-    write!(
-        out,
-        r#"{{"ts":"{now:.3}","level":"{}","target":"#,
-        record.level()
-    )?;
-    serde_json::to_writer(&mut *out, record.target())?;
-    out.write_all(br#","thread":"#)?;
-    serde_json::to_writer(&mut *out, thread)?;
-    out.write_all(br#","msg":"#)?;
-    serde_json::to_writer(&mut *out, &record.args().to_string())?;
-    for (key, value) in Fields::of(record).0 {
-        out.write_all(b",")?;
-        serde_json::to_writer(&mut *out, &key)?;
-        out.write_all(b":")?;
-        serde_json::to_writer(&mut *out, &value)?;
+    let mut line = Object::begin(out)?;
+    line.add("ts", &format!("{now:.3}"))?;
+    line.add("level", record.level().as_str())?;
+    line.add("target", record.target())?;
+    line.add("thread", thread)?;
+    line.add("msg", &record.args().to_string())?;
+    if let Some(source) = source {
+        line.add("group", &source.group)?;
+        line.add("instance", &source.instance)?;
     }
-    out.write_all(b"}\n")
+    for (key, value) in Fields::of(record).0 {
+        line.add(&key, &value)?;
+    }
+    line.end()
+}
+
+/// Writes one JSON object with the names of the Elastic Common Schema. Fields that it doesn't know are in an object with
+/// the program's name, so that they can't clash with its own.
+pub(super) fn ecs(
+    out: &mut impl Write,
+    now: Timestamp,
+    thread: &str,
+    source: Option<&Source>,
+    record: &Record<'_>,
+) -> io::Result<()> {
+    let mut own = Map::new();
+    let mut line = Object::begin(out)?;
+    line.add("@timestamp", &format!("{now:.3}"))?;
+    line.add("log.level", &record.level().as_str().to_lowercase())?;
+    line.add("message", &record.args().to_string())?;
+    line.add("ecs.version", ECS_VERSION)?;
+    line.add("log.logger", record.target())?;
+    line.add("process.thread.name", thread)?;
+    line.add("service.name", env!("CARGO_PKG_NAME"))?;
+    line.add("service.version", env!("CARGO_PKG_VERSION"))?;
+    if let Some(source) = source {
+        line.add("service.node.name", &source.instance)?;
+        own.insert("group".to_owned(), source.group.as_str().into());
+    }
+    own.extend(Fields::of(record).0);
+    if let Some(backtrace) = own.remove("backtrace") {
+        line.add("error.stack_trace", &backtrace)?;
+    }
+    if !own.is_empty() {
+        line.add("kafka_mongo_consumer", &own)?;
+    }
+    line.end()
 }
 
 /// Writes `ts LEVEL thread target: msg key=value` for people to read. It is always one line, because
@@ -42,6 +89,7 @@ pub(super) fn text(
     out: &mut impl Write,
     now: Timestamp,
     thread: &str,
+    source: Option<&Source>,
     record: &Record<'_>,
 ) -> io::Result<()> {
     write!(
@@ -51,14 +99,50 @@ pub(super) fn text(
         record.target(),
         escape_control(&record.args().to_string())
     )?;
-    for (key, value) in Fields::of(record).0 {
+    let mut field = |key: &str, value: Value| {
         let value = match value {
             Value::String(word) if is_plain(&word) => word,
             other => escape_control(&other.to_string()),
         };
-        write!(out, " {}={value}", escape_control(&key))?;
+        write!(out, " {}={value}", escape_control(key))
+    };
+    for (key, value) in Fields::of(record).0 {
+        field(&key, value)?;
+    }
+    if let Some(source) = source {
+        field("group", source.group.as_str().into())?;
+        field("instance", source.instance.as_str().into())?;
     }
     out.write_all(b"\n")
+}
+
+/// A JSON object that is written member by member.
+struct Object<'w, W> {
+    out: &'w mut W,
+    is_empty: bool,
+}
+
+impl<'w, W: Write> Object<'w, W> {
+    fn begin(out: &'w mut W) -> io::Result<Self> {
+        out.write_all(b"{")?;
+        Ok(Self {
+            out,
+            is_empty: true,
+        })
+    }
+
+    fn add(&mut self, key: &str, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+        if !mem::take(&mut self.is_empty) {
+            self.out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *self.out, key)?;
+        self.out.write_all(b":")?;
+        Ok(serde_json::to_writer(&mut *self.out, value)?)
+    }
+
+    fn end(self) -> io::Result<()> {
+        self.out.write_all(b"}\n")
+    }
 }
 
 /// Escapes control characters: they could end the line, or make a terminal show something else.
@@ -82,10 +166,11 @@ fn is_plain(word: &str) -> bool {
             .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '"' | '=' | '\\'))
 }
 
-struct Fields(Vec<(String, Value)>);
+/// The fields of a record, in their order.
+pub(super) struct Fields(pub(super) Vec<(String, Value)>);
 
 impl Fields {
-    fn of(record: &Record<'_>) -> Self {
+    pub(super) fn of(record: &Record<'_>) -> Self {
         let mut fields = Self(Vec::new());
         // Can fail only in the caller's `Source`. The fields visited before that are kept. The failure
         // is dropped, because it could only be reported in another log line.
@@ -175,7 +260,8 @@ mod tests {
 
     const THREAD: &str = "writer-3";
 
-    type Format = fn(&mut Vec<u8>, Timestamp, &str, &Record<'_>) -> io::Result<()>;
+    type Format =
+        fn(&mut Vec<u8>, Timestamp, &str, Option<&super::Source>, &Record<'_>) -> io::Result<()>;
 
     fn line(format: Format, msg: &str, fields: &dyn Source) -> String {
         let mut out = Vec::new();
@@ -184,6 +270,7 @@ mod tests {
             &mut out,
             now,
             THREAD,
+            None,
             &Record::builder()
                 .level(Level::Warn)
                 .target("core::\"x\"")
@@ -208,6 +295,46 @@ mod tests {
             line(json, "hello", &[("topic", "data-topic")]),
             r#"{"ts":"2026-03-05T06:07:08.012Z","level":"WARN","target":"core::\"x\"","thread":"writer-3","msg":"hello","topic":"data-topic"}"#
         );
+    }
+
+    #[test]
+    fn each_format_names_group_and_instance() {
+        let source = super::Source {
+            group: "a group".to_owned(),
+            instance: "host-1".to_owned(),
+        };
+        let line = |format: Format| {
+            let mut out = Vec::new();
+            let now = "2026-03-05T06:07:08.0129Z".parse().unwrap();
+            let record = Record::builder()
+                .level(Level::Warn)
+                .target("store")
+                .args(format_args!("hello"))
+                .key_values(&[("group", "mine"), ("topic", "orders")])
+                .build();
+            format(&mut out, now, THREAD, Some(&source), &record).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            line(json),
+            concat!(
+                r#"{"ts":"2026-03-05T06:07:08.012Z","level":"WARN","target":"store","thread":"writer-3","msg":"hello","#,
+                r#""group":"a group","instance":"host-1","group_":"mine","topic":"orders"}"#,
+                "\n"
+            )
+        );
+        assert_eq!(
+            line(text),
+            "2026-03-05T06:07:08.012Z WARN  writer-3 store: hello group_=mine topic=orders group=\"a group\" instance=host-1\n"
+        );
+        let ecs: Value = serde_json::from_str(&line(ecs)).unwrap();
+        let expected = json!({
+            "@timestamp": "2026-03-05T06:07:08.012Z", "log.level": "warn", "message": "hello", "ecs.version": ECS_VERSION,
+            "log.logger": "store", "process.thread.name": "writer-3", "service.name": "kafka-mongo-consumer",
+            "service.version": env!("CARGO_PKG_VERSION"), "service.node.name": "host-1",
+            "kafka_mongo_consumer": {"group": "a group", "group_": "mine", "topic": "orders"},
+        });
+        assert_eq!(ecs, expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod line;
 mod queue;
 mod rate;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,9 @@ use jiff::Timestamp;
 use log::kv::Value;
 use log::{Level, LevelFilter, Record};
 
+pub use line::Source;
 pub use rate::{RateLimited, report_suppressed};
+pub use recent::recent_problems;
 
 use queue::LineQueue;
 
@@ -40,10 +43,19 @@ static QUEUE: LineQueue = LineQueue::new();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object per line: `ts` (RFC 3339, UTC, milliseconds), `level`, `target`, `thread`, `msg`,
-    /// and the fields of the log record.
+    /// `group`, `instance`, and the fields of the log record.
     Json,
+    /// One JSON object per line, with the names of the Elastic Common Schema.
+    Ecs,
     /// `ts LEVEL thread target: msg key=value …`
     Text,
+}
+
+/// What a line looks like, and who it says wrote it.
+#[derive(Debug, Clone)]
+struct Style {
+    format: LogFormat,
+    source: Option<Source>,
 }
 
 /// Sends the log, and the message of every panic, to standard error.
@@ -51,10 +63,12 @@ pub enum LogFormat {
 /// A thread of its own writes the lines, so that no other thread waits for the reader of the log. A valid
 /// `RUST_LOG` overrides `level`. A line that can't be written, or that finds the queue full, is dropped
 /// and counted: the worker must go on whatever the reader of its log does. Fails if the process already has a
-/// logger, or if the system has no thread to give. Lines of libraries for which `is_noise` are left out.
+/// logger, or if the system has no thread to give. Lines of libraries for which `is_noise` are left out. `source` is in
+/// every line.
 pub fn init(
     level: LevelFilter,
     format: LogFormat,
+    source: Option<Source>,
     is_noise: fn(&Record<'_>) -> bool,
 ) -> io::Result<()> {
     let mut builder = env_logger::Builder::new();
@@ -65,20 +79,24 @@ pub fn init(
     if let Ok(Some(filters)) = &filters {
         builder.parse_filters(filters);
     }
+    let style = Style { format, source };
+    let of_lines = style.clone();
     builder.format(move |out, record| {
         if is_noise(record) {
             return Ok(());
         }
-        write_line(out, format, record)
+        let now = Timestamp::now();
+        recent::note(now, record);
+        write_line(out, now, &of_lines, record)
     });
     builder.target(Target::Pipe(Box::new(IntoQueue)));
     builder.try_init().map_err(io::Error::other)?;
-    start_writing(format)?;
+    start_writing(style.clone())?;
 
     if let Err(error) = filters {
         log::warn!("`RUST_LOG` is not valid, so the configured log level is used: {error}");
     }
-    panic::set_hook(Box::new(move |info| log_panic(info, format)));
+    panic::set_hook(Box::new(move |info| log_panic(info, &style)));
     Ok(())
 }
 
@@ -87,7 +105,11 @@ pub fn init(
 pub fn print(text: &str) {
     QUEUE.push(format!("{text}\n").as_bytes());
     // Without the thread the text can't be written, and there is nowhere to report that.
-    if start_writing(LogFormat::Text).is_ok() {
+    let style = Style {
+        format: LogFormat::Text,
+        source: None,
+    };
+    if start_writing(style).is_ok() {
         flush();
     }
 }
@@ -121,17 +143,17 @@ impl Write for IntoQueue {
 /// Starts the thread that writes the log. It isn't one of the worker's watched threads: it starts before them, has
 /// to outlive them, and does nothing but wait and write. If it ended, the log would end, and every dropped line
 /// would be counted.
-fn start_writing(format: LogFormat) -> io::Result<()> {
+fn start_writing(style: Style) -> io::Result<()> {
     let thread = thread::Builder::new().name("log".to_owned());
-    thread.spawn(move || write_queue(format)).map(drop)
+    thread.spawn(move || write_queue(&style)).map(drop)
 }
 
-fn write_queue(format: LogFormat) {
+fn write_queue(style: &Style) {
     let mut buffer = Vec::new();
     let mut next_look = Instant::now() + LOOK_INTERVAL;
     loop {
         QUEUE.write_next(&mut io::stderr(), &mut buffer, LOOK_INTERVAL, |dropped| {
-            dropped_line(dropped, format)
+            dropped_line(dropped, style)
         });
         let now = Instant::now();
         if now >= next_look {
@@ -142,12 +164,12 @@ fn write_queue(format: LogFormat) {
 }
 
 /// The line that reports dropped lines; empty if the filters drop warnings.
-fn dropped_line(dropped: u64, format: LogFormat) -> Vec<u8> {
+fn dropped_line(dropped: u64, style: &Style) -> Vec<u8> {
     if !log::log_enabled!(Level::Warn) {
         return Vec::new();
     }
     line_of(
-        format,
+        style,
         &Record::builder()
             .level(Level::Warn)
             .target(module_path!())
@@ -172,26 +194,35 @@ fn checked_filters(variable: Result<String, VarError>) -> Result<Option<String>,
     }
 }
 
-fn write_line(out: &mut impl Write, format: LogFormat, record: &Record<'_>) -> io::Result<()> {
-    let now = Timestamp::now();
+fn write_line(
+    out: &mut impl Write,
+    now: Timestamp,
+    style: &Style,
+    record: &Record<'_>,
+) -> io::Result<()> {
     let thread = thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    match format {
-        LogFormat::Json => line::json(out, now, thread, record),
-        LogFormat::Text => line::text(out, now, thread, record),
+    let source = style.source.as_ref();
+    match style.format {
+        LogFormat::Json => line::json(out, now, thread, source, record),
+        LogFormat::Ecs => line::ecs(out, now, thread, source, record),
+        LogFormat::Text => line::text(out, now, thread, source, record),
     }
 }
 
-fn line_of(format: LogFormat, record: &Record<'_>) -> Vec<u8> {
+/// The line of a record that doesn't come from env_logger.
+fn line_of(style: &Style, record: &Record<'_>) -> Vec<u8> {
+    let now = Timestamp::now();
+    recent::note(now, record);
     let mut line = Vec::new();
     // A write to memory can't fail.
-    let _ = write_line(&mut line, format, record);
+    let _ = write_line(&mut line, now, style, record);
     line
 }
 
 /// Makes a panic one log line, whatever the filters: the standard message has several lines, and none of them is
 /// JSON.
-fn log_panic(info: &PanicHookInfo<'_>, format: LogFormat) {
+fn log_panic(info: &PanicHookInfo<'_>, style: &Style) {
     // The payload of `panic!` is a `&str` for a literal and a `String` for a formatted text.
     let payload = info.payload();
     let message = payload
@@ -208,7 +239,7 @@ fn log_panic(info: &PanicHookInfo<'_>, format: LogFormat) {
         fields.push(("backtrace", Value::from_display(&backtrace)));
     }
     QUEUE.push(&line_of(
-        format,
+        style,
         &Record::builder()
             .level(Level::Error)
             .target("panic")

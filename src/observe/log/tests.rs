@@ -10,23 +10,31 @@ use log::{Level, LevelFilter};
 use serde_json::Value;
 
 use super::{
-    LogFormat, RateLimited, checked_filters, dropped_lines, flush, init, report_suppressed,
+    LogFormat, RateLimited, Source, checked_filters, dropped_lines, flush, init, report_suppressed,
 };
 
 const ROLE: &str = "LOG_TEST_ROLE";
+
+fn source() -> Source {
+    Source {
+        group: "data-consumer-group".to_owned(),
+        instance: "host-1".to_owned(),
+    }
+}
 
 /// Does nothing in an ordinary run. If `ROLE` is set, this is the child process, and it logs.
 #[test]
 fn child() {
     let format = match env::var(ROLE).as_deref() {
         Ok("json") => LogFormat::Json,
+        Ok("ecs") => LogFormat::Ecs,
         Ok("text") => LogFormat::Text,
         Ok("unread") => return log_without_a_reader(),
         Ok("suppressed") => return log_suppressed_lines(),
         _ => return,
     };
-    init(LevelFilter::Info, format, |_| false).unwrap();
-    assert!(init(LevelFilter::Info, format, |_| false).is_err());
+    init(LevelFilter::Info, format, Some(source()), |_| false).unwrap();
+    assert!(init(LevelFilter::Info, format, Some(source()), |_| false).is_err());
     for offset in 0..1000 {
         log::info!(topic = "data-topic", partition = 3, offset; "two\nlines \"{offset}\"");
     }
@@ -42,7 +50,7 @@ fn child() {
 
 /// Standard error is a pipe that nobody reads for now. Logs much more than the pipe and the queue hold.
 fn log_without_a_reader() {
-    init(LevelFilter::Info, LogFormat::Json, |_| false).unwrap();
+    init(LevelFilter::Info, LogFormat::Json, None, |_| false).unwrap();
     let started = Instant::now();
     for _ in 0..100 {
         log::info!("{}", "x".repeat(50_000));
@@ -65,7 +73,7 @@ fn log_without_a_reader() {
 /// Logs more lines than a limit admits, and waits until the thread of the log reports the others. Then does the same
 /// again, but reports the others itself.
 fn log_suppressed_lines() {
-    init(LevelFilter::Info, LogFormat::Json, |_| false).unwrap();
+    init(LevelFilter::Info, LogFormat::Json, None, |_| false).unwrap();
     let limit = RateLimited::new(Level::Error, "something happened");
     let now = Instant::now();
     let log_some = |count| {
@@ -113,6 +121,7 @@ fn json_lines_reach_standard_error() {
     assert_eq!(line["topic"], "data-topic");
     assert_eq!(line["partition"], 3);
     assert_eq!(line["offset"], 7);
+    assert_eq!(line["instance"], "host-1");
     let ts = line["ts"].as_str().unwrap();
     assert_eq!(ts.len(), "2026-03-05T06:07:08.012Z".len(), "{ts}");
     ts.parse::<jiff::Timestamp>().unwrap();
@@ -125,11 +134,30 @@ fn json_lines_reach_standard_error() {
 }
 
 #[test]
+fn ecs_lines_have_the_names_of_the_schema() {
+    let output = command("ecs").output().unwrap();
+    let lines: Vec<Value> = lines(&output)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    let line = &lines[7];
+    assert_eq!(line["log.level"], "info");
+    assert_eq!(line["message"], "two\nlines \"7\"");
+    assert_eq!(line["kafka_mongo_consumer"]["offset"], 7);
+    let panic = &lines[1000];
+    assert_eq!(panic["log.level"], "error");
+    assert_eq!(panic["message"], "panicked: as asked\nfor");
+    assert!(panic["kafka_mongo_consumer"]["location"].is_string());
+}
+
+#[test]
 fn each_record_is_one_text_line() {
     let lines = lines(&command("text").output().unwrap());
     assert_eq!(lines.len(), 1001);
     assert!(
-        lines[0].ends_with(r#"two\nlines "0" topic=data-topic partition=3 offset=0"#),
+        lines[0].ends_with(
+            r#"two\nlines "0" topic=data-topic partition=3 offset=0 group=data-consumer-group instance=host-1"#
+        ),
         "{}",
         lines[0]
     );

@@ -41,6 +41,7 @@ pub(super) struct Families {
     pub(super) poll_interval_exceeded: IntCounter,
     pub(super) mongodb_available: IntGauge,
     pub(super) paused: IntGauge,
+    pub(super) paused_by_operator: IntGauge,
     pub(super) log_lines_dropped: IntCounter,
 }
 
@@ -203,6 +204,10 @@ impl Families {
             paused: new.gauge(
                 "consumer_paused",
                 "Whether consumption is paused (1) or not (0).",
+            ),
+            paused_by_operator: new.gauge(
+                "consumer_paused_by_operator",
+                "Whether an operator has paused the worker (1) or not (0).",
             ),
             log_lines_dropped: new.counter(
                 "consumer_log_lines_dropped_total",

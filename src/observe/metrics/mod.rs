@@ -2,6 +2,7 @@
 
 mod families;
 mod register;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -204,6 +205,14 @@ impl MetricsCollector {
             .unwrap_or_else(PoisonError::into_inner) = taken_at;
     }
 
+    fn oldest_in_flight(&self) -> Duration {
+        let oldest = *self
+            .oldest_in_flight_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        oldest.map_or(Duration::ZERO, |taken_at| taken_at.elapsed())
+    }
+
     /// A writer took a batch up.
     pub fn increment_writers_busy(&self) {
         self.families.writers_busy.inc();
@@ -266,6 +275,10 @@ impl MetricsCollector {
         self.families.paused.set(i64::from(paused));
     }
 
+    pub fn set_paused_by_operator(&self, paused: bool) {
+        self.families.paused_by_operator.set(i64::from(paused));
+    }
+
     /// Shows all lines that the log has dropped since the process started.
     fn show_log_lines_dropped(&self, dropped: u64) {
         let counter = &self.families.log_lines_dropped;
@@ -276,12 +289,9 @@ impl MetricsCollector {
 
     /// All metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
-        let oldest = *self
-            .oldest_in_flight_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let age = oldest.map_or(Duration::ZERO, |taken_at| taken_at.elapsed());
-        self.families.oldest_in_flight.set(age.as_secs_f64());
+        self.families
+            .oldest_in_flight
+            .set(self.oldest_in_flight().as_secs_f64());
         self.show_log_lines_dropped(dropped_lines());
 
         let mut text = String::new();

@@ -83,6 +83,12 @@ impl CountersByReason {
         Self { known, all }
     }
 
+    /// The counts of the known reasons.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let known = self.known.iter();
+        known.map(|(reason, counter)| (*reason, counter.get()))
+    }
+
     /// A reason that isn't in the list counts as `other`. So the total is right and the number of series is
     /// bounded.
     pub(super) fn add(&self, reason: &str, count: u64) {

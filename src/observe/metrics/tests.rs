@@ -97,6 +97,7 @@ fn every_metric_has_its_name_and_type() {
         ("consumer_poll_interval_exceeded_total", "counter"),
         ("consumer_mongodb_available", "gauge"),
         ("consumer_paused", "gauge"),
+        ("consumer_paused_by_operator", "gauge"),
         ("consumer_log_lines_dropped_total", "counter"),
         ("consumer_build_info", "gauge"),
     ] {

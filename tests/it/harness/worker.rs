@@ -202,6 +202,11 @@ impl Worker {
         self.log.lines()
     }
 
+    /// Standard output so far, as text.
+    pub fn output(&self) -> String {
+        text_of(&self.output.lines())
+    }
+
     /// The lines of level ERROR so far, without those about rejected records.
     pub fn errors(&self) -> Vec<LogLine> {
         let mut lines = self.log();
