@@ -58,7 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that one module alone uses.
-const LIBRARY_OF: [(&str, &str); 10] = [
+const LIBRARY_OF: [(&str, &str); 11] = [
     ("rdkafka", "kafka"),
     ("mongodb", "mongo"),
     ("prometheus", "observe"),
@@ -69,6 +69,7 @@ const LIBRARY_OF: [(&str, &str); 10] = [
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
     ("minreq", "commands"),
+    ("sd_notify", "worker"),
 ];
 
 /// What code without I/O and without a clock doesn't name.

@@ -125,6 +125,25 @@ impl StatusBoard {
         }
     }
 
+    /// The status in one line, for a process list.
+    pub fn line(&self) -> String {
+        let condition = self.health.condition();
+        let state = condition.state.words();
+        let Some(assigned) = condition.readiness.assigned_partitions else {
+            return state.to_owned();
+        };
+        let lag: i64 = self
+            .partitions()
+            .values()
+            .filter_map(|known| known.lag)
+            .sum();
+        let stored = self.metrics.totals().stored;
+        format!(
+            "{state}; {} partitions, lag {lag}, {stored} stored",
+            assigned.len()
+        )
+    }
+
     fn partitions(&self) -> MutexGuard<'_, BTreeMap<i32, Known>> {
         self.partitions
             .lock()

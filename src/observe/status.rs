@@ -82,6 +82,23 @@ pub enum State {
     Running,
 }
 
+impl State {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stopping => "stopping",
+            Self::Starting => "starting",
+            Self::KafkaUnreachable => "Kafka unreachable",
+            Self::TopicMissing => "topic missing",
+            Self::MongodbUnavailable => "MongoDB unavailable",
+            Self::Paused => "paused",
+            Self::Stalled => "stalled",
+            Self::Standby => "standby",
+            Self::Running => "running",
+        }
+    }
+}
+
 /// An operator's order to take no messages off Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pause {

@@ -1,6 +1,7 @@
 //! The consumer of the specification: connects, and runs until told to stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -32,6 +33,8 @@ pub struct DataConsumer {
     pub(super) health: Arc<Health>,
     pub(super) board: Arc<StatusBoard>,
     pub(super) pause: PauseSwitch,
+    /// Every thread has been started.
+    pub(super) has_started: Arc<AtomicBool>,
     pub(super) stop: StopSignal,
     pub(super) events: ProcessEvents,
     pub(super) event_receiver: Receiver<ProcessEvent>,
@@ -56,6 +59,7 @@ impl DataConsumer {
             health,
             board,
             pause: PauseSwitch::default(),
+            has_started: Arc::default(),
             stop: StopSignal::new(),
             events,
             event_receiver,
@@ -70,7 +74,10 @@ impl DataConsumer {
         let outcome = self
             .start(&mut threads, signals)
             .and_then(|running| match running {
-                Some(running) => self.supervise(&mut threads, running),
+                Some(running) => {
+                    self.has_started.store(true, Ordering::Release);
+                    self.supervise(&mut threads, running)
+                }
                 // The stop came while connecting: there is nothing to settle.
                 None => Ok(()),
             });

@@ -10,6 +10,7 @@ mod data_consumer;
 mod memory;
 mod observer;
 mod supervisor;
+mod systemd;
 mod wiring;
 
 pub use data_consumer::DataConsumer;

@@ -11,6 +11,7 @@ use log::{info, warn};
 use super::data_consumer::DataConsumer;
 use super::observer::WorkerObserver;
 use super::supervisor::{POLLER, Running};
+use super::systemd::{self, SystemdNotifier};
 use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Ownership};
 use crate::config::OnUnavailable;
 use crate::control::{ControlServer, ControlSocket};
@@ -39,6 +40,7 @@ impl DataConsumer {
         if self.stop.is_stopping() {
             return Ok(None);
         }
+        self.spawn_systemd(threads)?;
         let http = self.spawn_http(threads)?;
         let control = self.spawn_control(threads)?;
 
@@ -169,6 +171,20 @@ impl DataConsumer {
             })?;
         }
         Ok(Some(server))
+    }
+
+    fn spawn_systemd(&self, threads: &mut Threads) -> Result<(), Failure> {
+        if !systemd::is_asked_for() {
+            return Ok(());
+        }
+        let notifier = SystemdNotifier {
+            board: Arc::clone(&self.board),
+            health: Arc::clone(&self.health),
+            has_started: Arc::clone(&self.has_started),
+            stop: self.stop.clone(),
+        };
+        // It tells of the stop as well, so that nobody waits for its end.
+        threads.spawn_detached("systemd", move || notifier.run())
     }
 
     /// Answers on the control socket, if there is one.

@@ -19,5 +19,6 @@ mod slow_writers;
 mod starting;
 mod stopping;
 mod storing;
+mod systemd;
 mod topics;
 mod write_rejections;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::rates::Rates;
-use super::report::{lag_seconds, name_of};
-use super::words::{count, duration, plain, rate, size};
+use super::report::lag_seconds;
+use super::words::{count, duration, rate, size};
 use crate::cli::WorkerAddress;
 use crate::failure::Failure;
 use crate::observe::status::Status;
@@ -109,7 +109,7 @@ impl Line {
         let partitions = status.partitions.as_deref().unwrap_or_default();
         let lags = partitions.iter().filter_map(|partition| partition.lag);
         Self {
-            state: plain(&name_of(status)),
+            state: status.state.words().to_owned(),
             partitions: partitions.len().to_string(),
             stored: rates.map(|rates| rate(rates.stored)).unwrap_or_default(),
             letters: rates

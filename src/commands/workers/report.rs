@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::rates::Rates;
-use super::words::{count, duration, plain, rate, size};
+use super::words::{count, duration, rate, size};
 use crate::commands::output::printable;
 use crate::observe::status::{Level, PartitionStatus, Problem, Status};
 
@@ -35,7 +35,7 @@ pub(super) fn report(status: &Status, rates: Option<&Rates>) -> String {
     );
     text.line(
         "state",
-        &format!("{} since {}", plain(&name_of(status)), status.state_since),
+        &format!("{} since {}", status.state.words(), status.state_since),
     );
     if let Some(pause) = &status.pause {
         let reason = pause.reason.as_deref().map(|reason| format!(": {reason}"));
@@ -100,14 +100,6 @@ pub(super) fn report(status: &Status, rates: Option<&Rates>) -> String {
         text.0.push_str(&problem_line(problem));
     }
     text.0
-}
-
-/// The state's name, as in JSON.
-pub(super) fn name_of(status: &Status) -> String {
-    serde_json::to_value(status.state)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 pub(super) fn lag_seconds(partitions: &[PartitionStatus]) -> Option<f64> {

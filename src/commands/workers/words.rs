@@ -50,11 +50,6 @@ pub(super) fn size(bytes: impl Into<i128>) -> String {
     format!("{mebibytes:.1} MiB")
 }
 
-/// `mongodb_unavailable` as `MongoDB unavailable` would need a list; the names of the states are words already.
-pub(super) fn plain(name: &str) -> String {
-    name.replace('_', " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

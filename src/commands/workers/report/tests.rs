@@ -67,7 +67,7 @@ fn everything_about_a_worker_is_said() {
 worker    host-1, version 0.1.0, up 1 min
 reads     orders as group g
 writes    db.c, dead letters to letters
-state     mongodb unavailable since 2026-01-01T00:00:30.000Z
+state     MongoDB unavailable since 2026-01-01T00:00:30.000Z
 paused    by alice since 2026-01-01T00:00:40.000Z: an index\\u{1b}[2J
 ready     no: mongodb is not available
 rates     100 stored/s, 0.0 dead letters/s, inserts of 10.0 ms, batches of 100
