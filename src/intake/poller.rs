@@ -254,6 +254,7 @@ impl Poller {
                 let _ = self.stop.wait(FILL_POLL);
             }
             Event::TopicRecreated => {
+                self.metrics.increment_log_resets();
                 self.starts.topic_was_recreated();
                 self.is_source_drained = true;
                 let why = "what was read of the old topic is stored first";
@@ -327,6 +328,7 @@ impl Poller {
     fn begin_anew(&mut self, partition: TopicPartition, from: Offset, offset: Offset) -> Epoch {
         error!(topic = self.topic, partition = partition.number, expected = from.0, offset = offset.0;
             "the log continues below what was read: it was truncated or recreated; reading on from there");
+        self.metrics.increment_log_resets();
         let epoch = self.assignment.begin(partition, offset);
         self.positions.renew(&self.assignment);
         self.drop_what_is_gone();

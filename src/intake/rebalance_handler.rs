@@ -116,6 +116,10 @@ impl RebalanceListener for RebalanceHandler {
              reading on from the earliest offset that still exists");
     }
 
+    fn log_reset(&self) {
+        self.metrics.increment_log_resets();
+    }
+
     fn end_offsets(&self, end_offsets: Vec<EndOffset>) {
         self.committer
             .send(CommitterMessage::EndOffsets(end_offsets));

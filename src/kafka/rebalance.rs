@@ -210,6 +210,7 @@ impl RebalanceContext {
                 error!(partition = partition.number, committed = committed.0, earliest = earliest.0;
                     "the committed offset lies beyond the log's end: the topic was recreated or truncated; \
                      reading from its earliest offset");
+                self.listener.log_reset();
             }
         }
     }

@@ -23,6 +23,8 @@ pub trait RebalanceListener: Send + Sync {
     fn lost(&self, partitions: &[TopicPartition]);
     /// Retention has deleted the records from `from` up to `to` before the group read them.
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
+    /// A partition was recreated or truncated while nobody read it.
+    fn log_reset(&self);
     /// How far each partition can be read at present.
     fn end_offsets(&self, end_offsets: Vec<EndOffset>);
     /// How many of the assigned partitions have no leader at present.

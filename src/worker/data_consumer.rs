@@ -47,6 +47,7 @@ impl DataConsumer {
             &Reason::ALL.map(Reason::as_str),
         ));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
+        metrics.set_memory(memory::container_limit(), memory::worst_case(&config));
         let board = Arc::new(StatusBoard::new(
             Arc::clone(&metrics),
             Arc::clone(&health),

@@ -68,7 +68,11 @@ impl Routes {
             };
         }
         match path {
-            "/metrics" => Reply::new(200, METRICS, self.board.metrics.render()),
+            "/metrics" => {
+                let metrics = &self.board.metrics;
+                metrics.set_ready(self.board.health.readiness().ready);
+                Reply::new(200, METRICS, metrics.render())
+            }
             "/health" => {
                 let liveness = self.board.health.liveness(Instant::now());
                 Reply::json(if liveness.is_alive() { 200 } else { 503 }, &liveness)

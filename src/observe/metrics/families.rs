@@ -38,6 +38,10 @@ pub(super) struct Families {
     pub(super) leaderless_partitions: IntGauge,
     pub(super) stalled_partitions: IntGauge,
     pub(super) offsets_skipped: IntCounter,
+    pub(super) log_resets: IntCounter,
+    pub(super) ready: IntGauge,
+    pub(super) memory_limit: IntGauge,
+    pub(super) memory_worst_case: IntGauge,
     pub(super) poll_interval_exceeded: IntCounter,
     pub(super) mongodb_available: IntGauge,
     pub(super) paused: IntGauge,
@@ -192,6 +196,22 @@ impl Families {
             offsets_skipped: new.counter(
                 "consumer_offsets_skipped_total",
                 "Offsets that retention deleted before they were read: data lost.",
+            ),
+            log_resets: new.counter(
+                "consumer_log_resets_total",
+                "Times that a partition's log was found recreated or truncated: unread messages are lost.",
+            ),
+            ready: new.gauge(
+                "consumer_ready",
+                "Whether the worker is ready (1) or not (0), as /ready answers.",
+            ),
+            memory_limit: new.gauge(
+                "consumer_memory_limit_bytes",
+                "The memory that the container allows; 0 if it sets no limit.",
+            ),
+            memory_worst_case: new.gauge(
+                "consumer_memory_worst_case_bytes",
+                "The most memory that the process can take under its configuration.",
             ),
             poll_interval_exceeded: new.counter(
                 "consumer_poll_interval_exceeded_total",

@@ -263,6 +263,24 @@ impl MetricsCollector {
         self.families.offsets_skipped.inc_by(count);
     }
 
+    /// A partition's log was recreated or truncated.
+    pub fn increment_log_resets(&self) {
+        self.families.log_resets.inc();
+    }
+
+    pub(super) fn set_ready(&self, ready: bool) {
+        self.families.ready.set(i64::from(ready));
+    }
+
+    /// Bytes; `None` if the container sets no limit.
+    pub fn set_memory(&self, limit: Option<u64>, worst_case: u64) {
+        let gauge_value = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.families
+            .memory_limit
+            .set(gauge_value(limit.unwrap_or_default()));
+        self.families.memory_worst_case.set(gauge_value(worst_case));
+    }
+
     pub fn increment_poll_interval_exceeded(&self) {
         self.families.poll_interval_exceeded.inc();
     }

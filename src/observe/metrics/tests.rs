@@ -94,6 +94,10 @@ fn every_metric_has_its_name_and_type() {
         ("consumer_rebalances_total", "counter"),
         ("consumer_assigned_partitions", "gauge"),
         ("consumer_offsets_skipped_total", "counter"),
+        ("consumer_log_resets_total", "counter"),
+        ("consumer_ready", "gauge"),
+        ("consumer_memory_limit_bytes", "gauge"),
+        ("consumer_memory_worst_case_bytes", "gauge"),
         ("consumer_poll_interval_exceeded_total", "counter"),
         ("consumer_mongodb_available", "gauge"),
         ("consumer_paused", "gauge"),
@@ -200,6 +204,17 @@ fn each_method_changes_its_metric() {
     check(&metrics, "consumer_mongodb_available", &[], 0.0);
     metrics.set_paused(true);
     check(&metrics, "consumer_paused", &[], 1.0);
+    metrics.set_paused_by_operator(true);
+    check(&metrics, "consumer_paused_by_operator", &[], 1.0);
+    metrics.increment_log_resets();
+    check(&metrics, "consumer_log_resets_total", &[], 1.0);
+    metrics.set_ready(true);
+    check(&metrics, "consumer_ready", &[], 1.0);
+    metrics.set_memory(Some(5), 7);
+    check(&metrics, "consumer_memory_limit_bytes", &[], 5.0);
+    check(&metrics, "consumer_memory_worst_case_bytes", &[], 7.0);
+    metrics.set_memory(None, 7);
+    check(&metrics, "consumer_memory_limit_bytes", &[], 0.0);
 }
 
 #[test]
