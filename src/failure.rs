@@ -14,7 +14,7 @@ pub struct Failure {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The kinds that a script can tell apart by the exit code. README.md lists them.
+/// The kinds that a script can tell apart by the exit code. docs/COMMANDS.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// The process failed while it was running.
