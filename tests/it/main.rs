@@ -10,6 +10,7 @@ mod operator_audit;
 mod operator_control;
 mod operator_dead_letters;
 mod operator_refusals;
+mod page;
 mod positions;
 mod rebalancing;
 mod refusals;
