@@ -92,7 +92,8 @@ fn published_numbers_are_the_measured_ones() {
             ("kafka_connect", "MongoDB's connector"),
             ("python_design", "the Python design"),
         ] {
-            let median = |quantity| median(&results, &format!("backlog-{batch}"), subject, quantity);
+            let median =
+                |quantity| median(&results, &format!("backlog-{batch}"), subject, quantity);
             rows.push(format!(
                 "| {batch} | {name} | {} | {:.2} | {:.0} |",
                 grouped(median("messages/s")),
@@ -103,7 +104,10 @@ fn published_numbers_are_the_measured_ones() {
     }
     let table = rows.join("\n");
     for file in ["README.md", "docs/COMPARISON.md"] {
-        assert!(text_of(file).contains(&table), "{file} should have\n{table}");
+        assert!(
+            text_of(file).contains(&table),
+            "{file} should have\n{table}"
+        );
     }
 }
 
@@ -142,7 +146,10 @@ fn each_test_that_a_guarantee_names_exists() {
         let text = fs::read_to_string(path_of(&format!("{file}.rs")))
             .or_else(|_| fs::read_to_string(path_of(&format!("{file}/mod.rs"))))
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(text.contains(&format!("fn {test}(")), "there is no test {name}");
+        assert!(
+            text.contains(&format!("fn {test}(")),
+            "there is no test {name}"
+        );
         found += 1;
     }
     assert!(found > 20, "only {found} tests are named");
@@ -152,7 +159,11 @@ fn each_test_that_a_guarantee_names_exists() {
 fn links_between_documents_lead_somewhere() {
     for file in documents() {
         let text = text_of(&file);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             if link.contains("://") {
                 continue;
             }
@@ -171,7 +182,10 @@ fn links_between_documents_lead_somewhere() {
                     .lines()
                     .filter(|line| line.starts_with('#'))
                     .map(anchor_of);
-                assert!(anchors.any(|found| found == anchor), "{file} links to {link}");
+                assert!(
+                    anchors.any(|found| found == anchor),
+                    "{file} links to {link}"
+                );
             }
         }
     }

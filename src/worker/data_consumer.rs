@@ -8,7 +8,7 @@ use crossbeam_channel::Receiver;
 use log::{error, info, warn};
 
 use super::memory;
-use crate::config::{Config, W};
+use crate::config::{Config, OnUnavailable, W};
 use crate::core::availability::OutageCause;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
-use crate::observe::status::Identity;
+use crate::observe::status::{Identity, OnMongodbUnavailable};
 use crate::runtime::{
     CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, RetryError, StopSignal,
     Threads, instance, retry,
@@ -225,6 +225,10 @@ fn fixed_status(config: &Config) -> Fixed {
             dead_letter_topic: config.kafka.dead_letter_topic.clone(),
             database: config.mongodb.database.clone(),
             collection: config.mongodb.collection.clone(),
+            on_mongodb_unavailable: match config.mongodb.on_unavailable {
+                OnUnavailable::DeadLetter => OnMongodbUnavailable::DeadLetter,
+                OnUnavailable::Pause => OnMongodbUnavailable::Pause,
+            },
         },
         max_messages: whole(config.consumer.max_in_flight_messages),
         max_bytes: whole(config.consumer.max_in_flight_bytes),

@@ -216,10 +216,10 @@ const checkProblems = async ({ problems }) => {
     shownAt: item.querySelector('time').textContent,
     fields: [...item.querySelectorAll('span')].map(field => field.textContent),
   })));
-  assert.deepEqual(shown, problems.map(({ level, message, at, fields }, index) => {
+  assert.deepEqual(shown, problems.map(({ level, message, at, fields, count }, index) => {
     assert.ok(shown[index].shownAt.endsWith(time(at)));
     return {
-      level,
+      level: level + (count > 1 ? ` ×${String(count).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f")}` : ''),
       message,
       at,
       shownAt: shown[index].shownAt,
