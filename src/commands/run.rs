@@ -2,20 +2,16 @@
 
 use log::{error, info, warn};
 
-use super::output::print_failure;
-use crate::config::{Config, LogFormat as ConfiguredFormat};
+use super::output::{log_format, print_failure};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::kafka::is_log_noise;
-use crate::observe::log::{self as worker_log, LogFormat};
+use crate::observe::log as worker_log;
 use crate::runtime::{CaughtSignals, check_open_files};
 use crate::worker::DataConsumer;
 
 pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure> {
-    let format = match config.logging.format {
-        ConfiguredFormat::Json => LogFormat::Json,
-        ConfiguredFormat::Text => LogFormat::Text,
-    };
-    worker_log::init(config.logging.level, format, is_log_noise)
+    worker_log::init(config.logging.level, log_format(&config), is_log_noise)
         .map_err(|error| Failure::running("can't start the log").because(error))
         .inspect_err(print_failure)?;
     info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic, group = config.kafka.group_id;

@@ -9,7 +9,7 @@ mod stop;
 mod threads;
 mod wake_up;
 
-pub use open_files::check_open_files;
+pub use open_files::{OPEN_FILES_NEEDED, check_open_files, open_files_limit};
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use retry::{Delays, RetryError, retry};
 pub use signals::CaughtSignals;

@@ -7,13 +7,13 @@ use crossbeam_channel::Receiver;
 use log::{error, info, warn};
 
 use super::memory;
-use crate::config::{Config, W};
+use crate::config::Config;
 use crate::core::availability::OutageCause;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::intake::{Attempts, reach_kafka};
 use crate::kafka::{Assignment, KafkaConsumer, RebalanceListener, TopicState};
-use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
+use crate::mongo::{MongoDbError, MongoDbHandler, rollback_warning};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
@@ -133,7 +133,9 @@ impl DataConsumer {
                 let (handler, error) = match MongoDbHandler::connect(&self.config) {
                     Ok(handler) => match handler.check_target() {
                         Ok(topology) => {
-                            self.warn_of_rollback(topology);
+                            if let Some(warning) = rollback_warning(&self.config, topology) {
+                                warn!("{warning}");
+                            }
                             outage.report(true);
                             info!("connected to MongoDB");
                             return Ok(handler);
@@ -162,21 +164,6 @@ impl DataConsumer {
             },
         )?;
         Ok(handler.map(Arc::new))
-    }
-
-    fn warn_of_rollback(&self, topology: Topology) {
-        let concern = &self.config.mongodb.write_concern;
-        if topology == Topology::ReplicaSet && concern.w == W::Nodes(1) {
-            warn!(
-                "`mongodb.write_concern.w` is 1 on a replica set: a failover can roll back acknowledged \
-                 messages; set it to \"majority\" to rule that out"
-            );
-        }
-        if !concern.journal {
-            warn!(
-                "`mongodb.write_concern.journal` is false: a crash of mongod can lose acknowledged messages"
-            );
-        }
     }
 
     /// Tells the health page that the worker is alive. Called while the start waits for Kafka or MongoDB.

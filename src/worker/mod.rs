@@ -13,3 +13,4 @@ mod supervisor;
 mod wiring;
 
 pub use data_consumer::DataConsumer;
+pub use memory::{MemoryLimit, worst_case as worst_case_memory};
