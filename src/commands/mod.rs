@@ -10,6 +10,7 @@ mod output;
 mod print_schema;
 mod run;
 mod servers;
+mod topic_log;
 
 use std::env;
 use std::path::Path;

@@ -14,7 +14,7 @@ fn command(world: &World) -> WorkerSetup {
 fn without_a_terminal_an_error_has_the_format_of_the_log() {
     let world = World::bare(Servers::of_the_run());
     let finished = command(&world).run();
-    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert_eq!(finished.code, Some(4), "{finished:?}");
     let last = finished.log.last().unwrap();
     assert!(last.is_error() && last.msg.contains(WORDS), "{last:?}");
     // Every line is JSON.
@@ -49,7 +49,7 @@ fn on_a_terminal_an_error_is_for_people() {
         };
     }
     let output = script.stdin(Stdio::null()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(4));
     let shown = String::from_utf8(output.stdout).unwrap();
     let last = shown.trim_end().lines().last().unwrap();
     assert!(

@@ -10,6 +10,7 @@ use crate::cli::PartitionOffset;
 use crate::commands::look_up::{LookUp, LookedUp};
 use crate::commands::output::ProgressLine;
 use crate::commands::servers::{failed_mongodb, reader_of};
+use crate::commands::topic_log::TopicLog;
 use crate::config::Config;
 use crate::core::partition::{TopicId, TopicPartition};
 use crate::core::rejection::Reason;
@@ -28,9 +29,8 @@ pub(super) fn take(
     size: u64,
     from_beginning: bool,
 ) -> Result<SampleReport, Failure> {
-    let topic = &config.kafka.topic;
-    let mut reader = reader_of(config, TopicId::CONSUMED, topic)?;
-    let ranges = ranges(&reader, topic, from_beginning)?;
+    let mut reader = reader_of(config, TopicId::CONSUMED, &config.kafka.topic)?;
+    let ranges = ranges(config, &reader, from_beginning)?;
     let available: Vec<u64> = ranges.values().map(|r| r.end.since(r.start)).collect();
     let shares = shares(size, &available);
     let mut left: BTreeMap<TopicPartition, u64> = ranges.keys().copied().zip(shares).collect();
@@ -62,17 +62,16 @@ pub(super) fn take(
     Ok(sampler.report)
 }
 
-/// What may be read of each partition: from the committed offset, or from the beginning, to the present end.
-fn ranges(reader: &TopicReader, topic: &str, from_beginning: bool) -> Result<Ranges, Failure> {
-    let no_topic = || Failure::needs_operator(format!("there is no topic `{topic}`: create it"));
-    let bounds = reader.bounds()?.ok_or_else(no_topic)?;
-    let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
+/// What may be read of each partition: from the committed offset, or from the beginning, to the present end. Nothing of
+/// a partition without a leader.
+fn ranges(config: &Config, reader: &TopicReader, from_beginning: bool) -> Result<Ranges, Failure> {
+    let log = TopicLog::of(config, reader)?;
     let committed = if from_beginning {
         BTreeMap::new()
     } else {
-        reader.committed(&partitions)?
+        reader.committed(&log.partitions)?
     };
-    let ranges = bounds.into_iter().map(|(partition, bounds)| {
+    let ranges = log.bounds.into_iter().map(|(partition, bounds)| {
         let committed = committed.get(&partition).copied();
         let start = StartingOffset::decide(committed, bounds, FirstStart::Earliest);
         (partition, start.offset()..bounds.latest)

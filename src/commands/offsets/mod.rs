@@ -3,7 +3,6 @@
 mod reset;
 mod show;
 mod targets;
-mod topic_log;
 
 use crate::cli::Offsets;
 use crate::config::Config;

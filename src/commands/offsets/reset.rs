@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::targets::{self, Target};
-use super::topic_log::Log;
 use crate::cli::ResetOffsets;
 use crate::commands::output;
 use crate::commands::servers::reader_of;
+use crate::commands::topic_log::TopicLog;
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::kafka::{ResetError, TopicReader};
 
 pub(super) fn reset(config: &Config, arguments: &ResetOffsets) -> Result<(), Failure> {
     let reader = reader_of(config, TopicId::CONSUMED, &config.kafka.topic)?;
-    let log = Log::of(config, &reader)?;
+    let log = TopicLog::of(config, &reader)?;
     let partitions =
         targets::partitions(&log.partitions, &arguments.partitions, &arguments.to_offset)
             .map_err(|faults| refused(&faults))?;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::topic_log::Log;
 use crate::cli::ShowOffsets;
 use crate::commands::output::{self, printable};
 use crate::commands::servers::reader_of;
+use crate::commands::topic_log::TopicLog;
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::LogBounds;
@@ -19,7 +19,7 @@ const NAME_CHARACTERS: usize = 100;
 
 pub(super) fn show(config: &Config, arguments: ShowOffsets) -> Result<(), Failure> {
     let reader = reader_of(config, TopicId::CONSUMED, &config.kafka.topic)?;
-    let log = Log::of(config, &reader)?;
+    let log = TopicLog::of(config, &reader)?;
     let committed = reader.committed(&log.partitions)?;
     let group = reader.group()?;
     let rows = log.partitions.iter().map(|partition| Row {

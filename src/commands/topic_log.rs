@@ -1,4 +1,4 @@
-//! What both subcommands need to know of the topic.
+//! What commands that set or use offsets need to know of the topic.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,18 @@ use crate::failure::Failure;
 use crate::kafka::{PartitionState, TopicReader};
 
 /// The topic's partitions, and the bounds of those that have a leader.
-pub(super) struct Log {
+pub(super) struct TopicLog {
     pub partitions: Vec<TopicPartition>,
     pub bounds: BTreeMap<TopicPartition, LogBounds>,
 }
 
-impl Log {
+impl TopicLog {
     pub(super) fn of(config: &Config, reader: &TopicReader) -> Result<Self, Failure> {
         let states = reader.partition_states()?.ok_or_else(|| {
-            Failure::configuration(format!("there is no topic `{}`", config.kafka.topic))
+            Failure::needs_operator(format!(
+                "there is no topic `{}`: create it, or correct `kafka.topic`",
+                config.kafka.topic
+            ))
         })?;
         let number = |state: &PartitionState| state.partition;
         let led: Vec<TopicPartition> = states
