@@ -141,13 +141,13 @@ fn each_test_that_a_guarantee_names_exists() {
         if name == "module::test" {
             continue;
         }
-        let (module, test) = name.rsplit_once("::").unwrap();
+        let (module, name_of_test) = name.rsplit_once("::").unwrap();
         let file = format!("tests/it/{}", module.replace("::", "/"));
         let text = fs::read_to_string(path_of(&format!("{file}.rs")))
             .or_else(|_| fs::read_to_string(path_of(&format!("{file}/mod.rs"))))
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(
-            text.contains(&format!("fn {test}(")),
+            text.contains(&format!("fn {name_of_test}(")),
             "there is no test {name}"
         );
         found += 1;
