@@ -9,6 +9,9 @@ use crate::kafka::prefetch_bytes;
 
 /// The program, its libraries and threads, with empty queues.
 const BASE: u64 = 40 << 20;
+/// A writer that reads back duplicates gets up to 16 MiB of stored documents at once, whatever their sizes are: in the
+/// server's reply, and in the driver's copies of its documents.
+const READ_BACK: u64 = 2 * (16 << 20);
 /// While a record is in flight, there is a copy of it in its batch and in its document, and two in the driver's
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
@@ -24,8 +27,10 @@ pub fn worst_case(config: &Config) -> u64 {
     let in_flight = u64::try_from(config.consumer.max_in_flight_bytes).unwrap_or(u64::MAX);
     // A dead letter is in flight until it is acknowledged: the producer holds one more copy.
     let copies = in_flight.saturating_mul(COPIES_IN_FLIGHT + 1);
+    let writers = u64::try_from(config.consumer.writer_threads).unwrap_or(u64::MAX);
     BASE.saturating_add(prefetch_bytes(config))
         .saturating_add(copies)
+        .saturating_add(writers.saturating_mul(READ_BACK))
 }
 
 /// Logs the worst case, and warns where the container allows less.
@@ -38,7 +43,7 @@ pub fn report(config: &Config) {
     if limit.is_some_and(|limit| limit < worst) {
         warn!(
             "the container allows less memory than this configuration may take: lower \
-               `consumer.max_in_flight_bytes`, or allow more"
+               `consumer.max_in_flight_bytes` or `consumer.writer_threads`, or allow more"
         );
     }
 }

@@ -14,9 +14,10 @@ use super::supervisor::{POLLER, Running};
 use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Ownership};
 use crate::config::OnUnavailable;
 use crate::core::availability::OutagePolicy;
+use crate::core::leader_watch::LeaderWatch;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
-use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
+use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
@@ -58,10 +59,10 @@ impl DataConsumer {
         let (committer, messages) = CommitterHandle::channel();
 
         let rebalance = self.rebalance_handler(&committer, &assignment, &outage);
-        let Some(consumer) = self.connect_kafka(&assignment, Arc::new(rebalance))? else {
+        let Some(consumer) = self.connect_kafka(threads, &assignment, Arc::new(rebalance))? else {
             return Ok(None);
         };
-        let Some(mongodb) = self.connect_mongodb(&outage)? else {
+        let Some(mongodb) = self.connect_mongodb(threads, &outage)? else {
             return Ok(None);
         };
         self.spawn_mongodb_setup(threads, &mongodb)?;
@@ -130,6 +131,7 @@ impl DataConsumer {
                 self.config.kafka.max_poll_interval,
                 self.config.consumer.shutdown_timeout,
             ),
+            leaders: Mutex::new(LeaderWatch::new(LEADERLESS_BOUND)),
             topic: self.config.kafka.topic.clone(),
         }
     }

@@ -11,6 +11,7 @@ mod operator_dead_letters;
 mod operator_refusals;
 mod positions;
 mod rebalancing;
+mod recreated_topics;
 mod refusals;
 mod rejections;
 mod secrets;
