@@ -38,7 +38,7 @@ impl<O: CommitOffsets> CommitThread<O> {
     fn commit(&self, mut commits: Vec<Commit>) -> CommitAnswer {
         // The most important line of the program. The broker accepts a commit for a partition that another
         // member owns by now, and that would move that member's offset, possibly backwards.
-        commits.retain(|commit| self.ownership.is_current(commit.partition, commit.epoch));
+        commits.retain(|commit| self.ownership.may_commit(commit.partition, commit.epoch));
         let started = Instant::now();
         let result = if commits.is_empty() {
             None
@@ -84,17 +84,14 @@ mod tests {
     #[test]
     fn only_partitions_that_are_still_ours_are_committed() {
         let assignment = Arc::new(Assignment::default());
-        let (kept, revoked, renewed) = (
-            TopicPartition::consumed(0),
-            TopicPartition::consumed(1),
-            TopicPartition::consumed(2),
-        );
+        let [kept, waiting, revoked, renewed] = [0, 1, 2, 3].map(TopicPartition::consumed);
         let commit = |partition: TopicPartition| Commit {
             partition,
             epoch: assignment.begin(partition, Offset(0)),
             offset: Offset(5),
         };
-        let commits = [kept, revoked, renewed].map(commit);
+        let commits = [kept, waiting, revoked, renewed].map(commit);
+        assignment.wait_for_start(waiting);
         assignment.end(revoked);
         assignment.end(renewed);
         assignment.begin(renewed, Offset(3));
@@ -111,7 +108,7 @@ mod tests {
         requests.send(commits.to_vec()).unwrap();
         drop(requests);
         thread.run();
-        assert_eq!(answered.recv().unwrap().commits, commits[..1]);
-        assert_eq!(*recorder.0.lock().unwrap(), commits[..1]);
+        assert_eq!(answered.recv().unwrap().commits, commits[..2]);
+        assert_eq!(*recorder.0.lock().unwrap(), commits[..2]);
     }
 }

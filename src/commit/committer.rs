@@ -10,6 +10,7 @@ use log::{Level, debug, warn};
 use super::commit_thread::CommitAnswer;
 use super::in_flight::InFlight;
 use super::messages::{CommitterMessage, DrainRequest, Drained, Settlement};
+use super::new_logs::NewLogs;
 use super::observer::CommitObserver;
 use super::settings::CommitterSettings;
 use super::view::OffsetView;
@@ -39,6 +40,7 @@ pub struct Committer {
     in_flight: Arc<InFlight>,
     observer: Arc<dyn CommitObserver>,
     tracker: OffsetTracker,
+    new_logs: NewLogs,
     schedule: CommitSchedule,
     /// A commit was requested and isn't answered yet.
     is_committing: bool,
@@ -95,6 +97,7 @@ impl Committer {
             in_flight,
             observer,
             tracker: OffsetTracker::default(),
+            new_logs: NewLogs::default(),
             schedule: CommitSchedule::new(
                 settings.commit_frequency,
                 settings.commit_interval,
@@ -196,7 +199,7 @@ impl Committer {
             self.view.show(now, &self.tracker, is_commit_pending);
         }
         self.continue_drain(now);
-        let lacks_first_commit = || self.tracker.has_never_committed();
+        let lacks_first_commit = || self.tracker.has_never_committed() || !self.new_logs.is_empty();
         if !self.is_committing && self.schedule.is_due(now, lacks_first_commit) {
             self.request_due_commits(now);
         }
@@ -210,6 +213,7 @@ impl Committer {
                     if let Some(committed) = assigned.committed {
                         self.observer.committed(assigned.partition, committed);
                     }
+                    self.new_logs.forget(assigned.partition);
                     self.tracker.assign(
                         assigned.partition,
                         assigned.epoch,
@@ -244,6 +248,12 @@ impl Committer {
             }
             CommitterMessage::EndOffsets(end_offsets) => self.view.set_end_offsets(end_offsets),
             CommitterMessage::WaitingForStart(partitions) => self.view.wait_for_start(partitions),
+            CommitterMessage::Recreated(partitions) => {
+                for (partition, epoch) in partitions {
+                    self.forget(&[partition]);
+                    self.new_logs.add(partition, epoch);
+                }
+            }
             CommitterMessage::Drain(request) => {
                 self.drain = Some(Drain {
                     request,
@@ -273,10 +283,15 @@ impl Committer {
 
     fn request_due_commits(&mut self, now: Instant) {
         self.schedule.commit_requested(now);
-        let commits = self.tracker.uncommitted();
+        let commits = self.uncommitted();
         if !commits.is_empty() {
             self.request(commits);
         }
+    }
+
+    fn uncommitted(&self) -> Vec<Commit> {
+        let of_records = self.tracker.uncommitted().into_iter();
+        of_records.chain(self.new_logs.due()).collect()
     }
 
     /// There is at most one unanswered request, so the channel, which holds one, has room.
@@ -302,6 +317,7 @@ impl Committer {
         }
         self.is_commit_failing = false;
         for commit in answer.commits {
+            self.new_logs.committed(commit);
             if self.tracker.committed(commit) {
                 self.observer.committed(commit.partition, commit.offset);
             }
@@ -345,7 +361,7 @@ impl Committer {
         };
         let partitions = &drain.request.partitions;
         let unsettled: usize = partitions.iter().map(|&p| self.tracker.in_flight(p)).sum();
-        let mut commits = self.tracker.uncommitted();
+        let mut commits = self.uncommitted();
         commits.retain(|commit| partitions.contains(&commit.partition));
         let progress = DrainProgress {
             unsettled,
@@ -376,6 +392,7 @@ impl Committer {
     fn forget(&mut self, partitions: &[TopicPartition]) {
         for &partition in partitions {
             self.tracker.forget(partition);
+            self.new_logs.forget(partition);
             self.view.end_wait(partition);
             self.observer.forgotten(partition);
         }

@@ -39,6 +39,9 @@ pub enum CommitterMessage {
     EndOffsets(Vec<EndOffset>),
     /// These partitions are ours, but their starting offsets aren't known yet. [`CommitterMessage::Assigned`] follows.
     WaitingForStart(Vec<TopicPartition>),
+    /// The logs of these partitions were recreated. Nothing that was received of them is committed any more, and the
+    /// beginnings of the new logs are committed at once.
+    Recreated(Vec<(TopicPartition, Epoch)>),
     Drain(DrainRequest),
     /// These partitions were taken away: nothing may be committed for them.
     Lost(Vec<TopicPartition>),

@@ -10,6 +10,7 @@ mod committer;
 mod dispatch;
 mod in_flight;
 mod messages;
+mod new_logs;
 mod observer;
 mod ownership;
 mod settings;

@@ -15,14 +15,17 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    pub fn is_current(&self, partition: TopicPartition, epoch: Epoch) -> bool {
+    pub fn may_commit(&self, partition: TopicPartition, epoch: Epoch) -> bool {
         match self {
-            Self::Assigned(assignment) => assignment.is_current(partition, epoch),
+            Self::Assigned(assignment) => assignment.may_commit(partition, epoch),
             Self::Exclusive => true,
         }
     }
 
     pub fn is_ours(&self, id: RecordId) -> bool {
-        self.is_current(id.partition, id.epoch)
+        match self {
+            Self::Assigned(assignment) => assignment.is_current(id.partition, id.epoch),
+            Self::Exclusive => true,
+        }
     }
 }

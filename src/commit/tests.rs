@@ -163,3 +163,36 @@ fn refusal_of_the_drains_own_commit_ends_the_drain() {
     let drained = drained.recv_timeout(BOUND).expect("an answer");
     assert!(!drained.is_committed, "{drained:?}");
 }
+
+#[test]
+fn beginning_of_a_recreated_log_is_committed_after_a_late_commit_of_the_old_one() {
+    let setup = Setup::start();
+    setup.settle(6);
+    let early = setup.request();
+    assert_eq!(early[0].offset, Offset(7));
+    setup
+        .committer
+        .send(CommitterMessage::Recreated(vec![(P, EPOCH)]));
+    setup.settle(7);
+    setup.answer(early, Ok(()));
+    let beginning = Commit {
+        partition: P,
+        epoch: EPOCH,
+        offset: Offset(0),
+    };
+    let refused = setup.request();
+    assert_eq!(refused, [beginning]);
+    setup.answer(refused, Err(CommitError::not_ours()));
+    let again = setup.request();
+    assert_eq!(again, [beginning]);
+    setup.answer(again, Ok(()));
+    let now = Instant::now();
+    let deadlines = RevokeDeadlines {
+        drain_until: now + BOUND,
+        commit_until: now + BOUND,
+    };
+    let drained = setup.committer.drain(vec![P], deadlines);
+    let drained = drained.recv_timeout(BOUND).expect("an answer");
+    assert!(drained.is_committed, "{drained:?}");
+    assert!(setup.requests.is_empty(), "nothing more is committed");
+}

@@ -5,11 +5,13 @@
 pub mod availability;
 pub mod batching;
 pub mod commit_schedule;
+pub mod commit_text;
 pub mod dead_letter;
 pub mod document;
 pub mod drain;
 pub mod end_offset;
 pub mod evidence;
+pub mod leader_watch;
 pub mod offset_tracker;
 pub mod partition;
 pub mod record;

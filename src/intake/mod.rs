@@ -4,6 +4,7 @@
 
 mod assignment_watch;
 mod back_pressure;
+mod event;
 mod operator_pause;
 mod paused_lag;
 mod pending_batches;
@@ -16,4 +17,4 @@ mod topic_starts;
 
 pub use poller::{Poller, PollerSettings};
 pub use reachability::{Attempts, KafkaWatch, reach_kafka};
-pub use rebalance_handler::RebalanceHandler;
+pub use rebalance_handler::{LEADERLESS_BOUND, RebalanceHandler};

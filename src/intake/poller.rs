@@ -1,7 +1,6 @@
 //! The poller is the only thread that polls Kafka. It gathers messages into batches and offers these to the writers.
 //! `core::batching` decides when a batch is offered.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use log::{debug, error, warn};
 
 use super::assignment_watch::AssignmentWatch;
 use super::back_pressure::{BUSY_WRITERS, BY_OPERATOR, BackPressure, ROOM_WAIT};
+use super::event::Event;
 use super::operator_pause::OperatorPause;
 use super::paused_lag::PausedLag;
 use super::pending_batches::PendingBatches;
@@ -20,7 +20,7 @@ use crate::core::batching::{FILL_POLL, Pending, PollerState};
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::failure::Failure;
 use crate::kafka::{
-    AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, PollError, Polled,
+    AssignedPartition, Assignment, ConsumedMessage, KafkaConsumer, Polled, Recreation,
 };
 use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
@@ -62,29 +62,12 @@ pub struct Poller {
     /// The last poll brought nothing.
     is_source_drained: bool,
     /// The topic was deleted and recreated, and this is still to be acted on.
-    was_recreated: bool,
+    recreation: Option<Recreation>,
     back_pressure: BackPressure,
     operator_pause: OperatorPause,
     paused_lag: PausedLag,
     errors: PollErrorHandler,
     assignment_watch: AssignmentWatch,
-}
-
-/// What the poller has done, or has received after a wait.
-enum Event<'a> {
-    Message(ConsumedMessage<'a>),
-    NothingReady,
-    PollFailed(PollError),
-    /// The topic was deleted and recreated.
-    TopicRecreated,
-    /// What was read of the topic before it was recreated is settled.
-    OldTopicSettled,
-    /// An operator has ordered a pause, or its end.
-    PauseOrdered,
-    /// A batch went to the writers.
-    Dispatched,
-    /// A full batch still waits for room, and it isn't time to poll.
-    WaitedForRoom,
 }
 
 impl Poller {
@@ -136,7 +119,7 @@ impl Poller {
             positions: Positions::default(),
             positions_reported_at: now,
             is_source_drained: false,
-            was_recreated: false,
+            recreation: None,
             assignment_watch: AssignmentWatch::new(now),
         }
     }
@@ -167,8 +150,8 @@ impl Poller {
 
     /// Dispatches a batch if one is ready. Otherwise waits for room, polls once, or does both.
     fn next_event<'c>(&mut self, consumer: &'c KafkaConsumer) -> Event<'c> {
-        if mem::take(&mut self.was_recreated) {
-            return Event::TopicRecreated;
+        if let Some(recreation) = self.recreation.take() {
+            return Event::TopicRecreated(recreation);
         }
         if self.operator_pause.has_new_order() {
             return Event::PauseOrdered;
@@ -205,16 +188,16 @@ impl Poller {
         if signs.was_offset_reset {
             self.positions.suspect_all();
         }
-        match polled {
-            Polled::Error(error) => {
-                self.was_recreated |= signs.was_recreated;
-                Event::PollFailed(error)
-            }
+        match (polled, signs.recreated) {
             // A message that this poll brought is dropped. Either it was deleted with the old topic, or it is of the
             // new one, which is read from its beginning later.
-            _ if signs.was_recreated => Event::TopicRecreated,
-            Polled::Message(message) => Event::Message(message),
-            Polled::Nothing => Event::NothingReady,
+            (Polled::Message(_) | Polled::Nothing, Some(Recreation::UnderThisWorker)) => {
+                Event::TopicRecreated(Recreation::UnderThisWorker)
+            }
+            (polled, recreation) => {
+                self.recreation = recreation;
+                Event::of(polled)
+            }
         }
     }
 
@@ -253,9 +236,10 @@ impl Poller {
                 // A short wait, because errors may come one after the other without a pause.
                 let _ = self.stop.wait(FILL_POLL);
             }
-            Event::TopicRecreated => {
+            Event::TopicRecreated(recreation) => {
                 self.metrics.increment_log_resets();
-                self.starts.topic_was_recreated();
+                self.starts
+                    .topic_was_recreated(recreation, &self.positions, &self.consumer);
                 self.is_source_drained = true;
                 let why = "what was read of the old topic is stored first";
                 self.back_pressure.pause(&self.consumer, why);
@@ -409,8 +393,10 @@ impl Poller {
             }
         }
         // The revoke that the close brings must not commit offsets of a topic that is gone.
-        if self.was_recreated || self.consumer.take_topic_signs().was_recreated {
-            self.starts.topic_was_recreated();
+        let noted = self.recreation.take();
+        if let Some(recreation) = noted.or_else(|| self.consumer.take_topic_signs().recreated) {
+            self.starts
+                .topic_was_recreated(recreation, &self.positions, &self.consumer);
         }
         let Self {
             consumer,

@@ -2,6 +2,7 @@
 //! before it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::core::partition::{Epoch, Offset, TopicPartition};
 use crate::kafka::Assignment;
@@ -86,6 +87,15 @@ impl Positions {
         }
     }
 
+    /// How many offsets of the logs with these ends come after the last records. `None` if no end is known.
+    pub fn unread(&self, ends: &BTreeMap<TopicPartition, Offset>) -> Option<u64> {
+        let unread = self.partitions.iter().filter_map(|position| {
+            let end = ends.get(&position.partition)?;
+            Some(end.max(&position.next).since(position.next))
+        });
+        unread.reduce(u64::saturating_add)
+    }
+
     /// An offset was out of range in some partition: the next gap of every partition has to be checked.
     pub fn suspect_all(&mut self) {
         for position in &mut self.partitions {
@@ -163,5 +173,22 @@ mod tests {
         assignment.end(P);
         positions.renew(&assignment);
         assert_eq!(positions.advance(P, Offset(1)), Sequence::NotOurs);
+    }
+
+    #[test]
+    fn unread_offsets_are_counted_where_the_end_is_known() {
+        let assignment = Assignment::default();
+        let mut positions = Positions::default();
+        let other = TopicPartition::consumed(1);
+        for partition in [P, other] {
+            assignment.begin(partition, Offset(10));
+        }
+        positions.renew(&assignment);
+        assert_eq!(positions.unread(&BTreeMap::new()), None);
+        let mut ends = BTreeMap::from([(P, Offset(15))]);
+        assert_eq!(positions.unread(&ends), Some(5));
+        positions.advance(P, Offset(11));
+        ends.insert(other, Offset(9));
+        assert_eq!(positions.unread(&ends), Some(3), "an old end is no end");
     }
 }

@@ -1,6 +1,6 @@
 //! Acts on what the consumer reports, above all on rebalances. Runs on the poller's thread, inside its poll.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
@@ -8,6 +8,7 @@ use log::{error, info, warn};
 
 use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::end_offset::EndOffset;
+use crate::core::leader_watch::LeaderWatch;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
@@ -16,6 +17,9 @@ use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};
 use crate::store::OutageTracker;
+
+/// An election at a restart of a broker takes less.
+pub const LEADERLESS_BOUND: Duration = Duration::from_secs(5);
 
 /// How much longer than its deadline a revoke waits for the committer's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,6 +33,8 @@ pub struct RebalanceHandler {
     pub metrics: Arc<MetricsCollector>,
     pub health: Arc<Health>,
     pub budget: RevokeBudget,
+    /// Behind a lock only because the client shares its listener.
+    pub leaders: Mutex<LeaderWatch>,
     pub topic: String,
 }
 
@@ -55,8 +61,31 @@ impl RebalanceListener for RebalanceHandler {
         }
     }
 
-    fn leaderless(&self, partitions: usize) {
-        self.metrics.set_leaderless_partitions(partitions);
+    fn leaderless(&self, partitions: &[TopicPartition]) {
+        self.metrics.set_leaderless_partitions(partitions.len());
+        let mut leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = leaders.look(Instant::now(), partitions);
+        for (partition, lasts) in news.lost {
+            warn!(topic = self.topic, partition = partition.number, seconds = lasts.as_secs();
+                "a partition has no leader: nothing of it can be read until it has one");
+        }
+        let ours = self.assignment.partitions();
+        for partition in news
+            .back
+            .iter()
+            .filter(|partition| ours.contains(partition))
+        {
+            info!(topic = self.topic, partition = partition.number; "the partition has a leader again");
+        }
+    }
+
+    fn recreated(&self, partitions: &[TopicPartition]) {
+        let epochs = partitions.iter().filter_map(|&partition| {
+            let (epoch, _) = self.assignment.current(partition)?;
+            Some((partition, epoch))
+        });
+        self.committer
+            .send(CommitterMessage::Recreated(epochs.collect()));
     }
 
     fn revoke(&self, partitions: &[TopicPartition]) {

@@ -1,5 +1,5 @@
-//! Partitions that begin only after they were assigned: those without a leader, and all partitions of a topic that was
-//! deleted and recreated under the running worker.
+//! Partitions that begin only after they were assigned: those without a leader, and those of a topic that was deleted and
+//! recreated.
 
 use std::mem;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use log::{Level, error, warn};
 
+use super::positions::Positions;
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::partition::{Epoch, TopicPartition};
-use crate::core::starting_offset::FirstStart;
-use crate::kafka::{Assignment, KafkaConsumer};
+use crate::kafka::{Assignment, KafkaConsumer, Recreation};
 use crate::observe::log::RateLimited;
 
 /// How often the poller asks where the waiting partitions begin.
@@ -48,30 +48,47 @@ impl TopicStarts {
     }
 
     /// The topic was deleted and recreated. Nothing of the old topic is committed any more, since its offsets would
-    /// count for the new one. What was read of it is still stored.
-    pub fn topic_was_recreated(&mut self) {
-        let partitions = self.assignment.partitions();
-        error!(topic = self.topic, partitions:? = partitions;
-            "the topic was deleted and recreated: the new one is read from its beginning; what was not read of the \
-             old one is lost");
-        let epochs = partitions.iter().filter_map(|&partition| {
-            let (epoch, _) = self.assignment.current(partition)?;
-            Some((partition, epoch))
-        });
-        self.old_topic = epochs.collect();
-        self.committer
-            .send(CommitterMessage::Lost(partitions.clone()));
+    /// count for the new one; the beginning of the new one is committed. What was read of the old one is still stored.
+    pub fn topic_was_recreated(
+        &mut self,
+        recreation: Recreation,
+        positions: &Positions,
+        consumer: &KafkaConsumer,
+    ) {
+        let partitions = match recreation {
+            Recreation::UnderThisWorker => {
+                let partitions = self.assignment.partitions();
+                let unread = positions.unread(&consumer.last_ends());
+                error!(topic = self.topic, partitions:? = partitions, unread;
+                    "the topic was deleted and recreated: the new one is read from its beginning; what was not read of \
+                     the old one is lost");
+                partitions
+            }
+            Recreation::BeforeTheStart(partitions) => {
+                error!(topic = self.topic, partitions:? = partitions;
+                    "the topic was deleted and recreated, and the committed offsets of these partitions are of the old \
+                     one: the new one is read from its beginning");
+                partitions
+            }
+        };
+        let epochs: Vec<_> = partitions
+            .iter()
+            .filter_map(|&partition| {
+                let (epoch, _) = self.assignment.current(partition)?;
+                Some((partition, epoch))
+            })
+            .collect();
+        self.old_topic.extend(&epochs);
+        self.committer.send(CommitterMessage::Recreated(epochs));
         // They stand still until what was read of the old topic is settled.
+        let ours = self.assignment.partitions();
+        let waiting = partitions.into_iter().filter(|p| ours.contains(p));
         self.committer
-            .send(CommitterMessage::WaitingForStart(partitions));
-        for (partition, _) in self.assignment.waiting_for_start() {
-            self.wait_for_the_beginning(partition);
-        }
+            .send(CommitterMessage::WaitingForStart(waiting.collect()));
     }
 
     fn wait_for_the_beginning(&self, partition: TopicPartition) {
-        self.assignment
-            .wait_for_start(partition, FirstStart::Earliest);
+        self.assignment.wait_for_start(partition);
         self.committer
             .send(CommitterMessage::WaitingForStart(vec![partition]));
     }

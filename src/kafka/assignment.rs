@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::core::partition::{Epoch, Offset, TopicPartition};
-use crate::core::starting_offset::FirstStart;
 
 /// A partition that is ours and is read from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +30,10 @@ pub struct Assignment {
 #[derive(Debug, Clone, Copy)]
 enum PartitionState {
     /// Ours, but not read before its starting offset is known.
-    WaitingForStart(FirstStart),
+    WaitingForStart {
+        /// The epoch in which a log was read that was recreated. The beginning of the new log is committed in its name.
+        before: Option<Epoch>,
+    },
     Read {
         epoch: Epoch,
         start: Offset,
@@ -48,21 +50,26 @@ impl Assignment {
         epoch
     }
 
-    /// `partition` is ours, but nothing of it is read before [`Assignment::begin`]. `start` says at which end of its
-    /// log it will begin.
-    pub fn wait_for_start(&self, partition: TopicPartition, start: FirstStart) {
+    /// `partition` is ours, but nothing of it is read before [`Assignment::begin`]. It will begin at the beginning of its
+    /// log.
+    pub fn wait_for_start(&self, partition: TopicPartition) {
         self.write(|partitions| {
-            partitions.insert(partition, PartitionState::WaitingForStart(start));
+            let before = match partitions.get(&partition) {
+                Some(&PartitionState::Read { epoch, .. }) => Some(epoch),
+                Some(&PartitionState::WaitingForStart { before }) => before,
+                None => None,
+            };
+            partitions.insert(partition, PartitionState::WaitingForStart { before });
         });
     }
 
     /// The partitions whose starting offsets aren't known yet.
-    pub fn waiting_for_start(&self) -> Vec<(TopicPartition, FirstStart)> {
+    pub fn waiting_for_start(&self) -> Vec<TopicPartition> {
         self.read(|partitions| {
             let waiting = partitions
                 .iter()
                 .filter_map(|(&partition, state)| match state {
-                    PartitionState::WaitingForStart(start) => Some((partition, *start)),
+                    PartitionState::WaitingForStart { .. } => Some(partition),
                     PartitionState::Read { .. } => None,
                 });
             waiting.collect()
@@ -79,13 +86,22 @@ impl Assignment {
     pub fn current(&self, partition: TopicPartition) -> Option<(Epoch, Offset)> {
         self.read(|partitions| match partitions.get(&partition) {
             Some(&PartitionState::Read { epoch, start }) => Some((epoch, start)),
-            Some(PartitionState::WaitingForStart(_)) | None => None,
+            Some(PartitionState::WaitingForStart { .. }) | None => None,
         })
     }
 
     pub fn is_current(&self, partition: TopicPartition, epoch: Epoch) -> bool {
         self.current(partition)
             .is_some_and(|(current, _)| current == epoch)
+    }
+
+    /// Whether offsets of this epoch may be committed: also while the partition waits for its next epoch.
+    pub fn may_commit(&self, partition: TopicPartition, epoch: Epoch) -> bool {
+        self.read(|partitions| match partitions.get(&partition) {
+            Some(&PartitionState::Read { epoch: current, .. }) => current == epoch,
+            Some(&PartitionState::WaitingForStart { before }) => before == Some(epoch),
+            None => false,
+        })
     }
 
     /// All partitions that are ours, whether they are read already or not.

@@ -1,5 +1,6 @@
 //! The consumer: polling and pausing. Only the poller polls.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +14,17 @@ use super::assignment::Assignment;
 use super::errors::{
     KafkaError, KafkaResult, is_authorization, is_unknown_topic, is_without_answer,
 };
-use super::log::{LogSigns, TopicSigns};
+use super::first_starts::{FirstStarts, first_start};
+use super::log::{LogSigns, Recreation, TopicSigns};
 use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::rebalance::RebalanceContext;
 use super::rebalance_listener::RebalanceListener;
 use super::settings;
-use super::starting_offsets::{FirstStarts, first_start};
 use super::topic::Topic;
+use super::topic_ids::TopicIds;
 use crate::config::Config;
+use crate::core::commit_text::CommitText;
 use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::runtime::StopSignal;
@@ -81,11 +84,13 @@ impl KafkaConsumer {
             topic: topic.clone(),
             first_starts: FirstStarts::new(first_start(config)),
             time_limit: (config.kafka.max_poll_interval / 4).min(LONGEST_SEARCH),
+            topic_ids: TopicIds::default(),
             assignment,
             listener,
             stop,
             paused: AtomicBool::new(false),
             log_signs: LogSigns::default(),
+            ends: Mutex::default(),
             connection_error: Mutex::default(),
         };
         let consumer = settings::consumer(config).create_with_context(context)?;
@@ -236,11 +241,35 @@ impl KafkaConsumer {
 
     /// What librdkafka's log said about the topic since the last call.
     pub fn take_topic_signs(&self) -> TopicSigns {
-        let signs = self.consumer.context().log_signs.take();
-        if signs.was_recreated {
+        let context = self.consumer.context();
+        let Some(events) = context.log_signs.take() else {
+            return TopicSigns::default();
+        };
+        let strangers = match &events.id_to_compare {
+            Some(id) => context.topic_ids.take_strangers(id),
+            None => Vec::new(),
+        };
+        let recreated = if events.was_recreated {
+            Some(Recreation::UnderThisWorker)
+        } else if strangers.is_empty() {
+            context.adopt_topic_id();
+            None
+        } else {
+            Some(Recreation::BeforeTheStart(strangers))
+        };
+        if recreated.is_some() {
             self.topic_is_new();
         }
-        signs
+        TopicSigns {
+            was_offset_reset: events.was_offset_reset,
+            recreated,
+        }
+    }
+
+    /// The ends of the logs, as last reported; of a topic that was recreated, those of the old one.
+    pub fn last_ends(&self) -> BTreeMap<TopicPartition, Offset> {
+        let ends = &self.consumer.context().ends;
+        ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes that the topic didn't exist or was recreated. All its records are new to the group, so they are all read.
@@ -258,7 +287,12 @@ impl KafkaConsumer {
 
     /// The text that is stored with the group's commits.
     pub(super) fn commit_text(&self) -> Option<String> {
-        self.consumer.context().first_starts.commit_text()
+        let context = self.consumer.context();
+        let text = CommitText {
+            topic_id: context.topic_ids.of_commits(),
+            ..context.first_starts.commit_text()
+        };
+        text.write()
     }
 
     /// Where each assigned partition that has a leader ends now. For the time of a pause: otherwise the statistics tell.

@@ -1,11 +1,8 @@
 //! Joins the original record's headers and the worker's own. Names and values of the original may be any bytes.
 
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
-
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 
+use super::quiet::quietly;
 use crate::core::dead_letter::is_dead_letter_header;
 use crate::core::record::OpaqueHeaders;
 
@@ -59,28 +56,6 @@ pub(super) fn each<H: Headers>(headers: &H) -> impl Iterator<Item = Option<(&str
         let header = quietly(|| headers.try_get(index)).flatten()?;
         Some((header.key, header.value))
     })
-}
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs code that panics inside the Kafka client if a header name isn't UTF-8. Returns `None` then, without
-/// the panic's message.
-fn quietly<T>(look: impl FnOnce() -> T) -> Option<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                before(info);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let seen = panic::catch_unwind(AssertUnwindSafe(look)).ok();
-    QUIET.set(false);
-    seen
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Begins partitions whose starting offset wasn't known when they were assigned.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,21 +10,21 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::consumer::KafkaConsumer;
 use super::errors::KafkaResult;
 use crate::core::partition::TopicPartition;
-use crate::core::starting_offset::{FirstStart, StartingOffset};
+use crate::core::starting_offset::StartingOffset;
 
 impl KafkaConsumer {
-    /// Begins the partitions that wait for their start, as far as their brokers say where their logs begin and end.
+    /// Begins the partitions that wait for their start, at the
+    /// beginning of their logs, as far as their brokers say where that is.
     /// Each of its few questions waits up to `timeout`. Fails when a broker doesn't answer; the partitions then go on
     /// waiting.
     pub fn start_waiting_partitions(&self, timeout: Duration) -> KafkaResult<()> {
         let context = self.client().context();
-        let waiting: BTreeMap<TopicPartition, FirstStart> =
-            context.assignment.waiting_for_start().into_iter().collect();
+        let waiting = context.assignment.waiting_for_start();
         if waiting.is_empty() {
             return Ok(());
         }
         let queries = self.queries(timeout);
-        let mut led = queries.with_leader(&waiting.keys().copied().collect::<Vec<_>>())?;
+        let mut led = queries.with_leader(&waiting)?;
         if !led.is_empty() {
             // If one partition's broker is silent, a question about all partitions gets no answer. So every
             // second search asks about one partition alone, about each in turn.
@@ -34,11 +33,14 @@ impl KafkaConsumer {
                 led = vec![led[turn / 2 % led.len()]];
             }
         }
-        let bounds = queries.bounds(&led)?;
-        let mut list = TopicPartitionList::with_capacity(bounds.len());
-        let mut starts = Vec::with_capacity(bounds.len());
-        for (partition, bounds) in bounds {
-            let start = StartingOffset::decide(None, bounds, waiting[&partition]);
+        if led.is_empty() {
+            return Ok(());
+        }
+        let beginnings = queries.offsets_for(&led, KafkaOffset::Beginning)?;
+        let mut list = TopicPartitionList::with_capacity(beginnings.len());
+        let mut starts = Vec::with_capacity(beginnings.len());
+        for (partition, beginning) in beginnings {
+            let start = StartingOffset::First(beginning);
             let offset = KafkaOffset::Offset(start.offset().0);
             list.add_partition_offset(&self.topic().name, partition.number, offset)?;
             starts.push((partition, start));
@@ -63,6 +65,9 @@ impl KafkaConsumer {
             }
         }
         context.listener.started(&started);
+        if !started.is_empty() {
+            context.adopt_topic_id();
+        }
         error.map_or(Ok(()), |error| Err(error.into()))
     }
 }

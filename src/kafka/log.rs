@@ -2,8 +2,11 @@
 //! reports some events in no other way.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
+
+use crate::core::partition::TopicPartition;
 
 /// Logs librdkafka's own lines under its name.
 pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -30,63 +33,108 @@ pub fn is_log_noise(record: &log::Record<'_>) -> bool {
 /// The debug context whose lines say that a topic has another id.
 pub(super) const RECREATION_CONTEXT: &str = "metadata";
 
-/// What librdkafka's log said about the consumed topic since the last [`LogSigns::take`]. librdkafka's threads write
-/// it, the poller takes it.
+/// What librdkafka's log said about the consumed topic since the last [`LogSigns::take`]. librdkafka's log is read on
+/// the threads that poll or ask, and the poller takes the signs.
 #[derive(Debug, Default)]
-pub(super) struct LogSigns(AtomicU8);
+pub(super) struct LogSigns {
+    events: AtomicU8,
+    topic_id: Mutex<Option<String>>,
+}
 
 /// The events that the log has reported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LogEvents {
+    pub(super) was_offset_reset: bool,
+    pub(super) was_recreated: bool,
+    /// The topic's id, if it is to be compared with the ids in the group's commits.
+    pub(super) id_to_compare: Option<String>,
+}
+
+/// What is to be done because of the events.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct TopicSigns {
     /// An offset was out of its log's range, and librdkafka went on at the earliest one.
     pub was_offset_reset: bool,
-    /// The topic was deleted and recreated: what is read from now on is another log.
-    pub was_recreated: bool,
+    /// The topic was deleted and recreated.
+    pub recreated: Option<Recreation>,
+}
+
+/// When a topic was deleted and recreated.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Recreation {
+    /// What is read from now on is another log.
+    UnderThisWorker,
+    /// These partitions went on from commits of the old topic.
+    BeforeTheStart(Vec<TopicPartition>),
 }
 
 const OFFSET_RESET: u8 = 1;
 const RECREATED: u8 = 2;
+const COMPARE_IDS: u8 = 4;
 
 impl LogSigns {
     pub(super) fn read(&self, facility: &str, message: &str, topic: &str) {
         if facility == "OFFSET" && message.contains("offset reset") {
-            self.0.fetch_or(OFFSET_RESET, Ordering::Release);
+            self.events.fetch_or(OFFSET_RESET, Ordering::Release);
         }
-        if facility == "METADATA" && says_recreated(message, topic) {
-            self.0.fetch_or(RECREATED, Ordering::Release);
+        if facility == "METADATA"
+            && let Some((before, after)) = changed_id(message, topic)
+        {
+            *self.id() = Some(after.to_owned());
+            // A change from the id zero is none: the topic had no id before, because librdkafka hadn't asked for it.
+            let is_recreation = if is_zero(before) { 0 } else { RECREATED };
+            self.events
+                .fetch_or(COMPARE_IDS | is_recreation, Ordering::Release);
         }
+    }
+
+    /// Partitions have begun: the ids in their commits are to be compared with the topic's id.
+    pub(super) fn compare_ids(&self) {
+        self.events.fetch_or(COMPARE_IDS, Ordering::Release);
     }
 
     /// Whether the topic was recreated. Leaves the sign for [`LogSigns::take`].
     pub(super) fn has_recreation(&self) -> bool {
-        self.0.load(Ordering::Acquire) & RECREATED != 0
+        self.events.load(Ordering::Acquire) & RECREATED != 0
     }
 
-    pub(super) fn take(&self) -> TopicSigns {
+    /// The topic's id, unless there are events about it that nobody has taken.
+    pub(super) fn settled_id(&self) -> Option<String> {
+        let is_open = self.events.load(Ordering::Acquire) & (RECREATED | COMPARE_IDS) != 0;
+        self.id().clone().filter(|_| !is_open)
+    }
+
+    /// `None` if there was no event.
+    pub(super) fn take(&self) -> Option<LogEvents> {
         // A swap costs more than a load, and this is asked for every message.
-        if self.0.load(Ordering::Acquire) == 0 {
-            return TopicSigns::default();
+        if self.events.load(Ordering::Acquire) == 0 {
+            return None;
         }
-        let signs = self.0.swap(0, Ordering::AcqRel);
-        TopicSigns {
-            was_offset_reset: signs & OFFSET_RESET != 0,
-            was_recreated: signs & RECREATED != 0,
-        }
+        let events = self.events.swap(0, Ordering::AcqRel);
+        let id = self.id().clone();
+        Some(LogEvents {
+            was_offset_reset: events & OFFSET_RESET != 0,
+            was_recreated: events & RECREATED != 0,
+            id_to_compare: id.filter(|_| events & COMPARE_IDS != 0),
+        })
+    }
+
+    fn id(&self) -> MutexGuard<'_, Option<String>> {
+        self.topic_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a line says that the topic's id has changed. librdkafka logs it before it reads by the new id. A change from
-/// the id zero doesn't count: the topic had no id before, because librdkafka hadn't asked for it or the brokers were
-/// too old for topic ids.
-fn says_recreated(message: &str, topic: &str) -> bool {
-    let Some((_, change)) = message.split_once(&format!("Topic {topic} changed id from ")) else {
-        return false;
-    };
-    let Some((before, after)) = change.split_once(" to ") else {
-        return false;
-    };
-    let is_zero = |id: &str| id.trim().chars().all(|c| c == 'A' || c == '=');
-    !is_zero(before) && !is_zero(after)
+/// The topic's ids before and after, if the line says that its id has changed. librdkafka logs it before it reads by the
+/// new id. A topic of brokers that are too old for ids has the id zero.
+fn changed_id<'m>(message: &'m str, topic: &str) -> Option<(&'m str, &'m str)> {
+    let (_, change) = message.split_once(&format!("Topic {topic} changed id from "))?;
+    let (before, after) = change.split_once(" to ")?;
+    let (before, after) = (before.trim(), after.trim());
+    (!is_zero(after)).then_some((before, after))
+}
+
+fn is_zero(id: &str) -> bool {
+    id.chars().all(|c| c == 'A' || c == '=')
 }
 
 #[cfg(test)]
@@ -96,21 +144,36 @@ mod tests {
     #[test]
     fn a_topic_with_another_id_was_recreated() {
         let signs = LogSigns::default();
-        let zero = "AAAAAAAAAAAAAAAAAAAAAA";
-        let first =
-            format!("[thrd:main]: Topic t changed id from {zero} to 8ziVJlOoT8aUjBBKNu8bvA");
-        signs.read("METADATA", &first, "t");
-        assert_eq!(signs.take(), TopicSigns::default(), "it had no id before");
-        let other =
-            "[thrd:main]: Topic t changed id from 8ziVJlOoT8aUjBBKNu8bvA to hBWUlkCOQk6Iqjvk5dFjOg";
-        signs.read("METADATA", other, "s");
-        assert_eq!(signs.take(), TopicSigns::default(), "another topic");
-        signs.read("METADATA", other, "t");
-        let recreated = TopicSigns {
-            was_recreated: true,
-            was_offset_reset: false,
+        let (zero, old, new) = (
+            "AAAAAAAAAAAAAAAAAAAAAA",
+            "8ziVJlOoT8aUjBBKNu8bvA",
+            "hBWUlkCOQk6Iqjvk5dFjOg",
+        );
+        let read = |topic: &str, before: &str, after: &str| {
+            let line = format!("[thrd:main]: Topic {topic} changed id from {before} to {after}");
+            signs.read("METADATA", &line, "t");
+            signs.take()
         };
-        assert_eq!(signs.take(), recreated);
-        assert_eq!(signs.take(), TopicSigns::default(), "it is said once");
+        let compared = |id: &str, was_recreated| LogEvents {
+            was_offset_reset: false,
+            was_recreated,
+            id_to_compare: Some(id.to_owned()),
+        };
+        assert_eq!(read("t", zero, old), Some(compared(old, false)));
+        assert_eq!(read("s", old, new), None, "another topic");
+        assert_eq!(read("t", old, zero), None, "no id");
+        assert_eq!(read("t", old, new), Some(compared(new, true)));
+        assert_eq!(signs.take(), None, "it is said once");
+    }
+
+    #[test]
+    fn an_id_is_settled_when_its_events_were_taken() {
+        let signs = LogSigns::default();
+        signs.compare_ids();
+        assert_eq!(signs.settled_id(), None);
+        signs.read("METADATA", "Topic t changed id from AA to new", "t");
+        assert_eq!(signs.settled_id(), None);
+        signs.take();
+        assert_eq!(signs.settled_id().as_deref(), Some("new"));
     }
 }

@@ -10,10 +10,10 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::commit::commit;
 use super::errors::KafkaError;
+use super::first_starts::{first_start, text_of_operator};
 use super::group::{Group, Members};
 use super::reader::TopicReader;
 use super::reader_error::ReadError;
-use super::starting_offsets::{first_start, text_of_operator};
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicPartition};
 

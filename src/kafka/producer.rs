@@ -146,7 +146,9 @@ impl DeadLetterProducer {
         let record = record(topic, letter.key, letter.value, all_headers, delivery);
         self.together.send(record).map_err(|(error, delivery)| {
             if error == ClientError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-                return SendError::NoRoom(delivery.withdraw());
+                let listener = delivery.withdraw();
+                self.shared.window.queue_is_full();
+                return SendError::NoRoom(listener);
             }
             let why = self.shared.why(&error);
             SendError::Refused(delivery.withdraw(), why)

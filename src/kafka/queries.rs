@@ -9,7 +9,9 @@ use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::errors::is_unknown_topic;
+use super::quiet::quietly;
 use super::topic::Topic;
+use crate::core::commit_text::CommitText;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 
@@ -24,7 +26,7 @@ pub(super) struct Queries<'a, C: ConsumerContext> {
 pub(super) struct Commits {
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
     /// The texts (Kafka calls them metadata) that are stored with the commits.
-    pub(super) texts: Vec<String>,
+    pub(super) texts: BTreeMap<TopicPartition, CommitText>,
 }
 
 /// One partition, as the brokers' metadata has it.
@@ -143,16 +145,21 @@ impl<C: ConsumerContext> Queries<'_, C> {
         self.found(&self.consumer.committed_offsets(list, self.timeout)?)
     }
 
-    /// What the group has committed, with the text of each commit. Kafka's brokers give the texts as UTF-8.
+    /// What the group has committed, with the text of each commit. A text that isn't UTF-8 says nothing: Kafka's brokers
+    /// store none, but others may.
     pub(super) fn commits(&self, partitions: &[TopicPartition]) -> ClientResult<Commits> {
         let list = self.list(partitions, KafkaOffset::Invalid)?;
         let list = self.consumer.committed_offsets(list, self.timeout)?;
-        let texts = list
-            .elements()
-            .iter()
-            .map(|e| e.metadata().to_owned())
-            .collect();
         let offsets = self.found(&list)?;
+        let mut texts = BTreeMap::new();
+        for element in list.elements() {
+            let partition = self.topic.partition(element.partition());
+            if let Some(text) = quietly(|| CommitText::read(element.metadata()))
+                && offsets.contains_key(&partition)
+            {
+                texts.insert(partition, text);
+            }
+        }
         Ok(Commits { offsets, texts })
     }
 

@@ -1,6 +1,7 @@
 //! The rebalance: where each new assignment begins, and what a revoke asks of the worker. The callbacks run
 //! on the thread that polls.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,18 +16,22 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
 use super::errors::is_about_a_connection;
+use super::first_starts::FirstStarts;
 use super::log::{LogSigns, forward_log};
 use super::rebalance_listener::{RebalanceListener, StartError};
-use super::starting_offsets::{FirstStarts, Search, Starts};
+use super::starting_offsets::{Search, Starts};
 use super::statistics;
 use super::topic::Topic;
-use crate::core::partition::TopicPartition;
+use super::topic_ids::TopicIds;
+use crate::core::end_offset::EndOffset;
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::starting_offset::StartingOffset;
 use crate::runtime::StopSignal;
 
 pub(super) struct RebalanceContext {
     pub(super) topic: Topic,
     pub(super) first_starts: FirstStarts,
+    pub(super) topic_ids: TopicIds,
     /// How long the search for the starting offsets may take: well below `max.poll.interval.ms`.
     pub(super) time_limit: Duration,
     pub(super) assignment: Arc<Assignment>,
@@ -35,6 +40,8 @@ pub(super) struct RebalanceContext {
     /// While this is set, newly assigned partitions are paused too.
     pub(super) paused: AtomicBool,
     pub(super) log_signs: LogSigns,
+    /// The ends of the logs, as last reported. Behind a lock only because the client shares its context.
+    pub(super) ends: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// Why a connection failed last. Behind a lock, because the thread that asks whether Kafka can be reached
     /// is not always the one that polls.
     pub(super) connection_error: Mutex<Option<String>>,
@@ -52,9 +59,10 @@ impl ClientContext for RebalanceContext {
                 self.listener.broker_up(snapshot.any_broker_up);
                 // While nothing is fetched, the ends in the statistics are old.
                 if !self.paused.load(Ordering::Relaxed) {
+                    self.note_ends(&snapshot.end_offsets);
                     self.listener.end_offsets(snapshot.end_offsets);
                 }
-                self.listener.leaderless(snapshot.leaderless);
+                self.listener.leaderless(&snapshot.leaderless);
             }
             Err(error) => warn!("can't read librdkafka's statistics: {error}"),
         }
@@ -159,13 +167,13 @@ impl RebalanceContext {
             let offset = KafkaOffset::Offset(start.offset().0);
             list.set_partition_offset(&self.topic.name, partition.number, offset)?;
         }
-        for &(partition, _) in &starts.waiting {
+        for &partition in &starts.waiting {
             // librdkafka needs some offset. Nothing is taken from this partition before its start is known, and then
             // a seek sets the offset.
             list.set_partition_offset(&self.topic.name, partition.number, KafkaOffset::End)?;
         }
-        for &(partition, start) in &starts.waiting {
-            self.assignment.wait_for_start(partition, start);
+        for &partition in &starts.waiting {
+            self.assignment.wait_for_start(partition);
             self.listener.waiting_for_start(&[partition]);
         }
         let begun = starts.known.iter().map(|&(partition, start)| {
@@ -173,7 +181,25 @@ impl RebalanceContext {
             self.begin_partition(partition, start)
         });
         self.listener.assigned(&begun.collect::<Vec<_>>());
+        self.topic_ids.go_on_from(starts.topic_ids.iter().cloned());
+        self.log_signs.compare_ids();
         Ok(())
+    }
+
+    /// Only offsets of the topic that exists now are committed from now on, unless the log says that it is another one
+    /// than the one that was read.
+    pub(super) fn adopt_topic_id(&self) {
+        if let Some(id) = self.log_signs.settled_id() {
+            self.topic_ids.adopt(id);
+        }
+    }
+
+    /// After the topic was recreated, the reported ends may be those of the new one.
+    fn note_ends(&self, ends: &[EndOffset]) {
+        if !self.log_signs.has_recreation() {
+            let ends = ends.iter().map(|end| (end.partition, end.offset));
+            *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends.collect();
+        }
     }
 
     pub(super) fn begin_partition(
@@ -221,13 +247,16 @@ impl RebalanceContext {
         partitions: &[TopicPartition],
         list: &TopicPartitionList,
     ) -> ClientResult<()> {
-        // Offsets of a topic that is gone must not be committed: they would count for the new one.
-        if consumer.assignment_lost() || self.log_signs.has_recreation() {
+        if consumer.assignment_lost() {
             for &partition in partitions {
                 self.assignment.end(partition);
             }
             self.listener.lost(partitions);
         } else {
+            // Offsets of a topic that is gone must not be committed: they would count for the new one.
+            if self.log_signs.has_recreation() {
+                self.listener.recreated(partitions);
+            }
             if !partitions.is_empty() {
                 self.listener.revoke(partitions);
             }

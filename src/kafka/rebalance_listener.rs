@@ -21,14 +21,17 @@ pub trait RebalanceListener: Send + Sync {
     fn started(&self, started: &[AssignedPartition]);
     /// These partitions were taken away: nothing may be committed for them.
     fn lost(&self, partitions: &[TopicPartition]);
+    /// The topic was deleted and recreated: nothing that was read of these partitions may be committed. The beginning of
+    /// the new topic is.
+    fn recreated(&self, partitions: &[TopicPartition]);
     /// Retention has deleted the records from `from` up to `to` before the group read them.
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset);
     /// A partition was recreated or truncated while nobody read it.
     fn log_reset(&self);
     /// How far each partition can be read at present.
     fn end_offsets(&self, end_offsets: Vec<EndOffset>);
-    /// How many of the assigned partitions have no leader at present.
-    fn leaderless(&self, partitions: usize);
+    /// The assigned partitions that have no leader at present.
+    fn leaderless(&self, partitions: &[TopicPartition]);
     /// Whether any broker is connected.
     fn broker_up(&self, any: bool);
     fn poll_interval_exceeded(&self);

@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::topic::Topic;
 use crate::core::end_offset::EndOffset;
-use crate::core::partition::Offset;
+use crate::core::partition::{Offset, TopicPartition};
 
 /// What the statistics say about the consumed topic and the brokers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub end_offsets: Vec<EndOffset>,
-    /// How many partitions that this consumer reads have no leader.
-    pub leaderless: usize,
+    /// The partitions that this consumer reads and that have no leader, ascending.
+    pub leaderless: Vec<TopicPartition>,
     pub any_broker_up: bool,
 }
 
@@ -68,11 +68,13 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
         .topics
         .get(&topic.name)
         .map(|topic| &topic.partitions);
-    let leaderless = partitions
+    let mut leaderless: Vec<TopicPartition> = partitions
         .into_iter()
         .flat_map(HashMap::values)
         .filter(|partition| partition.partition >= 0 && partition.desired && partition.leader < 0)
-        .count();
+        .map(|partition| topic.partition(partition.partition))
+        .collect();
+    leaderless.sort_unstable();
     let end_offsets = partitions
         .into_iter()
         .flat_map(HashMap::values)
@@ -101,7 +103,7 @@ pub(super) fn read(json: &[u8], topic: &Topic) -> Result<Snapshot, serde_json::E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::partition::{TopicId, TopicPartition};
+    use crate::core::partition::TopicId;
 
     #[test]
     fn ends_leaderless_partitions_and_connected_brokers_are_read_from_the_statistics() {
@@ -120,7 +122,7 @@ mod tests {
                 is_drained: true,
             }]
         );
-        assert_eq!(snapshot.leaderless, 1);
+        assert_eq!(snapshot.leaderless, [TopicPartition::consumed(1)]);
         assert!(snapshot.any_broker_up);
     }
 }

@@ -1,6 +1,7 @@
 //! The target collection: connects to MongoDB, creates the index, inserts documents.
 
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub struct MongoDbHandler {
     pub(super) collection: Collection<RawDocumentBuf>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
+    /// Held by the writer that reads documents back, so that the memory for them is needed only once.
+    pub(super) reading_back: Mutex<()>,
 }
 
 /// What stands where the index on `created_at` belongs.
@@ -101,6 +104,7 @@ impl MongoDbHandler {
             client,
             collection,
             has_accepted_us: AtomicBool::new(false),
+            reading_back: Mutex::default(),
         })
     }
 

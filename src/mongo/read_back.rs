@@ -21,6 +21,7 @@ impl MongoDbHandler {
     /// if the primary can't be read.
     pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
         let mut found = Vec::with_capacity(documents.len());
+        let _one_at_a_time = self.reading_back.lock();
         for portion in portions(documents, PORTION_BYTES) {
             let of_portion = self.read_portion(portion);
             found.extend(of_portion.map_err(|error| self.write_error(&error))?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, bounded, select};
 use log::{error, info, warn};
 
 use super::memory::{self, MemoryLimit};
@@ -91,10 +91,45 @@ impl DataConsumer {
         outcome
     }
 
+    /// Runs `ask` on a thread of its own, since a server that is silent may be waited for longer than a stop may take.
+    /// `None` if the stop came first: then the thread is left behind. Fails when another thread has failed meanwhile.
+    fn answer<T: Send + 'static>(
+        &self,
+        threads: &mut Threads,
+        name: &str,
+        ask: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let (done, answer) = bounded(1);
+        threads.spawn_detached(name, move || {
+            // If the stop came first, nobody waits for the answer.
+            let _ = done.send(ask());
+        })?;
+        select! {
+            recv(answer) -> answer => match answer {
+                Ok(answer) => Ok(Some(answer)),
+                Err(_) => Err(Failure::running(format!("thread `{name}` panicked"))),
+            },
+            recv(self.event_receiver) -> event => match event {
+                Ok(ProcessEvent::StopRequested) => {
+                    self.health.set_stopping();
+                    Ok(None)
+                }
+                Ok(ProcessEvent::Failed(failure)) => Err(failure),
+                Ok(ProcessEvent::ThreadEnded { thread, result }) => {
+                    self.health.thread_died(&thread);
+                    let by_itself = || Failure::running(format!("thread `{thread}` ended by itself"));
+                    Err(result.err().unwrap_or_else(by_itself))
+                }
+                Err(_) => Err(Failure::running("no event can come any more")),
+            },
+        }
+    }
+
     /// A consumer whose brokers have answered. `None` if the stop came first. Fails when the client refuses a
     /// property, or when no broker answers within the attempts.
     pub fn connect_kafka(
         &self,
+        threads: &mut Threads,
         assignment: &Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
@@ -108,16 +143,15 @@ impl DataConsumer {
             Failure::configuration("the Kafka client refused the consumer's settings")
                 .because(error)
         })?;
-        let topic = reach_kafka(
-            &consumer,
-            self.attempts(),
-            &self.stop,
-            || self.beat(),
-            || {
-                consumer.serve_log();
-            },
-        )?;
-        let Some(topic) = topic else {
+        let consumer = Arc::new(consumer);
+        let asked = Arc::clone(&consumer);
+        let attempts = self.attempts();
+        let (stop, health) = (self.stop.clone(), Arc::clone(&self.health));
+        let topic = self.answer(threads, "kafka-connect", move || {
+            let beat = || health.beat(Instant::now());
+            reach_kafka(&asked, attempts, &stop, beat, || asked.serve_log())
+        })?;
+        let Some(topic) = topic.transpose()?.flatten() else {
             return Ok(None);
         };
         self.metrics.set_connected(ConnectionTarget::Kafka, true);
@@ -133,7 +167,7 @@ impl DataConsumer {
                 warn!(topic = name; "connected to Kafka; the topic is missing: waiting for it");
             }
         }
-        Ok(Some(Arc::new(consumer)))
+        Ok(Some(consumer))
     }
 
     /// A handler whose server has answered. If no server answers within the attempts, the worker starts
@@ -141,54 +175,15 @@ impl DataConsumer {
     /// can't be used, MongoDB refuses the worker, or the collection is unfit.
     pub fn connect_mongodb(
         &self,
-        outage: &OutageTracker,
+        threads: &mut Threads,
+        outage: &Arc<OutageTracker>,
     ) -> Result<Option<Arc<MongoDbHandler>>, Failure> {
-        let consumer = &self.config.consumer;
-        let delays = Delays::doubling(consumer.retry_backoff);
-        let handler = retry(
-            &self.stop,
-            delays,
-            || self.beat(),
-            |attempt| {
-                let (handler, error) = match MongoDbHandler::connect(&self.config) {
-                    Ok(handler) => match handler.check_target() {
-                        Ok(topology) => {
-                            if let Some(warning) = rollback_warning(&self.config, topology) {
-                                warn!("{warning}");
-                            }
-                            outage.report(true);
-                            info!("connected to MongoDB");
-                            return Ok(handler);
-                        }
-                        Err(error) => (Some(handler), error),
-                    },
-                    Err(error) => (None, error),
-                };
-                let why = match error {
-                    MongoDbError::Refused(why) => {
-                        return Err(RetryError::Final(Failure::mongodb_refused().because(why)));
-                    }
-                    MongoDbError::Unavailable(why) => why,
-                };
-                if attempt < consumer.max_retries {
-                    warn!(attempt; "MongoDB could not be reached, trying again: {why}");
-                    return Err(RetryError::Again);
-                }
-                // There is no handler if the DNS seed list of the URI could not be looked up. Then there is no
-                // client that could connect later.
-                let handler = handler.ok_or_else(|| {
-                    RetryError::Final(Failure::mongodb_unreachable().because(why.clone()))
-                })?;
-                outage.failed(OutageCause::NoAnswer, &why);
-                Ok(handler)
-            },
-        )?;
-        Ok(handler.map(Arc::new))
-    }
-
-    /// Tells the health page that the worker is alive. Called while the start waits for Kafka or MongoDB.
-    fn beat(&self) {
-        self.health.beat(Instant::now());
+        let (config, outage) = (self.config.clone(), Arc::clone(outage));
+        let (stop, health) = (self.stop.clone(), Arc::clone(&self.health));
+        let handler = self.answer(threads, "mongodb-connect", move || {
+            reach_mongodb(&config, &outage, &stop, &health)
+        })?;
+        Ok(handler.transpose()?.flatten().map(Arc::new))
     }
 
     pub(super) fn attempts(&self) -> Attempts {
@@ -222,4 +217,53 @@ fn fixed_status(config: &Config) -> Fixed {
         memory_limit: MemoryLimit::find().container(),
         memory_worst_case: Some(memory::worst_case(config)),
     }
+}
+
+/// Asks MongoDB until a server answers, or until the attempts are used up: then it counts as unavailable. `None` if the
+/// stop came first.
+fn reach_mongodb(
+    config: &Config,
+    outage: &OutageTracker,
+    stop: &StopSignal,
+    health: &Health,
+) -> Result<Option<MongoDbHandler>, Failure> {
+    let delays = Delays::doubling(config.consumer.retry_backoff);
+    retry(
+        stop,
+        delays,
+        || health.beat(Instant::now()),
+        |attempt| {
+            let (handler, error) = match MongoDbHandler::connect(config) {
+                Ok(handler) => match handler.check_target() {
+                    Ok(topology) => {
+                        if let Some(warning) = rollback_warning(config, topology) {
+                            warn!("{warning}");
+                        }
+                        outage.report(true);
+                        info!("connected to MongoDB");
+                        return Ok(handler);
+                    }
+                    Err(error) => (Some(handler), error),
+                },
+                Err(error) => (None, error),
+            };
+            let why = match error {
+                MongoDbError::Refused(why) => {
+                    return Err(RetryError::Final(Failure::mongodb_refused().because(why)));
+                }
+                MongoDbError::Unavailable(why) => why,
+            };
+            if attempt < config.consumer.max_retries {
+                warn!(attempt; "MongoDB could not be reached, trying again: {why}");
+                return Err(RetryError::Again);
+            }
+            // There is no handler if the DNS seed list of the URI could not be looked up. Then there is no
+            // client that could connect later.
+            let handler = handler.ok_or_else(|| {
+                RetryError::Final(Failure::mongodb_unreachable().because(why.clone()))
+            })?;
+            outage.failed(OutageCause::NoAnswer, &why);
+            Ok(handler)
+        },
+    )
 }

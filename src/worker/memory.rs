@@ -12,6 +12,9 @@ const MACHINE_FILE: &str = "/proc/meminfo";
 
 /// The program, its libraries and threads, with empty queues.
 const BASE: u64 = 40 << 20;
+/// Reading back duplicates brings up to 16 MiB of stored documents at once, whatever their sizes are: in the server's
+/// reply, and in the driver's copies of its documents. One writer at a time does it.
+const READ_BACK: u64 = 2 * (16 << 20);
 /// While a record is in flight, there is a copy of it in its batch and in its document, and two in the driver's
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
@@ -29,6 +32,7 @@ pub fn worst_case(config: &Config) -> u64 {
     let copies = in_flight.saturating_mul(COPIES_IN_FLIGHT + 1);
     BASE.saturating_add(prefetch_bytes(config))
         .saturating_add(copies)
+        .saturating_add(READ_BACK)
 }
 
 /// How much memory the process can use.

@@ -16,9 +16,10 @@ use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Owners
 use crate::config::OnUnavailable;
 use crate::control::{ControlServer, ControlSocket};
 use crate::core::availability::OutagePolicy;
+use crate::core::leader_watch::LeaderWatch;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
-use crate::intake::{KafkaWatch, Poller, PollerSettings, RebalanceHandler};
+use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::{HANDLER_THREADS, HttpServer};
@@ -63,10 +64,10 @@ impl DataConsumer {
         let (committer, messages) = CommitterHandle::channel();
 
         let rebalance = self.rebalance_handler(&committer, &assignment, &outage);
-        let Some(consumer) = self.connect_kafka(&assignment, Arc::new(rebalance))? else {
+        let Some(consumer) = self.connect_kafka(threads, &assignment, Arc::new(rebalance))? else {
             return Ok(None);
         };
-        let Some(mongodb) = self.connect_mongodb(&outage)? else {
+        let Some(mongodb) = self.connect_mongodb(threads, &outage)? else {
             return Ok(None);
         };
         self.spawn_mongodb_setup(threads, &mongodb)?;
@@ -139,6 +140,7 @@ impl DataConsumer {
                 self.config.kafka.max_poll_interval,
                 self.config.consumer.shutdown_timeout,
             ),
+            leaders: Mutex::new(LeaderWatch::new(LEADERLESS_BOUND)),
             topic: self.config.kafka.topic.clone(),
         }
     }

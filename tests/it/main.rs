@@ -17,6 +17,7 @@ mod operator_sample;
 mod page;
 mod positions;
 mod rebalancing;
+mod recreated_topics;
 mod refusals;
 mod rejections;
 mod secrets;

@@ -1,19 +1,10 @@
 //! Where a group starts to read, and what it does where those records no longer exist.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::Value;
 
-use crate::harness::{Entry, Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, until};
-
-fn wait_for_commits(world: &World, offsets: &[i64]) {
-    let expected: BTreeMap<i32, Option<i64>> = (0..)
-        .zip(offsets.iter().map(|offset| Some(*offset)))
-        .collect();
-    until(&format!("{offsets:?} is committed"), SHORT, || {
-        (world.committed() == expected).then_some(())
-    });
-}
+use crate::harness::{
+    Fate, MINUTE, Producer, SHORT, Servers, Signal, World, metric, wait_for_commits,
+};
 
 #[test]
 fn latest_start_is_committed_at_once_so_that_a_crash_skips_nothing() {
@@ -206,89 +197,6 @@ fn running_worker_counts_records_deleted_by_retention() {
         .filter_map(|line| line.number("count"))
         .sum();
     assert_eq!(counted, skipped);
-}
-
-#[test]
-fn recreated_topic_is_read_from_its_beginning() {
-    let world = World::new(1);
-    let producer = Producer::new(&world);
-    producer.fill(0..100, 1);
-    let mut worker = world.worker().start();
-    world.wait_committed_to_end(SHORT);
-    worker.stop();
-    world.admin.delete_topics(&[&world.topic]);
-    until("the topic is gone", SHORT, || {
-        (!world.has_topic()).then_some(())
-    });
-    world.admin.create_topic(&world.topic, 1, &[]);
-    Producer::new(&world).fill(100..150, 1);
-    let mut worker = world.worker().start();
-    worker.wait_until("the new messages are stored", SHORT, |metrics| {
-        metrics.sum(metric::STORED) == 50
-    });
-    wait_for_commits(&world, &[50]);
-    worker.stop();
-    assert_eq!(world.check().stored, 150);
-}
-
-/// The topic is deleted and recreated under a running worker, and then holds more than the worker has read of the old
-/// one. librdkafka alone would go on at the old offset.
-#[test]
-fn topic_recreated_under_a_running_worker_is_read_from_its_beginning() {
-    const PARTITIONS: i32 = 3;
-    let world = World::new(PARTITIONS);
-    Producer::new(&world).fill(0..900, PARTITIONS);
-    let mut worker = world.worker().start();
-    world.wait_committed_to_end(SHORT);
-    world.admin.delete_topics(&[&world.topic]);
-    until("the topic is gone", SHORT, || {
-        (!world.has_topic()).then_some(())
-    });
-    world.admin.create_topic(&world.topic, PARTITIONS, &[]);
-    Producer::new(&world).fill(900..3900, PARTITIONS);
-    worker.wait_until("the new messages are stored", SHORT, |metrics| {
-        metrics.sum(metric::STORED) == 3900
-    });
-    wait_for_commits(&world, &[1000; 3]);
-    worker.stop();
-    let errors = worker.errors();
-    assert!(
-        errors[0].msg.contains("deleted and recreated"),
-        "{errors:#?}"
-    );
-    assert_eq!(world.check().stored, 3900);
-}
-
-/// The topic is recreated before the worker has read all of it. What was read of the old topic is stored, and nothing
-/// of the new one is missing.
-#[test]
-fn topic_recreated_amid_a_backlog_is_read_from_its_beginning() {
-    const PARTITIONS: i32 = 3;
-    let world = World::new(PARTITIONS);
-    Producer::new(&world).fill(0..30_000, PARTITIONS);
-    let id_of = |entry: &Entry| entry.content.message_id().unwrap();
-    let old: BTreeSet<String> = world.ledger.entries().iter().map(id_of).collect();
-    let mut worker = world.worker().start();
-    worker.wait_until("some are stored", SHORT, |metrics| {
-        metrics.sum(metric::STORED) > 0
-    });
-    world.admin.delete_topics(&[&world.topic]);
-    until("the topic is gone", SHORT, || {
-        (!world.has_topic()).then_some(())
-    });
-    world.admin.create_topic(&world.topic, PARTITIONS, &[]);
-    Producer::new(&world).fill(30_000..90_000, PARTITIONS);
-    wait_for_commits(&world, &[20_000; 3]);
-    worker.stop();
-    let stored = world.stored().read();
-    world.ledger.change_fate(
-        |entry| {
-            let id = id_of(entry);
-            old.contains(&id) && !stored.contains_key(&id)
-        },
-        Fate::Absent,
-    );
-    assert!(world.check().stored >= 60_000);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,6 +98,24 @@ fn worker_can_be_stopped_while_it_connects() {
     worker.address();
     worker.signal(Signal::Term);
     assert_eq!(worker.wait_exit(SHORT).code(), Some(0));
+}
+
+/// A broker, or a server of MongoDB, that takes connections and says nothing.
+#[test]
+fn stop_during_the_start_does_not_wait_for_a_silent_server() {
+    let world = World::new(1);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let setup = world.worker().set("consumer.shutdown_timeout_ms", 1000);
+    for setup in [
+        setup.clone().set("kafka.bootstrap_servers", address),
+        setup.set("mongodb.uri", format!("mongodb://{address}")),
+    ] {
+        let mut worker = setup.start();
+        silent.accept().unwrap();
+        worker.signal(Signal::Term);
+        assert_eq!(worker.wait_exit(SHORT).code(), Some(0));
+    }
 }
 
 /// Whether the process has a handler for SIGTERM.

@@ -3,6 +3,7 @@
 mod broker_away;
 mod broker_errors;
 mod command_errors;
+mod commit_texts;
 mod dead_letter_rights;
 mod dead_letter_topic;
 mod failover;

@@ -47,31 +47,47 @@ impl Observer {
 
     /// The group's committed offset of each partition. Waits until the group has a coordinator.
     pub fn committed(&self, topic: &str) -> BTreeMap<i32, Option<i64>> {
+        let offset_of = |offset: Offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        self.commits(topic)
+            .elements()
+            .iter()
+            .map(|element| (element.partition(), offset_of(element.offset())))
+            .collect()
+    }
+
+    /// The texts that are stored with the group's commits.
+    pub fn committed_texts(&self, topic: &str) -> BTreeMap<i32, String> {
+        self.commits(topic)
+            .elements()
+            .iter()
+            .map(|element| (element.partition(), element.metadata().to_owned()))
+            .collect()
+    }
+
+    fn commits(&self, topic: &str) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions_of(&self.consumer, topic) {
             list.add_partition(topic, partition);
         }
-        let committed = waiting::until("the coordinator answers", TIMEOUT, || {
+        waiting::until("the coordinator answers", TIMEOUT, || {
             self.consumer.committed_offsets(list.clone(), TIMEOUT).ok()
-        });
-        committed
-            .elements()
-            .iter()
-            .map(|element| {
-                let offset = match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                };
-                (element.partition(), offset)
-            })
-            .collect()
+        })
     }
 
     /// Commits an offset for the group, which must have no members.
     pub fn commit(&self, topic: &str, partition: i32, offset: i64) {
+        self.commit_with_text(topic, partition, offset, "");
+    }
+
+    /// The same with a text, which is stored with the commit.
+    pub fn commit_with_text(&self, topic: &str, partition: i32, offset: i64, text: &str) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset))
-            .unwrap();
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(offset)).unwrap();
+        element.set_metadata(text);
         waiting::until("the coordinator takes the commit", TIMEOUT, || {
             self.consumer.commit(&list, CommitMode::Sync).ok()
         });

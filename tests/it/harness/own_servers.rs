@@ -11,6 +11,8 @@ use super::servers::Servers;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
     Kafka,
+    /// A Kafka with access control: a topic without a rule is open to all.
+    KafkaWithAcls,
     Mongodb,
     /// A MongoDB replica set of three members.
     ReplicaSet,
@@ -40,7 +42,7 @@ impl OwnServers {
     pub fn servers(&self) -> Servers {
         let mut servers = Servers::of_the_run();
         match self.only {
-            Only::Kafka => servers.kafka.clone_from(&self.address),
+            Only::Kafka | Only::KafkaWithAcls => servers.kafka.clone_from(&self.address),
             Only::Mongodb | Only::ReplicaSet => servers.mongodb.clone_from(&self.address),
         }
         servers
@@ -68,8 +70,10 @@ impl OwnServers {
 
     fn up(&self, options: &[&str]) {
         let mut options = options.to_vec();
-        if self.only == Only::ReplicaSet {
-            options.push("--replica-set");
+        match self.only {
+            Only::Kafka | Only::Mongodb => {}
+            Only::KafkaWithAcls => options.push("--acls"),
+            Only::ReplicaSet => options.push("--replica-set"),
         }
         self.script(&["up"], &options);
     }
@@ -93,7 +97,7 @@ impl OwnServers {
     fn command(&self, command: &[&str], options: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
         let only = match self.only {
-            Only::Kafka => "kafka",
+            Only::Kafka | Only::KafkaWithAcls => "kafka",
             Only::Mongodb | Only::ReplicaSet => "mongodb",
         };
         let mut process = Command::new(script);

@@ -168,6 +168,17 @@ impl World {
         self.observer.commit(&self.topic, partition, offset);
     }
 
+    /// The texts that are stored with the group's commits.
+    pub fn committed_texts(&self) -> BTreeMap<i32, String> {
+        self.observer.committed_texts(&self.topic)
+    }
+
+    /// Commits an offset with a text for the group, which must have no members.
+    pub fn commit_with_text(&self, partition: i32, offset: i64, text: &str) {
+        self.observer
+            .commit_with_text(&self.topic, partition, offset, text);
+    }
+
     /// The bounds of each partition of the source topic.
     pub fn bounds(&self) -> BTreeMap<i32, Bounds> {
         self.observer.bounds(&self.topic)
@@ -218,6 +229,17 @@ impl World {
         self.ledger
             .check(&self.stored().read(), &self.dead_letters(), reasons)
     }
+}
+
+/// Waits until the group has committed these offsets, of partitions 0, 1, 2, …
+#[track_caller]
+pub fn wait_for_commits(world: &World, offsets: &[i64]) {
+    let expected: BTreeMap<i32, Option<i64>> = (0..)
+        .zip(offsets.iter().map(|offset| Some(*offset)))
+        .collect();
+    waiting::until(&format!("{offsets:?} is committed"), waiting::SHORT, || {
+        (world.committed() == expected).then_some(())
+    });
 }
 
 /// The name of the running test, without its module.
