@@ -109,9 +109,9 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
         .set("max.in.flight.requests.per.connection", "1")
         .set("compression.type", "zstd")
         .set("linger.ms", "5")
-        // The broker judges a batch as a whole: in a small batch, one bad record spoils few others. Smaller ones cost more
-        // CPU time for each letter.
-        .set("batch.size", "65536")
+        // The broker judges a batch as a whole: in a small batch, one bad record spoils few others. And behind a quota, the
+        // answer to a large one takes longer than a short `message.timeout.ms`.
+        .set("batch.size", "16384")
         // librdkafka's maximum: the broker alone decides what is too large.
         .set("message.max.bytes", "1000000000");
     apply(

@@ -88,12 +88,11 @@ impl<C: ConsumerContext> Search<'_, C> {
                 Some(&bounds) => Some(StartingOffset::decide(committed, bounds, first_start)),
                 None => StartingOffset::without_bounds(committed),
             };
-            match start {
-                Some(start) => starts.known.push((partition, start)),
-                None => {
-                    starts.waiting.push(partition);
-                    is_against_the_setting |= self.first_starts.begins_at_its_beginning(partition);
-                }
+            if let Some(start) = start {
+                starts.known.push((partition, start));
+            } else {
+                starts.waiting.push(partition);
+                is_against_the_setting |= self.first_starts.begins_at_its_beginning(partition);
             }
         }
         let without_bounds: Vec<_> = partitions
