@@ -1,7 +1,9 @@
 //! The definitions of the command line. What the commands do is in `commands`.
 
+mod check;
 mod generate;
 mod moment;
+mod offsets;
 mod partition_offset;
 mod worker_address;
 
@@ -13,8 +15,10 @@ pub use clap_complete::Shell;
 
 use crate::core::rejection::Reason;
 
+pub use check::Check;
 pub use generate::{completions, manual};
 pub use moment::Moment;
+pub use offsets::{Offsets, ResetOffsets, ShowOffsets, TargetOffset};
 pub use partition_offset::PartitionOffset;
 pub use worker_address::WorkerAddress;
 
@@ -41,66 +45,60 @@ pub struct Cli {
 pub enum Command {
     /// Consume messages and store them until stopped (the default command).
     #[default]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer --config /etc/consumer.json run")]
     Run,
     /// Check the configuration and print the values in effect, with secrets masked.
-    Check,
-    /// Print the JSON Schema of the configuration file, for editors, or of `/status`. Reads no configuration.
     ///
-    /// Example: `kafka-mongo-consumer print-schema > config.schema.json`
-    #[command(verbatim_doc_comment)]
+    /// With `--connect`, also checks what the worker needs of Kafka and MongoDB. With `--sample`, also tells what the
+    /// worker would do with real messages. Changes nothing, and does not join the consumer group.
+    #[command(after_help = "Examples:\n  kafka-mongo-consumer check --connect\n  \
+                      kafka-mongo-consumer check --sample 1000")]
+    Check(Check),
+    /// Print the JSON Schema of the configuration file, for editors, or of `/status`. Reads no configuration.
+    #[command(after_help = "Example:\n  kafka-mongo-consumer print-schema > config.schema.json")]
     PrintSchema {
         /// Of what.
         #[arg(value_enum, default_value_t)]
         of: SchemaOf,
     },
     /// Print the configuration in effect, with secrets masked.
+    #[command(after_help = "Example:\n  kafka-mongo-consumer print-config")]
     PrintConfig,
     /// Ask the worker that runs on this host whether it is alive, for a container's health check.
     ///
     /// Reads the worker's configuration for its address. Exits with code 0 if the worker answers 200, and with 1
     /// otherwise.
-    ///
-    /// Example: `kafka-mongo-consumer health --ready`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer health --ready")]
     Health(Health),
     /// Print the script that makes a shell complete commands and options. Reads no configuration.
-    ///
-    /// Example: `kafka-mongo-consumer completions bash > /etc/bash_completion.d/kafka-mongo-consumer`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer completions bash > \
+                      /etc/bash_completion.d/kafka-mongo-consumer")]
     Completions {
         /// The shell.
         shell: Shell,
     },
     /// Print the manual, as `man` reads it. Reads no configuration.
-    ///
-    /// Example: `kafka-mongo-consumer man | man -l -`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer man | man -l -")]
     Man,
     /// Show what running workers are doing: state, partitions, rates, the last errors.
     ///
     /// Asks each worker over its control socket or its metrics port: without an argument, the worker of the
     /// configuration.
-    ///
-    /// Example: `kafka-mongo-consumer status worker-1:8001 worker-2:8001`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer status worker-1:8001 worker-2:8001")]
     Status(Status),
     /// Show what running workers are doing, again and again, one line for each, until stopped with Ctrl-C.
-    ///
-    /// Example: `kafka-mongo-consumer top worker-1:8001 worker-2:8001`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer top worker-1:8001 worker-2:8001")]
     Top(Top),
     /// Let the running worker of this host take no more messages off Kafka, until `resume`.
     ///
     /// What it has taken is stored, and the offsets are committed. It keeps its partitions. Needs `control.socket`. The
     /// pause ends with the worker's process.
-    ///
-    /// Example: `kafka-mongo-consumer pause --reason "index build on messages"`
-    #[command(verbatim_doc_comment)]
+    #[command(
+        after_help = "Example:\n  kafka-mongo-consumer pause --reason \"index build on messages\""
+    )]
     Pause(Pause),
     /// End a pause.
-    ///
-    /// Example: `kafka-mongo-consumer resume`
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Example:\n  kafka-mongo-consumer resume")]
     Resume,
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
@@ -108,10 +106,20 @@ pub enum Command {
     /// Reads each partition from the start that the options give to its present end. Changes nothing in
     /// Kafka or MongoDB, and does not join the consumer group. Exits with code 0 only if no message is
     /// missing or altered.
+    #[command(after_help = "Example:\n  kafka-mongo-consumer audit --since 2h")]
     Audit(Audit),
     /// List, show or replay the dead letters in the dead letter topic.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  kafka-mongo-consumer dead-letters list"
+    )]
     DeadLetters(DeadLetters),
+    /// Show or reset the committed offsets of the consumer group. Does not join the group.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  kafka-mongo-consumer offsets show"
+    )]
+    Offsets(Offsets),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -185,14 +193,19 @@ pub struct Audit {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DeadLetters {
     /// Count the dead letters by reason, topic and partition.
+    #[command(after_help = "Example:\n  kafka-mongo-consumer dead-letters list --since 1d")]
     List(ListDeadLetters),
     /// Show one dead letter: its headers, key and value.
+    #[command(after_help = "Example:\n  kafka-mongo-consumer dead-letters show 0 1500")]
     Show(ShowDeadLetter),
     /// Store the messages of dead letters with one reason in MongoDB, or publish them to a topic.
     ///
     /// Reads the dead letter topic up to its present end. May run while workers run. Commits its progress
     /// to Kafka for the consumer group `<group_id>.replay.<reason>`; the next replay of the same reason
     /// continues from there.
+    #[command(
+        after_help = "Example:\n  kafka-mongo-consumer dead-letters replay --reason mongodb_unavailable --dry-run"
+    )]
     Replay(ReplayDeadLetters),
 }
 
@@ -285,11 +298,15 @@ mod tests {
             (vec!["--config", "a.json"], "a.json", Command::Run),
             (vec!["--config", "a.json", "run"], "a.json", Command::Run),
             (
-                vec!["--config", "a.json", "check"],
+                vec!["--config", "a.json", "print-config"],
                 "a.json",
-                Command::Check,
+                Command::PrintConfig,
             ),
-            (vec!["check", "--config=a.json"], "a.json", Command::Check),
+            (
+                vec!["print-config", "--config=a.json"],
+                "a.json",
+                Command::PrintConfig,
+            ),
         ] {
             let cli = Cli::try_parse_from([vec!["kafka-mongo-consumer"], arguments].concat());
             let cli = cli.unwrap();
@@ -355,6 +372,50 @@ mod tests {
         ] {
             assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
         }
+    }
+
+    #[test]
+    fn a_reset_has_exactly_one_target() {
+        let Ok(Command::Offsets(Offsets::Reset(reset))) =
+            parse("offsets reset --to-offset 0:5,3:17 --dry-run")
+        else {
+            panic!("not parsed as a reset");
+        };
+        assert_eq!(reset.to_offset.len(), 2);
+        assert!(reset.dry_run);
+        assert!(parse("offsets reset --to-earliest --partitions 0,2").is_ok());
+        for invalid in [
+            "offsets reset",
+            "offsets reset --to-earliest --to-latest",
+            "offsets reset --to-offset 5 --to-datetime 1h",
+            "offsets reset --to-latest --partitions -1",
+        ] {
+            assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
+        }
+    }
+
+    #[test]
+    fn a_sample_has_a_size() {
+        assert!(parse("check --sample 5 --from-beginning --json").is_ok());
+        for invalid in ["check --sample 0", "check --from-beginning"] {
+            assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            for subcommand in command.get_subcommands() {
+                let help = subcommand.get_after_help().map(ToString::to_string);
+                assert!(
+                    help.is_some_and(|help| help.starts_with("Example")),
+                    "{}",
+                    subcommand.get_name()
+                );
+                check(subcommand);
+            }
+        }
+        check(&<Cli as CommandFactory>::command());
     }
 
     #[test]

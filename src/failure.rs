@@ -14,7 +14,7 @@ pub struct Failure {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The kinds that a script can tell apart by the exit code. README.md lists them.
+/// The kinds that a script can tell apart by the exit code. docs/COMMANDS.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     /// The process failed while it was running.
@@ -23,8 +23,8 @@ pub enum FailureKind {
     Configuration,
     /// No Kafka broker could be reached.
     KafkaUnreachable,
-    /// Kafka or MongoDB can't be used until an operator acts: credentials, rights, an unfit collection, or an error code
-    /// to the setup that isn't known to pass by itself.
+    /// Kafka or MongoDB can't be used until an operator acts: credentials, rights, a missing topic, an unfit collection,
+    /// a group that is in use, or an error code to the setup that isn't known to pass by itself.
     Refused,
     /// MongoDB could not be reached by a command, which doesn't wait for it, or the worker has no address to wait for.
     MongoDbUnreachable,
@@ -68,6 +68,17 @@ impl Failure {
         Self::new(FailureKind::AuditFailed, message.into())
     }
 
+    /// Kafka or MongoDB can't be used until an operator acts.
+    pub fn needs_operator(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Refused, message.into())
+    }
+
+    /// One failure for several: it has the kind of the first one by exit code. `None` if there are none.
+    pub fn of_all(message: impl Into<String>, failures: Vec<Self>) -> Option<Self> {
+        let first = failures.into_iter().min_by_key(Self::code)?;
+        Some(Self::new(first.kind, message.into()).because(first))
+    }
+
     fn new(kind: FailureKind, message: String) -> Self {
         Self {
             kind,
@@ -85,14 +96,18 @@ impl Failure {
     }
 
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.kind {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self.kind {
             FailureKind::Running => 1,
             FailureKind::Configuration => 2,
             FailureKind::KafkaUnreachable => 3,
             FailureKind::Refused => 4,
             FailureKind::MongoDbUnreachable => 5,
             FailureKind::AuditFailed => 6,
-        })
+        }
     }
 
     /// The message and its causes, outermost first, joined by `: `.
@@ -159,5 +174,19 @@ mod tests {
         ];
         let codes = failures.map(|failure| failure.exit_code());
         assert_eq!(codes, [1, 2, 3, 4, 5, 6].map(ExitCode::from));
+    }
+
+    #[test]
+    fn several_failures_have_the_first_exit_code() {
+        let failures = vec![
+            Failure::mongodb_unreachable(),
+            Failure::kafka_unreachable().because("no answer"),
+            Failure::kafka_refused(),
+        ];
+        let all = Failure::of_all("3 checks failed", failures).unwrap();
+        assert_eq!(all.exit_code(), ExitCode::from(3));
+        let text = "3 checks failed: Kafka could not be reached: no answer";
+        assert_eq!(all.chain().to_string(), text);
+        assert!(Failure::of_all("none", Vec::new()).is_none());
     }
 }

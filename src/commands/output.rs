@@ -3,9 +3,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
+use crate::config::{Config, LogFormat as ConfiguredFormat};
 use crate::failure::Failure;
+use crate::observe::log::{self as worker_log, LogFormat};
 
 /// Writes a result to standard output. If the reader closed the pipe (`| head`), that isn't a failure.
 /// Fails when standard output can't be written for another reason.
@@ -19,15 +24,64 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes a plain line, which isn't a log line, to standard error.
-pub(super) fn print_error(line: &str) {
-    // If standard error is closed, there is nowhere to report it.
-    let _ = writeln!(io::stderr(), "{line}");
+/// How a command other than `run` writes to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    /// Plain lines.
+    ForPeople,
+    /// Lines of the log.
+    AsLog(LogFormat),
+}
+
+/// Not set while there is no configuration: then errors are for people.
+static ERRORS: OnceLock<Errors> = OnceLock::new();
+
+/// From now on errors are for people if standard error is a terminal, and otherwise lines of the configured log.
+/// Returns the format of the log.
+pub(super) fn use_configured_errors(config: &Config) -> LogFormat {
+    let format = log_format(config);
+    let errors = if io::stderr().is_terminal() {
+        Errors::ForPeople
+    } else {
+        Errors::AsLog(format)
+    };
+    match ERRORS.get_or_init(|| errors) {
+        Errors::ForPeople => LogFormat::Text,
+        Errors::AsLog(format) => *format,
+    }
+}
+
+pub(super) fn log_format(config: &Config) -> LogFormat {
+    match config.logging.format {
+        ConfiguredFormat::Json => LogFormat::Json,
+        ConfiguredFormat::Ecs => LogFormat::Ecs,
+        ConfiguredFormat::Text => LogFormat::Text,
+    }
 }
 
 /// Writes a failure with its causes to standard error.
 pub(super) fn print_failure(failure: &Failure) {
-    print_error(&format!("error: {}", failure.chain()));
+    print_message(Level::Error, &failure.chain().to_string());
+}
+
+/// Writes a warning to standard error.
+pub(super) fn print_warning(warning: &str) {
+    print_message(Level::Warn, warning);
+}
+
+fn print_message(level: Level, message: &str) {
+    match ERRORS.get() {
+        Some(Errors::AsLog(format)) => worker_log::print_line(*format, level, message),
+        Some(Errors::ForPeople) | None => {
+            let kind = match level {
+                Level::Error => "error: ",
+                Level::Warn => "warning: ",
+                Level::Info | Level::Debug | Level::Trace => "",
+            };
+            // If standard error is closed, there is nowhere to report it.
+            let _ = writeln!(io::stderr(), "{kind}{message}");
+        }
+    }
 }
 
 /// Shows the progress of a command on standard error: one line that is overwritten on a terminal, or
@@ -59,20 +113,20 @@ impl ProgressLine {
         }
         self.shown = Instant::now();
         let line = line();
-        // As in `print_error`, an error can't be reported anywhere.
-        let _ = if self.is_terminal {
+        if self.is_terminal {
             self.is_drawn = true;
-            write!(io::stderr(), "\r\x1b[K{line}")
+            // As in `print_message`, an error can't be reported anywhere.
+            let _ = write!(io::stderr(), "\r\x1b[K{line}");
         } else {
-            writeln!(io::stderr(), "{line}")
-        };
+            print_message(Level::Info, &line);
+        }
     }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_drawn {
-            // As in `print_error`, an error can't be reported anywhere.
+            // As in `print_message`, an error can't be reported anywhere.
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -2,27 +2,27 @@
 
 use log::{error, info, warn};
 
-use super::output::print_failure;
-use crate::config::{Config, LogFormat as ConfiguredFormat};
+use super::output::{log_format, print_failure};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::kafka::is_log_noise;
-use crate::observe::log::{self as worker_log, LogFormat, Source};
+use crate::observe::log::{self as worker_log, Source};
 use crate::runtime::{CaughtSignals, check_open_files, instance};
 use crate::worker::DataConsumer;
 
 pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure> {
-    let format = match config.logging.format {
-        ConfiguredFormat::Json => LogFormat::Json,
-        ConfiguredFormat::Ecs => LogFormat::Ecs,
-        ConfiguredFormat::Text => LogFormat::Text,
-    };
     let source = Source {
         group: config.kafka.group_id.clone(),
         instance: instance(),
     };
-    worker_log::init(config.logging.level, format, Some(source), is_log_noise)
-        .map_err(|error| Failure::running("can't start the log").because(error))
-        .inspect_err(print_failure)?;
+    worker_log::init(
+        config.logging.level,
+        log_format(&config),
+        Some(source),
+        is_log_noise,
+    )
+    .map_err(|error| Failure::running("can't start the log").because(error))
+    .inspect_err(print_failure)?;
     info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic;
         "starting");
     for warning in config.warnings() {

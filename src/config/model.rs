@@ -1,7 +1,7 @@
 //! Every key is declared here, once, as a field of the type that the program reads: checked, with units.
 //!
 //! The JSON Schema is made from these types (`schema.rs`). From the schema come the check of a value,
-//! the default, the environment variable, the suggestion for a mistyped name and the README's row. serde
+//! the default, the environment variable, the suggestion for a mistyped name and the row of docs/CONFIGURATION.md. serde
 //! reads the value, and writes it back for `check`. A field's doc comment is the key's description, and
 //! a key without a default must be given.
 

@@ -11,6 +11,7 @@ use super::errors::CommitError;
 use super::reader::{ReaderContext, TopicReader};
 use super::topic::Topic;
 use crate::core::offset_tracker::Commit;
+use crate::core::partition::{Offset, TopicPartition};
 
 /// Commits offsets and waits for the broker's answer. The wait has no time limit: it lasts as long as the broker hangs.
 pub trait CommitOffsets: Send {
@@ -33,7 +34,7 @@ impl CommitOffsets for GroupOffsets {
         let result = commit(
             consumer.client(),
             consumer.topic(),
-            commits,
+            offsets_of(commits),
             consumer.commit_text().as_deref(),
         );
         Some(result.map_err(CommitError::of_member))
@@ -57,22 +58,28 @@ impl ReaderOffsets {
 
 impl CommitOffsets for ReaderOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
-        let result = commit(&self.consumer, &self.topic, commits, None);
+        let result = commit(&self.consumer, &self.topic, offsets_of(commits), None);
         Some(result.map_err(CommitError::of_reader))
     }
 }
 
-fn commit<C: ConsumerContext>(
+fn offsets_of(commits: &[Commit]) -> impl Iterator<Item = (TopicPartition, Offset)> {
+    commits
+        .iter()
+        .map(|commit| (commit.partition, commit.offset))
+}
+
+/// Commits each offset with the same text.
+pub(super) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &Topic,
-    commits: &[Commit],
+    offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
     text: Option<&str>,
 ) -> ClientResult<()> {
-    let mut list = TopicPartitionList::with_capacity(commits.len());
-    for commit in commits {
-        let offset = KafkaOffset::Offset(commit.offset.0);
-        let mut element = list.add_partition(&topic.name, commit.partition.number);
-        element.set_offset(offset)?;
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        let mut element = list.add_partition(&topic.name, partition.number);
+        element.set_offset(KafkaOffset::Offset(offset.0))?;
         if let Some(text) = text {
             element.set_metadata(text);
         }

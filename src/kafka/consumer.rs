@@ -19,12 +19,11 @@ use super::queries::Queries;
 use super::rebalance::RebalanceContext;
 use super::rebalance_listener::RebalanceListener;
 use super::settings;
-use super::starting_offsets::FirstStarts;
+use super::starting_offsets::{FirstStarts, first_start};
 use super::topic::Topic;
-use crate::config::{AutoOffsetReset, Config};
+use crate::config::Config;
 use crate::core::end_offset::EndOffset;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
-use crate::core::starting_offset::FirstStart;
 use crate::runtime::StopSignal;
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
@@ -80,10 +79,7 @@ impl KafkaConsumer {
         let topic = Topic::new(TopicId::CONSUMED, &config.kafka.topic);
         let context = RebalanceContext {
             topic: topic.clone(),
-            first_starts: FirstStarts::new(match config.kafka.auto_offset_reset {
-                AutoOffsetReset::Earliest => FirstStart::Earliest,
-                AutoOffsetReset::Latest => FirstStart::Latest,
-            }),
+            first_starts: FirstStarts::new(first_start(config)),
             time_limit: (config.kafka.max_poll_interval / 4).min(LONGEST_SEARCH),
             assignment,
             listener,

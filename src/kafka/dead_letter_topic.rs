@@ -1,5 +1,6 @@
-//! Checks once, at the start, whether the dead letter topic keeps the dead letters that it is given.
+//! Whether the dead letter topic keeps the dead letters that it is given: for the worker's start, and for `check`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -21,56 +22,170 @@ const HEADERS_SIZE: u64 = 4096;
 /// What an operator should know about the dead letter topic, in one line. `None` if it is fit. Fails when the brokers
 /// don't answer or refuse.
 pub fn dead_letter_topic_warning(config: &Config) -> KafkaResult<Option<String>> {
-    let mut settings = settings::producer(config);
-    // It writes nothing, and an idempotent producer without the right to write answers no question.
-    settings.set("enable.idempotence", "false");
-    let admin: AdminClient<DefaultClientContext> = settings.create()?;
-    let topic = config.kafka.dead_letter_topic.as_str();
-    let Some(copies) = copies_of(&admin, topic)? else {
-        return Ok(Some(format!(
-            "the dead letter topic `{topic}` is missing, or this client may not see it. If it exists, grant \
-             this client the right WRITE on topic `{topic}`. If not, the first dead letter creates it, where \
-             the brokers allow that, and with their default settings. Otherwise the first dead letter stops \
-             the worker"
-        )));
-    };
-    let specifiers = [
-        ResourceSpecifier::Topic(&config.kafka.topic),
-        ResourceSpecifier::Topic(topic),
-    ];
-    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-    let resources = pollster::block_on(admin.describe_configs(&specifiers, &options))?;
-    let find = |name: &str| {
-        let named = OwnedResourceSpecifier::Topic(name.to_owned());
-        resources
-            .iter()
-            .flatten()
-            .find(|resource| resource.specifier == named)
-    };
-    let Some(dead_letters) = find(topic) else {
-        let refused = resources
-            .iter()
-            .find_map(|resource| resource.as_ref().err());
-        return Err(
-            ClientError::AdminOp(refused.copied().unwrap_or(RDKafkaErrorCode::Unknown)).into(),
-        );
-    };
-    // A source topic that doesn't exist yet has no settings.
-    let source = find(&config.kafka.topic);
-    let points = weak_points(
-        copies,
-        source.and_then(|source| number(source, "max.message.bytes")),
-        number(dead_letters, "max.message.bytes"),
-        value(dead_letters, "cleanup.policy"),
-        value(dead_letters, "retention.ms"),
-    );
-    Ok(warning(topic, &points))
+    let name = config.kafka.dead_letter_topic.as_str();
+    Ok(match DeadLetterTopic::find(config)? {
+        Some(topic) => topic.warning(name),
+        None => Some(missing_topic(name)),
+    })
 }
 
-fn warning(topic: &str, points: &[String]) -> Option<String> {
-    let points = points.join("; ");
-    (!points.is_empty())
-        .then(|| format!("the dead letter topic `{topic}` may lose dead letters: {points}"))
+/// What it means that the dead letter topic was not found.
+pub fn missing_topic(name: &str) -> String {
+    format!(
+        "the dead letter topic `{name}` is missing, or this client may not see it. If it exists, grant \
+         this client the right WRITE on topic `{name}`. If not, the first dead letter creates it, where \
+         the brokers allow that, and with their default settings. Otherwise the first dead letter stops \
+         the worker"
+    )
+}
+
+/// What decides whether the dead letter topic keeps what it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterTopic {
+    /// The smallest number of copies among its partitions.
+    copies: usize,
+    min_insync_replicas: Option<usize>,
+    max_message_bytes: Option<u64>,
+    /// The limit of the source topic. `None` if there is no such topic yet.
+    source_bytes: Option<u64>,
+    cleanup_policy: String,
+    retention_ms: String,
+}
+
+/// A side of the dead letter topic that an operator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aspect {
+    Size,
+    CleanupPolicy,
+    Retention,
+    Copies,
+}
+
+impl Aspect {
+    pub const ALL: [Self; 4] = [
+        Self::Size,
+        Self::CleanupPolicy,
+        Self::Retention,
+        Self::Copies,
+    ];
+}
+
+impl DeadLetterTopic {
+    /// Asks the brokers. `None` if there is no such topic, or if this client has no right to see it. Fails when the
+    /// brokers don't answer or refuse.
+    pub fn find(config: &Config) -> KafkaResult<Option<Self>> {
+        let mut settings = settings::producer(config);
+        // It writes nothing, and an idempotent producer without the right to write answers no question.
+        settings.set("enable.idempotence", "false");
+        let admin: AdminClient<DefaultClientContext> = settings.create()?;
+        let topic = config.kafka.dead_letter_topic.as_str();
+        let Some(copies) = copies_of(&admin, topic)? else {
+            return Ok(None);
+        };
+        let specifiers = [
+            ResourceSpecifier::Topic(&config.kafka.topic),
+            ResourceSpecifier::Topic(topic),
+        ];
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let resources = pollster::block_on(admin.describe_configs(&specifiers, &options))?;
+        let find = |name: &str| {
+            let named = OwnedResourceSpecifier::Topic(name.to_owned());
+            resources
+                .iter()
+                .flatten()
+                .find(|resource| resource.specifier == named)
+        };
+        let Some(dead_letters) = find(topic) else {
+            let refused = resources
+                .iter()
+                .find_map(|resource| resource.as_ref().err());
+            return Err(ClientError::AdminOp(
+                refused.copied().unwrap_or(RDKafkaErrorCode::Unknown),
+            )
+            .into());
+        };
+        // A source topic that doesn't exist yet has no settings.
+        let source = find(&config.kafka.topic);
+        Ok(Some(Self {
+            copies,
+            min_insync_replicas: number(dead_letters, "min.insync.replicas"),
+            max_message_bytes: number(dead_letters, "max.message.bytes"),
+            source_bytes: source.and_then(|source| number(source, "max.message.bytes")),
+            cleanup_policy: value(dead_letters, "cleanup.policy").to_owned(),
+            retention_ms: value(dead_letters, "retention.ms").to_owned(),
+        }))
+    }
+
+    /// What may lose dead letters on this side, and what to do. `None` if nothing may.
+    pub fn weak_point(&self, aspect: Aspect) -> Option<String> {
+        match aspect {
+            Aspect::Size => {
+                let (source, own) = (self.source_bytes?, self.max_message_bytes?);
+                let needed = source.saturating_add(HEADERS_SIZE);
+                (own < needed).then(|| {
+                    format!(
+                        "it takes records of up to {own} bytes, the source topic of up to {source}, so a large dead \
+                         letter would be refused: raise its `max.message.bytes` to {needed} or more"
+                    )
+                })
+            }
+            Aspect::CleanupPolicy => self.cleanup_policy.contains("compact").then(|| {
+                "it is compacted, so of dead letters with one key only the last stays, and those without a key \
+                 are refused: set its `cleanup.policy` to delete"
+                    .to_owned()
+            }),
+            Aspect::Retention => {
+                let deletes = self.cleanup_policy.contains("delete") && self.retention_ms != "-1";
+                deletes.then(|| {
+                    format!(
+                        "it deletes what is older than {} ms: look at dead letters before that, or set its \
+                         `retention.ms` to -1",
+                        self.retention_ms
+                    )
+                })
+            }
+            Aspect::Copies => match (self.copies, self.min_insync_replicas) {
+                (1, _) => Some(
+                    "it has a single copy, so the loss of one broker loses dead letters".to_owned(),
+                ),
+                (copies, Some(needed)) if needed >= copies => Some(format!(
+                    "it has {copies} copies and `min.insync.replicas` {needed}, so the loss of one broker stops dead \
+                     letters: lower its `min.insync.replicas`, or give it more copies"
+                )),
+                _ => None,
+            },
+        }
+    }
+
+    /// The setting of this side, as it is.
+    pub fn setting(&self, aspect: Aspect) -> String {
+        match aspect {
+            Aspect::Size => match self.max_message_bytes {
+                Some(bytes) => format!("`max.message.bytes` is {bytes}"),
+                None => "`max.message.bytes` is not known".to_owned(),
+            },
+            Aspect::CleanupPolicy => format!("`cleanup.policy` is {}", self.cleanup_policy),
+            Aspect::Retention => format!("`retention.ms` is {}", self.retention_ms),
+            Aspect::Copies => match self.min_insync_replicas {
+                Some(needed) => format!(
+                    "replicas: {}, `min.insync.replicas` is {needed}",
+                    self.copies
+                ),
+                None => format!("replicas: {}", self.copies),
+            },
+        }
+    }
+
+    fn warning(&self, name: &str) -> Option<String> {
+        let points: Vec<String> = Aspect::ALL
+            .into_iter()
+            .filter_map(|aspect| self.weak_point(aspect))
+            .collect();
+        (!points.is_empty()).then(|| {
+            let points = points.join("; ");
+            format!("the dead letter topic `{name}` may lose dead letters: {points}")
+        })
+    }
 }
 
 /// The smallest number of copies among the topic's partitions. `None` if there is no such topic, or if this client has
@@ -86,44 +201,6 @@ fn copies_of(
     Ok(partitions.and_then(|partitions| partitions.iter().map(|p| p.replicas().len()).min()))
 }
 
-/// What may lose dead letters, a clause for each.
-fn weak_points(
-    copies: usize,
-    source_bytes: Option<u64>,
-    dead_letter_bytes: Option<u64>,
-    cleanup_policy: &str,
-    retention_ms: &str,
-) -> Vec<String> {
-    let mut points = Vec::new();
-    if let (Some(source), Some(own)) = (source_bytes, dead_letter_bytes)
-        && own < source.saturating_add(HEADERS_SIZE)
-    {
-        points.push(format!(
-            "it takes records of up to {own} bytes, the source topic of up to {source}, so a large dead \
-             letter would be refused: raise its `max.message.bytes` to {} or more",
-            source.saturating_add(HEADERS_SIZE)
-        ));
-    }
-    if cleanup_policy.contains("compact") {
-        points.push(
-            "it is compacted, so of dead letters with one key only the last stays, and those without a key \
-             are refused: set its `cleanup.policy` to delete"
-                .to_owned(),
-        );
-    }
-    if cleanup_policy.contains("delete") && retention_ms != "-1" {
-        points.push(format!(
-            "it deletes what is older than {retention_ms} ms: look at dead letters before that, or set its \
-             `retention.ms` to -1"
-        ));
-    }
-    if copies == 1 {
-        points
-            .push("it has a single copy, so the loss of one broker loses dead letters".to_owned());
-    }
-    points
-}
-
 fn value<'a>(resource: &'a ConfigResource, name: &str) -> &'a str {
     let entry = resource.entries.iter().find(|entry| entry.name == name);
     entry
@@ -131,7 +208,7 @@ fn value<'a>(resource: &'a ConfigResource, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-fn number(resource: &ConfigResource, name: &str) -> Option<u64> {
+fn number<N: FromStr>(resource: &ConfigResource, name: &str) -> Option<N> {
     value(resource, name).parse().ok()
 }
 
@@ -139,35 +216,65 @@ fn number(resource: &ConfigResource, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn topic(copies: usize, bytes: u64, policy: &str, retention: &str) -> DeadLetterTopic {
+        DeadLetterTopic {
+            copies,
+            min_insync_replicas: Some(2),
+            max_message_bytes: Some(bytes),
+            source_bytes: Some(1_000_000),
+            cleanup_policy: policy.to_owned(),
+            retention_ms: retention.to_owned(),
+        }
+    }
+
     #[test]
     fn a_topic_that_keeps_everything_causes_no_warning() {
-        let fit = weak_points(3, Some(1_000_000), Some(1_004_096), "delete", "-1");
-        assert_eq!(warning("d", &fit), None);
+        let fit = topic(3, 1_004_096, "delete", "-1");
+        assert_eq!(fit.warning("d"), None);
     }
 
     #[test]
     fn each_danger_causes_a_warning_that_names_it() {
-        let check = |copies, own, policy, retention, expected: &str| {
-            let warnings = weak_points(copies, Some(1_000_000), Some(own), policy, retention);
-            assert_eq!(warnings.len(), 1, "{warnings:?}");
-            assert!(warnings[0].contains(expected), "{warnings:?}");
-        };
-        check(
-            3,
-            1_004_095,
-            "delete",
-            "-1",
-            "raise its `max.message.bytes` to 1004096",
-        );
-        check(3, 2_000_000, "compact", "1000", "is compacted");
-        check(3, 2_000_000, "delete", "1000", "older than 1000 ms");
-        check(1, 2_000_000, "delete", "-1", "single copy");
+        for (topic, aspect, expected) in [
+            (
+                topic(3, 1_004_095, "delete", "-1"),
+                Aspect::Size,
+                "raise its `max.message.bytes` to 1004096",
+            ),
+            (
+                topic(3, 2_000_000, "compact", "1000"),
+                Aspect::CleanupPolicy,
+                "is compacted",
+            ),
+            (
+                topic(3, 2_000_000, "delete", "1000"),
+                Aspect::Retention,
+                "older than 1000 ms",
+            ),
+            (
+                topic(1, 2_000_000, "delete", "-1"),
+                Aspect::Copies,
+                "single copy",
+            ),
+            (
+                topic(2, 2_000_000, "delete", "-1"),
+                Aspect::Copies,
+                "`min.insync.replicas`",
+            ),
+        ] {
+            let weak: Vec<Aspect> = Aspect::ALL
+                .into_iter()
+                .filter(|aspect| topic.weak_point(*aspect).is_some())
+                .collect();
+            assert_eq!(weak, [aspect], "{topic:?}");
+            let point = topic.weak_point(aspect).unwrap();
+            assert!(point.contains(expected), "{point}");
+        }
     }
 
     #[test]
     fn a_topic_with_several_weak_points_causes_one_line() {
-        let points = weak_points(1, Some(1_000_000), Some(1_000_000), "delete", "1000");
-        let line = warning("d", &points).unwrap();
+        let line = topic(1, 1_000_000, "delete", "1000").warning("d").unwrap();
         for part in [
             "`d`",
             "`max.message.bytes`",

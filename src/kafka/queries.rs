@@ -27,9 +27,22 @@ pub(super) struct Commits {
     pub(super) texts: Vec<String>,
 }
 
+/// One partition, as the brokers' metadata has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionState {
+    pub partition: TopicPartition,
+    pub has_leader: bool,
+}
+
 impl<C: ConsumerContext> Queries<'_, C> {
     /// `None` if there is no such topic.
     pub(super) fn partitions(&self) -> ClientResult<Option<Vec<TopicPartition>>> {
+        let states = self.partition_states()?;
+        Ok(states.map(|states| states.iter().map(|state| state.partition).collect()))
+    }
+
+    /// The partitions in their order. `None` if there is no such topic.
+    pub(super) fn partition_states(&self) -> ClientResult<Option<Vec<PartitionState>>> {
         let metadata = self
             .consumer
             .fetch_metadata(Some(&self.topic.name), self.timeout)?;
@@ -41,11 +54,13 @@ impl<C: ConsumerContext> Queries<'_, C> {
             Some(code) if is_unknown_topic(code) => Ok(None),
             Some(code) => Err(ClientError::MetadataFetch(code)),
             None => {
-                let partitions = topic
-                    .partitions()
-                    .iter()
-                    .map(|p| self.topic.partition(p.id()));
-                Ok(Some(partitions.collect::<Vec<_>>()).filter(|found| !found.is_empty()))
+                let states = topic.partitions().iter().map(|p| PartitionState {
+                    partition: self.topic.partition(p.id()),
+                    has_leader: p.leader() >= 0,
+                });
+                let mut states: Vec<_> = states.collect();
+                states.sort_unstable_by_key(|state| state.partition);
+                Ok(Some(states).filter(|found| !found.is_empty()))
             }
         }
     }

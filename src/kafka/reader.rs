@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::errors::{KafkaError, is_unknown_topic, is_without_answer};
+use super::errors::{KafkaError, is_about_a_connection, is_unknown_topic, is_without_answer};
 use super::log::forward_log;
 use super::message::ConsumedMessage;
 use super::queries::Queries;
@@ -24,7 +24,6 @@ use super::topic::Topic;
 use super::unread::Unread;
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicPartition};
-use crate::core::starting_offset::LogBounds;
 
 /// A question without an answer is given up after this long, at the end of a turn.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -87,34 +86,6 @@ impl TopicReader {
         })
     }
 
-    /// What each partition holds now. `None` if there is no such topic.
-    pub fn bounds(&self) -> Result<Option<BTreeMap<TopicPartition, LogBounds>>, ReadError> {
-        self.ask(|queries| {
-            let bounds = |partitions: Vec<_>| queries.bounds(&partitions);
-            queries.partitions()?.map(bounds).transpose()
-        })
-    }
-
-    /// The first offset of each partition whose record is of `millis` (since 1970) or later. A partition
-    /// without such a record is left out.
-    pub fn offsets_at(
-        &self,
-        partitions: &[TopicPartition],
-        millis: i64,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
-        // Negative numbers are the special offsets.
-        let time = KafkaOffset::Offset(millis.max(0));
-        self.ask(|queries| queries.offsets_for(partitions, time))
-    }
-
-    /// What the group has committed. Partitions without a commit are left out.
-    pub fn committed(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ReadError> {
-        self.ask(|queries| queries.committed(partitions))
-    }
-
     /// Begins to read these ranges.
     pub fn read(&mut self, ranges: &Ranges) -> Result<(), ReadError> {
         self.unread = Unread::new(ranges.clone());
@@ -167,6 +138,12 @@ impl TopicReader {
         Ok(Next::End)
     }
 
+    /// The caller needs no more of this partition, although its range isn't read to the end.
+    pub fn finish(&mut self, partition: TopicPartition) -> Result<(), ReadError> {
+        self.unread.finish(partition);
+        self.pause(partition)
+    }
+
     pub(super) fn client(&self) -> &Arc<BaseConsumer<ReaderContext>> {
         &self.consumer
     }
@@ -175,13 +152,18 @@ impl TopicReader {
         &self.topic
     }
 
+    pub(super) fn group_name(&self) -> &str {
+        &self.group
+    }
+
     /// Asks the brokers, until they answer or the time is up.
-    fn ask<'a, T>(
+    pub(super) fn ask<'a, T>(
         &'a self,
         question: impl Fn(&Queries<'a, ReaderContext>) -> ClientResult<T>,
     ) -> Result<T, ReadError> {
         let until = Instant::now() + QUESTION;
         let mut turn = FIRST_TURN;
+        let mut reason = None;
         loop {
             let queries = Queries {
                 consumer: &self.consumer,
@@ -198,24 +180,30 @@ impl TopicReader {
             }
             // A client that may not log in, or may not find the group's coordinator, tries again until the time is
             // up. Only a poll returns the reason.
-            if let Some(refusal) = self.received_refusal() {
+            if let Some(refusal) = self.received_refusal(&mut reason) {
                 return Err(refusal);
             }
             if Instant::now() >= until {
-                return Err(self.failed(error));
+                let error = error.into();
+                return Err(ReadError::NoAnswer { error, reason });
             }
         }
     }
 
-    /// The first refusal among the errors that a poll returns.
-    fn received_refusal(&self) -> Option<ReadError> {
+    /// The first refusal among the errors that a poll returns. `connection` becomes the reason of the last connection
+    /// that failed.
+    fn received_refusal(&self, connection: &mut Option<String>) -> Option<ReadError> {
         // While partitions are read, a poll could bring a record.
         if !self.unread.is_empty() {
             return None;
         }
         while let Some(polled) = self.consumer.poll(LISTEN) {
             let reason = self.consumer.context().take_reason();
-            let refusal = polled.err().and_then(|error| self.refusal(&error, reason));
+            let Err(error) = polled else { continue };
+            if is_about_a_connection(&error) {
+                connection.clone_from(&reason);
+            }
+            let refusal = self.refusal(&error, reason);
             if refusal.is_some() {
                 return refusal;
             }
@@ -245,7 +233,7 @@ impl TopicReader {
     }
 
     /// The error as a refusal, if it is one. `reason` is the client's text about the error, if that is known.
-    fn refusal(&self, error: &ClientError, reason: Option<String>) -> Option<ReadError> {
+    pub(super) fn refusal(&self, error: &ClientError, reason: Option<String>) -> Option<ReadError> {
         let code = error.rdkafka_error_code()?;
         Some(ReadError::Refused {
             missing: missing(code, &self.topic.name, &self.group)?,

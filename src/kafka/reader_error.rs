@@ -16,6 +16,13 @@ pub enum ReadError {
     Refused { missing: String, reason: String },
     #[error("{0}")]
     Kafka(KafkaError),
+    /// No broker has answered.
+    #[error("{error}{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    NoAnswer {
+        error: KafkaError,
+        /// Why the last connection failed, in the client's words.
+        reason: Option<String>,
+    },
     /// Nothing has come for a long time.
     #[error(
         "can't read `{topic}` to its end: nothing has come for {} s{}",
@@ -36,7 +43,7 @@ impl From<ReadError> for Failure {
                 Failure::configuration("the Kafka client can't use its properties").because(error)
             }
             ReadError::Refused { .. } => Failure::kafka_refused().because(error),
-            ReadError::Kafka(_) | ReadError::Silence { .. } => {
+            ReadError::Kafka(_) | ReadError::NoAnswer { .. } | ReadError::Silence { .. } => {
                 Failure::kafka_unreachable().because(error)
             }
         }

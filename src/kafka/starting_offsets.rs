@@ -10,8 +10,9 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaResult as ClientResult;
 
 use super::errors::is_authorization;
-use super::queries::Queries;
+use super::queries::{Commits, Queries};
 use super::topic::Topic;
+use crate::config::{AutoOffsetReset, Config};
 use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::{FirstStart, GroupHistory, StartingOffset};
 use crate::runtime::{Delays, RetryError, StopSignal, retry};
@@ -28,6 +29,14 @@ const BOUNDS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Under `auto_offset_reset: latest`, each commit is stored with this text, followed by the number.
 const PARTITIONS_AT_FIRST_START: &str = "partitions at the group's first start: ";
+
+/// Where the configuration lets the group's first start begin.
+pub(super) fn first_start(config: &Config) -> FirstStart {
+    match config.kafka.auto_offset_reset {
+        AutoOffsetReset::Earliest => FirstStart::Earliest,
+        AutoOffsetReset::Latest => FirstStart::Latest,
+    }
+}
 
 /// Where a partition begins if the group has committed no offset for it.
 pub(super) struct FirstStarts {
@@ -58,7 +67,7 @@ impl FirstStarts {
     pub(super) fn commit_text(&self) -> Option<String> {
         let partitions = self.partitions.load(Ordering::Relaxed);
         let says_something = self.configured == FirstStart::Latest && partitions >= 0;
-        says_something.then(|| format!("{PARTITIONS_AT_FIRST_START}{partitions}"))
+        says_something.then(|| text_of(partitions))
     }
 
     fn setting(&self) -> FirstStart {
@@ -113,6 +122,25 @@ impl FirstStarts {
         });
         starts.collect()
     }
+}
+
+fn text_of(partitions: i32) -> String {
+    format!("{PARTITIONS_AT_FIRST_START}{partitions}")
+}
+
+/// The text for commits that an operator makes for the group, in a topic of so many `partitions`. Where the group's
+/// commits have the number of the first start, it stays. If the group has committed nothing, these commits are its first
+/// start: without the number, the partitions that they leave out would begin at their beginning, whatever the setting.
+pub(super) fn text_of_operator(
+    configured: FirstStart,
+    commits: &Commits,
+    partitions: usize,
+) -> Option<String> {
+    if let Some(count) = partitions_at_first_start(&commits.texts) {
+        return Some(text_of(count));
+    }
+    let is_first_start = configured == FirstStart::Latest && commits.offsets.is_empty();
+    is_first_start.then(|| text_of(i32::try_from(partitions).unwrap_or(i32::MAX)))
 }
 
 fn partitions_at_first_start(texts: &[String]) -> Option<i32> {
@@ -226,6 +254,7 @@ impl<C: ConsumerContext> Search<'_, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::partition::Offset;
 
     #[test]
     fn commits_carry_the_number_of_partitions_at_the_first_start() {
@@ -239,5 +268,29 @@ mod tests {
             None
         );
         assert_eq!(partitions_at_first_start(&[other, text]), Some(3));
+    }
+
+    #[test]
+    fn an_operators_commits_keep_what_is_known_of_the_first_start() {
+        let commits = |texts: &[&str], committed: usize| Commits {
+            offsets: (0..)
+                .take(committed)
+                .map(|number| (TopicPartition::consumed(number), Offset(5)))
+                .collect(),
+            texts: texts.iter().map(|&text| text.to_owned()).collect(),
+        };
+        let (latest, earliest) = (FirstStart::Latest, FirstStart::Earliest);
+        let known = commits(&["", &text_of(3)], 2);
+        for (configured, commits, expected) in [
+            (latest, &known, Some(text_of(3))),
+            (earliest, &known, Some(text_of(3))),
+            // Nothing is known of the first start, and it is over.
+            (latest, &commits(&["", ""], 1), None),
+            // These commits are the first start.
+            (latest, &commits(&["", ""], 0), Some(text_of(4))),
+            (earliest, &commits(&["", ""], 0), None),
+        ] {
+            assert_eq!(text_of_operator(configured, commits, 4), expected);
+        }
     }
 }

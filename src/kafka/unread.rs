@@ -44,6 +44,11 @@ impl Unread {
         is_in_range
     }
 
+    /// Notes that no more of this partition is wanted.
+    pub(super) fn finish(&mut self, partition: TopicPartition) {
+        self.0.remove(&partition);
+    }
+
     /// Notes that all records that a broker has were read, and that it has nothing from the offset `at` on.
     pub(super) fn end_met(&mut self, partition: TopicPartition, at: Offset) {
         if self.0.get(&partition).is_some_and(|rest| at >= rest.end) {

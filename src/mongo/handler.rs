@@ -38,6 +38,17 @@ pub struct MongoDbHandler {
     has_accepted_us: AtomicBool,
 }
 
+/// What stands where the index on `created_at` belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexState {
+    Present,
+    Missing,
+    /// The field has an index of another name.
+    OfAnotherName,
+    /// The name belongs to an index on other fields.
+    NameTaken,
+}
+
 /// Why MongoDB can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MongoDbError {
@@ -108,7 +119,7 @@ impl MongoDbHandler {
     /// Returns when the server has built the index, which may take hours. Fails if no server answers, or
     /// the server refuses the command.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
-        if self.has_index()? {
+        if self.index_state()? == IndexState::Present {
             return Ok(());
         }
         let index = IndexModel::builder().keys(doc! { "created_at": 1 }).build();
@@ -124,12 +135,14 @@ impl MongoDbHandler {
         }
     }
 
-    fn has_index(&self) -> Result<bool, MongoDbError> {
+    /// What stands where the index on `created_at` belongs. Fails if no server answers, or the server refuses the
+    /// command.
+    pub fn index_state(&self) -> Result<IndexState, MongoDbError> {
         let indexes = self.collection.list_indexes().run();
         let indexes = indexes.and_then(Iterator::collect::<Result<Vec<IndexModel>, Error>>);
         match indexes {
-            Ok(indexes) => Ok(indexes.iter().any(is_our_index)),
-            Err(error) if classify::is_missing_collection(&error) => Ok(false),
+            Ok(indexes) => Ok(IndexState::among(&indexes)),
+            Err(error) if classify::is_missing_collection(&error) => Ok(IndexState::Missing),
             Err(error) => Err(MongoDbError::of(&error)),
         }
     }
@@ -207,13 +220,26 @@ impl fmt::Debug for MongoDbHandler {
     }
 }
 
-/// Whether the index has the name and the field of ours, whatever its direction.
-fn is_our_index(index: &IndexModel) -> bool {
-    let name = index
-        .options
-        .as_ref()
-        .and_then(|options| options.name.as_deref());
-    name == Some(INDEX_NAME) && index.keys.keys().eq(["created_at"])
+impl IndexState {
+    fn among(indexes: &[IndexModel]) -> Self {
+        let mut state = Self::Missing;
+        for index in indexes {
+            let name = index
+                .options
+                .as_ref()
+                .and_then(|options| options.name.as_deref());
+            let has_our_name = name == Some(INDEX_NAME);
+            // Whatever its direction.
+            let has_our_field = index.keys.keys().eq(["created_at"]);
+            state = match (has_our_name, has_our_field) {
+                (true, true) => return Self::Present,
+                (true, false) => Self::NameTaken,
+                (false, true) if state == Self::Missing => Self::OfAnotherName,
+                (false, _) => state,
+            };
+        }
+        state
+    }
 }
 
 fn warn_of_missing_index(refusal: IndexRefusal) {

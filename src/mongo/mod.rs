@@ -2,10 +2,13 @@
 
 mod classify;
 mod handler;
+mod inspection;
+mod privileges;
 mod read_back;
 mod session;
 mod target;
 
-pub use handler::{MongoDbError, MongoDbHandler};
+pub use handler::{IndexState, MongoDbError, MongoDbHandler};
+pub use inspection::Rights;
 pub use session::InsertSession;
-pub use target::Topology;
+pub use target::{Deployment, Topology, rollback_warning};

@@ -41,7 +41,7 @@ pub struct Status {
     pub totals: Totals,
     pub measurements: Measurements,
     pub resources: Resources,
-    /// The last warnings and errors of the log, the newest first.
+    /// The last warnings and errors of the log, the newest first; those with the same message are one.
     pub problems: Vec<Problem>,
 }
 
@@ -56,6 +56,18 @@ pub struct Identity {
     pub dead_letter_topic: String,
     pub database: String,
     pub collection: String,
+    pub on_mongodb_unavailable: OnMongodbUnavailable,
+}
+
+/// What happens to messages while MongoDB is unavailable, as `mongodb.on_unavailable` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMongodbUnavailable {
+    /// They go to the dead letter topic.
+    #[default]
+    DeadLetter,
+    /// They wait.
+    Pause,
 }
 
 /// What the worker is doing. If several apply, the first of this list is given.
@@ -125,8 +137,8 @@ pub struct PartitionStatus {
     pub in_flight: u64,
     /// Offsets from the committable one to the partition's end; `null` while that isn't known.
     pub lag: Option<i64>,
-    /// The age of the oldest message that isn't committed, by its timestamp; 0 if none waits, `null` while it isn't
-    /// known.
+    /// The age of the oldest message that isn't committed, by its timestamp; 0 if all are, `null` while it isn't known.
+    /// What is settled is committed a moment later, so this may be above 0 where the lag is 0.
     pub lag_seconds: Option<f64>,
     /// It has work and does not move on.
     pub stalled: bool,
@@ -207,7 +219,7 @@ pub struct Resources {
     pub max_open_files: Option<u64>,
 }
 
-/// A warning or an error of the log.
+/// A warning or an error of the log, as it came last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     pub at: String,
@@ -215,6 +227,8 @@ pub struct Problem {
     pub message: String,
     /// The fields of the log line, such as `partition`, `offset` and `reason`.
     pub fields: Map<String, Value>,
+    /// How often this message was logged.
+    pub count: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

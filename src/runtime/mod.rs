@@ -12,7 +12,7 @@ mod threads;
 mod wake_up;
 
 pub use instance::instance;
-pub use open_files::check_open_files;
+pub use open_files::{OPEN_FILES_NEEDED, check_open_files, open_files_limit};
 pub use pause_switch::PauseSwitch;
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use retry::{Delays, RetryError, retry};

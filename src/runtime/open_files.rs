@@ -6,17 +6,21 @@ use crate::failure::Failure;
 
 /// Sockets, event descriptors and pipes of Kafka's and MongoDB's clients, of the metrics' server and of the log.
 /// Every usual system allows many more.
-const NEEDED: u64 = 128;
+pub const OPEN_FILES_NEEDED: u64 = 128;
 
 /// Fails when this process may open too few files. If the limit can't be read, nothing is checked.
 pub fn check_open_files() -> Result<(), Failure> {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    match limit(&limits) {
-        Some(limit) if limit < NEEDED => Err(Failure::running(format!(
-            "this process may open {limit} files, and needs {NEEDED}: raise the limit (`ulimit -n`)"
+    match open_files_limit() {
+        Some(limit) if limit < OPEN_FILES_NEEDED => Err(Failure::running(format!(
+            "this process may open {limit} files, and needs {OPEN_FILES_NEEDED}: raise the limit (`ulimit -n`)"
         ))),
         Some(_) | None => Ok(()),
     }
+}
+
+/// How many files this process may open. `None` if there is no limit, or if it can't be read.
+pub fn open_files_limit() -> Option<u64> {
+    limit(&fs::read_to_string("/proc/self/limits").unwrap_or_default())
 }
 
 /// The soft limit of open files. `None` if there is none.

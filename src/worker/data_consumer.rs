@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use log::{error, info, warn};
 
-use super::memory;
-use crate::config::{Config, W};
+use super::memory::{self, MemoryLimit};
+use crate::config::{Config, OnUnavailable};
 use crate::core::availability::OutageCause;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::intake::{Attempts, reach_kafka};
 use crate::kafka::{Assignment, KafkaConsumer, RebalanceListener, TopicState};
-use crate::mongo::{MongoDbError, MongoDbHandler, Topology};
+use crate::mongo::{MongoDbError, MongoDbHandler, rollback_warning};
 use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
-use crate::observe::status::Identity;
+use crate::observe::status::{Identity, OnMongodbUnavailable};
 use crate::runtime::{
     CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, RetryError, StopSignal,
     Threads, instance, retry,
@@ -47,7 +47,7 @@ impl DataConsumer {
             &Reason::ALL.map(Reason::as_str),
         ));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
-        metrics.set_memory(memory::container_limit(), memory::worst_case(&config));
+        metrics.set_memory(MemoryLimit::find().container(), memory::worst_case(&config));
         let board = Arc::new(StatusBoard::new(
             Arc::clone(&metrics),
             Arc::clone(&health),
@@ -153,7 +153,9 @@ impl DataConsumer {
                 let (handler, error) = match MongoDbHandler::connect(&self.config) {
                     Ok(handler) => match handler.check_target() {
                         Ok(topology) => {
-                            self.warn_of_rollback(topology);
+                            if let Some(warning) = rollback_warning(&self.config, topology) {
+                                warn!("{warning}");
+                            }
                             outage.report(true);
                             info!("connected to MongoDB");
                             return Ok(handler);
@@ -184,21 +186,6 @@ impl DataConsumer {
         Ok(handler.map(Arc::new))
     }
 
-    fn warn_of_rollback(&self, topology: Topology) {
-        let concern = &self.config.mongodb.write_concern;
-        if topology == Topology::ReplicaSet && concern.w == W::Nodes(1) {
-            warn!(
-                "`mongodb.write_concern.w` is 1 on a replica set: a failover can roll back acknowledged \
-                 messages; set it to \"majority\" to rule that out"
-            );
-        }
-        if !concern.journal {
-            warn!(
-                "`mongodb.write_concern.journal` is false: a crash of mongod can lose acknowledged messages"
-            );
-        }
-    }
-
     /// Tells the health page that the worker is alive. Called while the start waits for Kafka or MongoDB.
     fn beat(&self) {
         self.health.beat(Instant::now());
@@ -225,10 +212,14 @@ fn fixed_status(config: &Config) -> Fixed {
             dead_letter_topic: config.kafka.dead_letter_topic.clone(),
             database: config.mongodb.database.clone(),
             collection: config.mongodb.collection.clone(),
+            on_mongodb_unavailable: match config.mongodb.on_unavailable {
+                OnUnavailable::DeadLetter => OnMongodbUnavailable::DeadLetter,
+                OnUnavailable::Pause => OnMongodbUnavailable::Pause,
+            },
         },
         max_messages: whole(config.consumer.max_in_flight_messages),
         max_bytes: whole(config.consumer.max_in_flight_bytes),
-        memory_limit: memory::container_limit(),
+        memory_limit: MemoryLimit::find().container(),
         memory_worst_case: Some(memory::worst_case(config)),
     }
 }

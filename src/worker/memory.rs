@@ -1,4 +1,4 @@
-//! The most memory that the process can take under its configuration, compared with the container's limit.
+//! The most memory that the process can take under its configuration, compared with what it may have.
 
 use std::fs;
 
@@ -6,6 +6,9 @@ use log::{info, warn};
 
 use crate::config::Config;
 use crate::kafka::prefetch_bytes;
+
+/// The file that holds the machine's memory.
+const MACHINE_FILE: &str = "/proc/meminfo";
 
 /// The program, its libraries and threads, with empty queues.
 const BASE: u64 = 40 << 20;
@@ -28,29 +31,86 @@ pub fn worst_case(config: &Config) -> u64 {
         .saturating_add(copies)
 }
 
-/// Logs the worst case, and warns where the container allows less.
-pub fn report(config: &Config) {
-    let worst = worst_case(config);
-    let limit = container_limit();
-    info!(mib = worst >> 20, limit_mib = limit.map(|limit| limit >> 20); "memory in the worst case");
-    if limit.is_some_and(|limit| limit < worst) {
-        warn!(
-            "the container allows less memory than this configuration may take: lower \
-               `consumer.max_in_flight_bytes`, or allow more"
-        );
+/// How much memory the process can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// The limit of the container.
+    Container(u64),
+    /// The whole memory of the machine.
+    Machine(u64),
+    Unknown,
+}
+
+impl MemoryLimit {
+    pub fn find() -> Self {
+        let container = LIMIT_FILES
+            .iter()
+            .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
+        let machine = || machine_memory(&fs::read_to_string(MACHINE_FILE).ok()?);
+        match (container, machine()) {
+            // A limit above the machine's memory limits nothing.
+            (Some(limit), machine) if machine.is_none_or(|machine| limit <= machine) => {
+                Self::Container(limit)
+            }
+            (_, Some(machine)) => Self::Machine(machine),
+            (_, None) => Self::Unknown,
+        }
+    }
+
+    /// What the container allows, in bytes.
+    pub fn container(self) -> Option<u64> {
+        match self {
+            Self::Container(bytes) => Some(bytes),
+            Self::Machine(_) | Self::Unknown => None,
+        }
+    }
+
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Container(bytes) | Self::Machine(bytes) => Some(bytes),
+            Self::Unknown => None,
+        }
+    }
+
+    /// What an operator should know if the process may need `worst` bytes. `None` if there is enough.
+    pub fn warning(self, worst: u64) -> Option<&'static str> {
+        match self {
+            Self::Container(limit) if limit < worst => Some(
+                "the container allows less memory than this configuration may take: lower \
+                 `consumer.max_in_flight_bytes`, or allow more",
+            ),
+            Self::Machine(memory) if memory < worst => Some(
+                "the machine has less memory than this configuration may take: lower \
+                 `consumer.max_in_flight_bytes`",
+            ),
+            Self::Container(_) | Self::Machine(_) | Self::Unknown => None,
+        }
     }
 }
 
-/// The memory that the container allows, in bytes.
-pub fn container_limit() -> Option<u64> {
-    LIMIT_FILES
-        .iter()
-        .find_map(|file| limit_of(&fs::read_to_string(file).ok()?))
+/// Logs the worst case, and warns where there is less memory.
+pub fn report(config: &Config) {
+    let worst = worst_case(config);
+    let limit = MemoryLimit::find();
+    let limit_mib = limit.bytes().map(|limit| limit >> 20);
+    info!(mib = worst >> 20, limit_mib; "memory in the worst case");
+    if let Some(warning) = limit.warning(worst) {
+        warn!("{warning}");
+    }
 }
 
 /// Where there is no limit, cgroups version 2 says "max", and version 1 gives a huge number.
 fn limit_of(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|&limit| limit < 1 << 60)
+}
+
+/// The machine's memory in bytes. Linux writes it in units of 1024 bytes.
+fn machine_memory(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -63,5 +123,24 @@ mod tests {
         assert_eq!(limit_of("max\n"), None);
         assert_eq!(limit_of("9223372036854771712\n"), None);
         assert_eq!(limit_of(""), None);
+    }
+
+    #[test]
+    fn the_machines_memory_is_read() {
+        let text = "MemTotal:        4030464 kB\nMemFree:          123 kB\n";
+        assert_eq!(machine_memory(text), Some(4_030_464 * 1024));
+        assert_eq!(machine_memory(""), None);
+    }
+
+    #[test]
+    fn less_memory_than_the_worst_case_is_a_warning() {
+        for (limit, is_warned) in [
+            (MemoryLimit::Container(99), true),
+            (MemoryLimit::Container(100), false),
+            (MemoryLimit::Machine(99), true),
+            (MemoryLimit::Unknown, false),
+        ] {
+            assert_eq!(limit.warning(100).is_some(), is_warned, "{limit:?}");
+        }
     }
 }

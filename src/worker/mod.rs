@@ -14,3 +14,4 @@ mod systemd;
 mod wiring;
 
 pub use data_consumer::DataConsumer;
+pub use memory::{MemoryLimit, worst_case as worst_case_memory};

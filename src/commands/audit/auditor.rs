@@ -1,43 +1,31 @@
-//! Determines the status of each message. It looks up many messages at once in MongoDB.
+//! Determines the status of each message.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::time::{Duration, SystemTime};
-
-use bson::RawDocument;
-use bson::raw::RawBsonRef;
-use log::warn;
 
 use super::report::{MessageStatus, Problem, Report};
 use crate::cli::PartitionOffset;
+use crate::commands::look_up::LookUp;
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter, LetterFound};
-use crate::core::document::{Documents, ReceivedAt};
 use crate::core::partition::{Offset, TopicPartition};
-use crate::core::write_plan::{ErrorSubject, StoredDocument};
+use crate::core::write_plan::StoredDocument;
 use crate::failure::Failure;
 use crate::kafka::ConsumedMessage;
 use crate::mongo::MongoDbHandler;
-use crate::runtime::{Delays, RetryError, StopSignal, retry};
-
-/// The most documents, and the most bytes of messages, in one look-up.
-const MAX_LOOK_UP: usize = 1000;
-const MAX_LOOK_UP_BYTES: usize = 4 << 20;
 
 /// `S` makes the hashes by which the index knows messages.
 pub(super) struct Auditor<'a, S> {
-    mongodb: &'a MongoDbHandler,
     dead_letters: &'a DeadLetterIndex<S>,
+    look_up: LookUp<'a, AuditedMessage<'a>>,
+    verdicts: Verdicts,
+}
+
+/// What the audit says of each message.
+struct Verdicts {
     /// The offsets that the group has committed. A message at or above them may not be processed yet.
     committed: BTreeMap<TopicPartition, Offset>,
-    received_at: ReceivedAt,
-    documents: Documents,
-    /// The messages in `documents`, which wait for the next look-up.
-    waiting: Vec<AuditedMessage<'a>>,
-    waiting_bytes: usize,
     report: Report,
-    attempts: u32,
-    retry_backoff: Duration,
 }
 
 /// A message, and what the dead letter topic holds of it.
@@ -56,23 +44,19 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         limit: usize,
     ) -> Self {
         Self {
-            mongodb,
             dead_letters,
-            committed,
-            received_at: ReceivedAt::new(SystemTime::now()),
-            documents: Documents::default(),
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            report: Report::new(&config.kafka.topic, limit, dead_letters.other_groups()),
-            attempts: config.consumer.max_retries,
-            retry_backoff: config.consumer.retry_backoff,
+            look_up: LookUp::new(config, mongodb),
+            verdicts: Verdicts {
+                committed,
+                report: Report::new(&config.kafka.topic, limit, dead_letters.other_groups()),
+            },
         }
     }
 
     /// The number of messages read: those in the report, and those that wait for the next look-up.
     pub(super) fn checked(&self) -> u64 {
-        let waiting = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        self.report.counts().checked() + waiting
+        let waiting = u64::try_from(self.look_up.waiting()).unwrap_or(u64::MAX);
+        self.verdicts.report.counts().checked() + waiting
     }
 
     /// Adds one message. Looks up the waiting ones if there are enough.
@@ -86,47 +70,36 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             place: PartitionOffset { partition, offset },
             letter,
         };
-        let index = self.waiting.len();
-        match self.documents.push(index, value, &self.received_at) {
-            Ok(()) => {
-                self.waiting.push(message);
-                self.waiting_bytes += value.map_or(0, <[u8]>::len);
-                if index + 1 >= MAX_LOOK_UP || self.waiting_bytes >= MAX_LOOK_UP_BYTES {
-                    self.look_up()?;
-                }
-            }
-            Err(rejection) => {
-                let status = self.status_without_document(message);
+        match self.look_up.add(message, value) {
+            Ok(()) if self.look_up.is_full() => self.look_up(),
+            Ok(()) => Ok(()),
+            Err((message, rejection)) => {
+                let status = self.verdicts.status_without_document(message);
                 let cause = format!("can't be stored ({}), and", rejection.reason);
-                self.report(message, status, None, &cause);
+                self.verdicts.report(message, status, None, &cause);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Report, Failure> {
         self.look_up()?;
-        Ok(self.report)
+        Ok(self.verdicts.report)
     }
 
     /// Compares the waiting messages with the documents that the primary has.
     fn look_up(&mut self) -> Result<(), Failure> {
-        let indexes: Vec<usize> = self.documents.indexes().collect();
-        if indexes.is_empty() {
-            return Ok(());
-        }
-        let documents = std::mem::take(&mut self.documents);
-        let documents_found = self.find(&documents.get_all(&indexes))?;
-        let messages = std::mem::take(&mut self.waiting);
-        for ((&index, message), found) in indexes.iter().zip(messages).zip(documents_found) {
-            let status = match found {
+        let verdicts = &mut self.verdicts;
+        self.look_up.run(|looked_up| {
+            let message = looked_up.message;
+            let status = match looked_up.found {
                 StoredDocument::Same => status_with_same_document(message),
-                StoredDocument::Absent => self.status_without_document(message),
+                StoredDocument::Absent => verdicts.status_without_document(message),
                 StoredDocument::Different | StoredDocument::EqualId => {
-                    self.status_with_other_document(message)
+                    verdicts.status_with_other_document(message)
                 }
             };
-            let cause = match found {
+            let cause = match looked_up.found {
                 StoredDocument::Different => {
                     "another document is stored under its `message_id`, and it"
                 }
@@ -135,44 +108,12 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
                 }
                 StoredDocument::Same | StoredDocument::Absent => "is not stored, and",
             };
-            let id = || {
-                documents
-                    .get_all(&[index])
-                    .first()
-                    .map(|document| id_of(document))
-            };
-            self.report(message, status, id().flatten(), cause);
-        }
-        self.documents = documents;
-        self.documents.clear();
-        self.waiting_bytes = 0;
-        Ok(())
+            verdicts.report(message, status, looked_up.message_id(), cause);
+        })
     }
+}
 
-    fn find(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Failure> {
-        // A stop that nobody asks for: a signal ends an audit at once.
-        let stop = StopSignal::new();
-        let delays = Delays::doubling(self.retry_backoff);
-        let found = retry(
-            &stop,
-            delays,
-            || {},
-            |attempt| {
-                self.mongodb.read_back(documents).map_err(|error| {
-                if error.subject == ErrorSubject::Operator {
-                    return RetryError::Final(Failure::mongodb_refused().because(error.summary));
-                }
-                if attempt >= self.attempts {
-                    return RetryError::Final(Failure::mongodb_unreachable().because(error.summary));
-                }
-                warn!(attempt; "a look-up in MongoDB failed and is tried again: {}", error.summary);
-                RetryError::Again
-            })
-            },
-        )?;
-        Ok(found.expect("invariant: nobody asks for this stop"))
-    }
-
+impl Verdicts {
     /// The status of a message that has no document in MongoDB, or can't become one.
     fn status_without_document(&self, message: AuditedMessage<'_>) -> MessageStatus {
         self.status_by_letter(message, MessageStatus::Missing)
@@ -240,12 +181,5 @@ fn dead_lettered(letter: IndexedDeadLetter<'_>) -> MessageStatus {
     MessageStatus::DeadLettered {
         reason: letter.reason.to_owned(),
         value_omitted: letter.value_omitted,
-    }
-}
-
-fn id_of(document: &RawDocument) -> Option<&str> {
-    match document.get("_id") {
-        Ok(Some(RawBsonRef::String(id))) => Some(id),
-        Ok(_) | Err(_) => None,
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn list(config: &Config, arguments: &ListDeadLetters) -> Result<(), F
 /// The offsets to read: from the beginning, or from about `since` on, to the present end.
 fn ranges(reader: &TopicReader, topic: &str, since: Option<Timestamp>) -> Result<Ranges, Failure> {
     let Some(bounds) = reader.bounds()? else {
-        output::print_error(&format!("there is no dead letter topic `{topic}` yet"));
+        output::print_warning(&format!("there is no dead letter topic `{topic}` yet"));
         return Ok(Ranges::new());
     };
     let starts = match since {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::rates::Rates;
-use super::words::{count, duration, rate, size};
+use super::words::{self, count, duration, rate, size};
 use crate::commands::output::printable;
 use crate::observe::status::{Level, PartitionStatus, Problem, Status};
 
@@ -173,7 +173,11 @@ fn problem_line(problem: &Problem) -> String {
             let _ = write!(text, " {key}={value}");
             text
         });
-    let line = format!("{}{fields}", problem.message);
+    let times = match problem.count {
+        ..=1 => String::new(),
+        count => format!("{} times, the last: ", words::count(count)),
+    };
+    let line = format!("{times}{}{fields}", problem.message);
     format!(
         "{} {level} {}\n",
         problem.at,

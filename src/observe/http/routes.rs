@@ -21,7 +21,8 @@ const PAGE: &str = include_str!("page.html");
 
 /// The page may load nothing from elsewhere, and nobody may put it into a frame.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 /// One answer, before it is written to the client.
 #[derive(Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env::{self, VarError};
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,15 +101,36 @@ pub fn init(
     Ok(())
 }
 
-/// Writes a text to standard error, for a process that ends before it has a log. Waits for a reader only for a
-/// short time. Not to be called after [`init`].
+/// Writes a text to standard error, also in a process that has no log. Waits for a reader only for a short time.
 pub fn print(text: &str) {
-    QUEUE.push(format!("{text}\n").as_bytes());
-    // Without the thread the text can't be written, and there is nowhere to report that.
+    print_bytes(format!("{text}\n").as_bytes(), LogFormat::Text);
+}
+
+/// Writes one line of the log whatever the filters, also in a process that has no log. Waits for a reader only for a
+/// short time.
+pub fn print_line(format: LogFormat, level: Level, message: &str) {
     let style = Style {
-        format: LogFormat::Text,
+        format,
         source: None,
     };
+    let line = line_of(
+        &style,
+        &Record::builder()
+            .level(level)
+            .target(env!("CARGO_CRATE_NAME"))
+            .args(format_args!("{message}"))
+            .build(),
+    );
+    print_bytes(&line, format);
+}
+
+fn print_bytes(bytes: &[u8], format: LogFormat) {
+    QUEUE.push(bytes);
+    let style = Style {
+        format,
+        source: None,
+    };
+    // Without the thread it can't be written, and there is nowhere to report that.
     if start_writing(style).is_ok() {
         flush();
     }
@@ -144,8 +166,16 @@ impl Write for IntoQueue {
 /// to outlive them, and does nothing but wait and write. If it ended, the log would end, and every dropped line
 /// would be counted.
 fn start_writing(style: Style) -> io::Result<()> {
+    static IS_WRITING: AtomicBool = AtomicBool::new(false);
+    if IS_WRITING.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let thread = thread::Builder::new().name("log".to_owned());
-    thread.spawn(move || write_queue(&style)).map(drop)
+    let started = thread.spawn(move || write_queue(&style)).map(drop);
+    if started.is_err() {
+        IS_WRITING.store(false, Ordering::Relaxed);
+    }
+    started
 }
 
 fn write_queue(style: &Style) {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::line::Fields;
 use crate::observe::status::{self, Problem, time_text};
 
-/// How many are kept.
+/// How many are kept, each with another message: rejections must not push out the cause of an outage.
 const KEPT: usize = 20;
 /// The most characters that are kept of the message, and of each field.
 const MAX_CHARACTERS: usize = 500;
@@ -32,10 +32,16 @@ pub(super) fn note(now: Timestamp, record: &Record<'_>) {
         fields: fields
             .map(|(key, value)| (key, cut_value(value)))
             .collect::<Map<_, _>>(),
+        count: 1,
     };
     let mut recent = recent();
+    let same = |old: &Problem| old.message == problem.message && old.level == problem.level;
+    let before = recent.iter().position(same).and_then(|i| recent.remove(i));
     recent.truncate(KEPT - 1);
-    recent.push_front(problem);
+    recent.push_front(Problem {
+        count: before.map_or(1, |before| before.count + 1),
+        ..problem
+    });
 }
 
 /// The last warnings and errors, the newest first.
@@ -86,8 +92,9 @@ mod tests {
     #[test]
     fn the_last_warnings_and_errors_are_kept_within_limits() {
         note_one(Level::Info, "not kept", &[]);
-        for _ in 0..KEPT + 5 {
-            note_one(Level::Warn, "old", &[]);
+        for number in 0..KEPT + 5 {
+            note_one(Level::Warn, &format!("old {number}"), &[]);
+            note_one(Level::Error, "repeated", &[("number", number.into())]);
         }
         let long = "ä".repeat(MAX_CHARACTERS + 1);
         let list = format!("{:?}", vec![7; MAX_CHARACTERS]);
@@ -102,7 +109,12 @@ mod tests {
         );
         let recent = recent_problems();
         assert_eq!(recent.len(), KEPT);
-        assert!(recent[1..].iter().all(|problem| problem.message == "old"));
+        assert_eq!(recent[1].message, "repeated");
+        assert_eq!(recent[1].count, 25);
+        assert_eq!(recent[1].fields["number"], json!(24));
+        let old = recent[2..].iter().map(|problem| problem.message.clone());
+        let expected = (7..KEPT + 5).rev().map(|number| format!("old {number}"));
+        assert!(old.eq(expected));
         let newest = &recent[0];
         assert_eq!(newest.level, status::Level::Error);
         assert_eq!(newest.at, "1970-01-01T00:00:00.000Z");

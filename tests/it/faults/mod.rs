@@ -28,7 +28,7 @@ use crate::harness::{LogLine, Metrics, Worker, WorkerSetup, World, metric};
 const OUTAGE: Duration = Duration::from_secs(120);
 
 /// A worker that notices within seconds that MongoDB is unavailable, and that it is back.
-fn worker_with_short_timeouts(world: &World) -> WorkerSetup {
+pub fn worker_with_short_timeouts(world: &World) -> WorkerSetup {
     let options = format!(
         "appName={}&serverSelectionTimeoutMS=2000&heartbeatFrequencyMS=500",
         world.app_name

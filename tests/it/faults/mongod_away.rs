@@ -167,6 +167,11 @@ fn waits(instance: &str, away: Away) {
         consumed,
         "nothing is consumed while paused"
     );
+    // The lag goes on growing, although nothing is fetched.
+    let waiting = beyond - consumed;
+    worker.wait_until("the lag has grown", MINUTE, |metrics| {
+        metrics.sum(metric::LAG) >= waiting
+    });
     assert_eq!(worker.get("/health").0, 200);
     assert_eq!(world.members(), 1);
 

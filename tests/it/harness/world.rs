@@ -159,6 +159,10 @@ impl World {
         self.observer.has_topic(&self.topic)
     }
 
+    pub fn has_dead_letter_topic(&self) -> bool {
+        self.observer.has_topic(&self.dead_letter_topic)
+    }
+
     /// Commits an offset for the group, which must have no members.
     pub fn commit(&self, partition: i32, offset: i64) {
         self.observer.commit(&self.topic, partition, offset);

@@ -7,7 +7,8 @@ pub(in crate::commands::workers) fn status() -> Status {
         "format": 1,
         "worker": {
             "version": "0.1.0", "instance": "host-1", "group": "g", "topic": "orders",
-            "dead_letter_topic": "letters", "database": "db", "collection": "c"
+            "dead_letter_topic": "letters", "database": "db", "collection": "c",
+            "on_mongodb_unavailable": "pause"
         },
         "now": "2026-01-01T00:01:00.000Z",
         "started_at": "2026-01-01T00:00:00.000Z",
@@ -46,7 +47,7 @@ pub(in crate::commands::workers) fn status() -> Status {
         },
         "problems": [{
             "at": "2026-01-01T00:00:30.000Z", "level": "warning", "message": "no server\u{202e}",
-            "fields": {"attempt": 2}
+            "fields": {"attempt": 2}, "count": 3
         }]
     }))
     .unwrap()
@@ -80,7 +81,7 @@ so far    1,200 stored, 0 already stored, 2 dead letters, 3 inserts tried again,
 partition      committed  in flight          lag       behind
         0           1200          5        1,500       12.5 s  does not move on
         3              ?          0            ?            ?
-2026-01-01T00:00:30.000Z WARN  no server\\u{202e} attempt=2
+2026-01-01T00:00:30.000Z WARN  3 times, the last: no server\\u{202e} attempt=2
 ";
     assert_eq!(report(&after, Some(&rates)), expected);
 }

@@ -1,0 +1,66 @@
+//! What `check` asks beside the worker's own checks. It only reads.
+
+use std::time::Duration;
+
+use bson::doc;
+
+use super::handler::IndexState;
+use super::privileges::Privileges;
+use super::{MongoDbError, MongoDbHandler};
+
+/// The longest time that the server may spend on counting the documents. It counts by the collection's metadata.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who the client is to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// The client has not logged in, and the server lets it work nevertheless.
+    WithoutLogin,
+    LoggedIn {
+        user: String,
+        /// The actions that the worker needs and the user lacks.
+        missing: Vec<&'static str>,
+    },
+    /// The server doesn't tell the privileges.
+    Unknown,
+}
+
+impl MongoDbHandler {
+    /// `database.collection`.
+    pub fn namespace(&self) -> String {
+        self.collection.namespace().to_string()
+    }
+
+    pub fn server_version(&self) -> Result<String, MongoDbError> {
+        let answer = self.ask_admin(doc! { "buildInfo": 1 })?;
+        Ok(answer.get_str("version").unwrap_or("unknown").to_owned())
+    }
+
+    /// The rights of the client. With the index present, the right to create it isn't needed.
+    pub fn rights(&self, index: IndexState) -> Result<Rights, MongoDbError> {
+        let answer = self.ask_admin(doc! { "connectionStatus": 1, "showPrivileges": true })?;
+        let Some(privileges) = Privileges::of(&answer) else {
+            return Ok(Rights::Unknown);
+        };
+        let users = privileges.users();
+        if users.is_empty() {
+            return Ok(Rights::WithoutLogin);
+        }
+        let namespace = self.collection.namespace();
+        let has_index = index != IndexState::Missing;
+        Ok(Rights::LoggedIn {
+            user: users.join(", "),
+            missing: privileges.missing(&namespace.db, &namespace.coll, has_index),
+        })
+    }
+
+    /// About how many documents the collection has.
+    pub fn estimated_count(&self) -> Result<u64, MongoDbError> {
+        let count = self
+            .collection
+            .estimated_document_count()
+            .max_time(COUNT_TIMEOUT)
+            .run();
+        count.map_err(|error| MongoDbError::of(&error))
+    }
+}
