@@ -35,7 +35,8 @@ FROM dependencies AS worker-build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY src/ src/
 # COPY keeps the files' times, which may be older than the empty programs that cargo has built.
-# The lines of the source for backtraces are most of the program's size, so they go into a file of their own. The program
+# The lines of the source for backtraces are most of the program's size, so they go into a file of their own; names of
+# functions stay. The program
 # finds it by its build id, if it is there.
 RUN touch src/lib.rs src/main.rs \
     && cargo build --locked --release --bin kafka-mongo-consumer \
@@ -45,7 +46,7 @@ RUN touch src/lib.rs src/main.rs \
     && symbols=/symbols/usr/lib/debug/.build-id/$(echo "$id" | cut -c 1-2) \
     && mkdir -p "$symbols" \
     && objcopy --only-keep-debug /out/usr/local/bin/kafka-mongo-consumer "$symbols/$(echo "$id" | cut -c 3-).debug" \
-    && strip --strip-all /out/usr/local/bin/kafka-mongo-consumer
+    && strip --strip-debug /out/usr/local/bin/kafka-mongo-consumer
 
 
 FROM dependencies AS load-generator-build
@@ -92,7 +93,9 @@ COPY --from=system /system/ /
 COPY --from=worker-build /out/ /
 COPY config.json /etc/kafka-mongo-consumer/config.json
 
-ENV CONSUMER_CONFIG=/etc/kafka-mongo-consumer/config.json
+# The path is for `docker exec` and `kubectl exec`.
+ENV CONSUMER_CONFIG=/etc/kafka-mongo-consumer/config.json \
+    PATH=/usr/local/bin
 
 # A numeric user, so that Kubernetes can verify that it isn't root. It owns nothing: the program writes no file.
 USER 10001:10001

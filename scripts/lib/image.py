@@ -1,7 +1,8 @@
 """Builds the image's files with the Dockerfile's instructions, and starts its program in them as a container would.
 
     image.py build FOLDER BASE_TREE SYSROOT    into FOLDER: the trees of the stages, and image.json
-    image.py run FOLDER [ARGUMENT...]          as the image's user, in its files, which can't be written to
+    image.py run FOLDER [--stage NAME] [ARGUMENT...]
+                                               as the image's user, in its files, which can't be written to
     image.py health FOLDER                     the image's health check, likewise
 """
 
@@ -25,16 +26,21 @@ def build(folder, base_tree, sysroot):
     builder = Builder(PROJECT, folder, {image: Path(base_tree)}, {"/usr/local/cargo": sysroot})
     # What a build without --target makes.
     last = list(builder.stages)[-1]
-    stage = builder.build(last)
-    builder.build("load-generator")
-    builder.build("debug")
-    facts = {"tree": str(stage.tree), "environment": stage.environment, "settings": stage.settings}
+    images = {name: builder.build(name) for name in (last, "load-generator", "debug")}
+    facts = {
+        "default": last,
+        "stages": {
+            name: {"tree": str(stage.tree), "environment": stage.environment, "settings": stage.settings}
+            for name, stage in images.items()
+        },
+    }
     (Path(folder) / "image.json").write_text(json.dumps(facts, indent=2))
 
 
-def enter(folder, words_of):
+def enter(folder, stage, words_of):
     """Becomes the image's program: its user, its files read-only, no capability, no way to gain one."""
-    facts = json.loads((Path(folder) / "image.json").read_text())
+    image = json.loads((Path(folder) / "image.json").read_text())
+    facts = image["stages"][stage or image["default"]]
     settings, tree = facts["settings"], facts["tree"]
     words = words_of(settings)
     user, group = (int(part) for part in settings["USER"].split(":"))
@@ -74,12 +80,15 @@ def unshare_mounts():
 
 def main():
     command, folder, *rest = sys.argv[1:]
+    stage = None
+    if rest[:1] == ["--stage"]:
+        stage, rest = rest[1], rest[2:]
     if command == "build":
         build(folder, *rest)
     elif command == "run":
-        enter(folder, lambda settings: json.loads(settings["ENTRYPOINT"]) + (rest or json.loads(settings["CMD"])))
+        enter(folder, stage, lambda settings: json.loads(settings["ENTRYPOINT"]) + (rest or json.loads(settings["CMD"])))
     elif command == "health":
-        enter(folder, lambda settings: json.loads(settings["HEALTHCHECK"].partition("CMD ")[2]))
+        enter(folder, stage, lambda settings: json.loads(settings["HEALTHCHECK"].partition("CMD ")[2]))
     else:
         sys.exit(__doc__)
 

@@ -63,7 +63,7 @@ func dockerfileLine(t *testing.T, beginning string) string {
 	var found []string
 	for _, line := range strings.Split(read(t, "Dockerfile"), "\n") {
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), beginning); ok {
-			found = append(found, strings.TrimSpace(rest))
+			found = append(found, strings.TrimSpace(strings.TrimSuffix(rest, "\\")))
 		}
 	}
 	for _, other := range found {
