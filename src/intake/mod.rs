@@ -5,6 +5,7 @@
 mod assignment_watch;
 mod back_pressure;
 mod event;
+mod gap;
 mod operator_pause;
 mod paused_lag;
 mod pending_batches;

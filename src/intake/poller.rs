@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, warn};
+use log::{debug, error};
 
 use super::assignment_watch::AssignmentWatch;
 use super::back_pressure::{BUSY_WRITERS, BY_OPERATOR, BackPressure, ROOM_WAIT};
 use super::event::Event;
+use super::gap::check_gap;
 use super::operator_pause::OperatorPause;
 use super::paused_lag::PausedLag;
 use super::pending_batches::PendingBatches;
@@ -32,8 +33,6 @@ const POLL_SLICE: Duration = Duration::from_millis(250);
 /// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
 /// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the poller waits for the answer which offset is the earliest that still exists.
-const EARLIEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long after the deadline for settling the worker may still take to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -263,7 +262,13 @@ impl Poller {
         let epoch = match self.positions.advance(partition, offset) {
             Sequence::InOrder(epoch) => epoch,
             Sequence::SuspectGap { epoch, from } => {
-                self.check_gap(partition, from, offset);
+                check_gap(
+                    &self.consumer,
+                    &self.metrics,
+                    &self.topic,
+                    partition,
+                    from..offset,
+                );
                 epoch
             }
             Sequence::WentBack { from } => self.begin_anew(partition, from, offset),
@@ -288,23 +293,6 @@ impl Poller {
         );
         if self.pending.is_overfull() {
             self.back_pressure.pause(&self.consumer, BUSY_WRITERS);
-        }
-    }
-
-    /// Finds out whether retention has deleted the records before `offset`. Compaction and transactions leave
-    /// gaps as well, but then the log's start lies below the gap.
-    fn check_gap(&self, partition: TopicPartition, from: Offset, offset: Offset) {
-        match self.consumer.earliest(partition, EARLIEST_TIMEOUT) {
-            Ok(earliest) if earliest > from => {
-                let to = earliest.min(offset);
-                self.metrics.increment_offsets_skipped(to.since(from));
-                error!(topic = self.topic, partition = partition.number, from = from.0, to = to.0,
-                    count = to.since(from);
-                    "retention has deleted records before this worker read them; they are lost to it");
-            }
-            Ok(_) => {}
-            Err(error) => warn!(partition = partition.number, from = from.0, to = offset.0;
-                "can't tell whether a gap is lost data: {error}"),
         }
     }
 
