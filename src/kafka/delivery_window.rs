@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The most letters under way: enough for full requests while another request waits for its answer. More would
 /// only cost memory, and after a crash each of them may be written a second time.
-const MAX_LETTERS: u64 = 1000;
+const MAX_LETTERS: u64 = 800;
 
 /// The most bytes of letters under way.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
