@@ -39,7 +39,7 @@ COPY src/ src/
 # functions stay. The program
 # finds it by its build id, if it is there.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --release --bin kafka-mongo-consumer \
+    && cargo build --locked --release --package kafka-mongo-consumer --bins \
     && mkdir -p /out/usr/local/bin \
     && cp target/release/kafka-mongo-consumer /out/usr/local/bin/ \
     && id=$(readelf --notes /out/usr/local/bin/kafka-mongo-consumer | sed -n 's/.*Build ID: //p') \
@@ -52,7 +52,7 @@ RUN touch src/lib.rs src/main.rs \
 FROM dependencies AS load-generator-build
 COPY tools/load-generator/src/ tools/load-generator/src/
 RUN touch tools/load-generator/src/main.rs \
-    && cargo build --locked --release --bin load-generator \
+    && cargo build --locked --release --package load-generator \
     && mkdir -p /out/usr/local/bin \
     && strip --strip-all -o /out/usr/local/bin/load-generator target/release/load-generator
 
