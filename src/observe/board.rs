@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::health::Health;
+use super::health::{Health, Readiness};
 use super::log::recent_problems;
 use super::metrics::MetricsCollector;
 use super::status::{FORMAT, Identity, InFlight, PartitionStatus, Resources, Status, time_text};
@@ -77,20 +77,7 @@ impl StatusBoard {
         let readiness = condition.readiness;
         let (started_at, started) = self.started;
         let in_flight = self.metrics.in_flight();
-        let known = self.partitions();
-        let partition = |&number: &i32| {
-            let known = known.get(&number);
-            PartitionStatus {
-                partition: number,
-                committed_offset: known.and_then(|known| known.committed_offset),
-                in_flight: known.map_or(0, |known| known.in_flight),
-                lag: known.and_then(|known| known.lag),
-                lag_seconds: known.and_then(|known| known.lag_seconds),
-                stalled: readiness.stalled_partitions.contains(&number),
-            }
-        };
-        let assigned = readiness.assigned_partitions.as_ref();
-        let partitions = assigned.map(|assigned| assigned.iter().map(partition).collect());
+        let partitions = self.partition_statuses(&readiness);
         Status {
             format: FORMAT,
             worker: self.fixed.worker.clone(),
@@ -142,6 +129,23 @@ impl StatusBoard {
             "{state}; {} partitions, lag {lag}, {stored} stored",
             assigned.len()
         )
+    }
+
+    fn partition_statuses(&self, readiness: &Readiness) -> Option<Vec<PartitionStatus>> {
+        let partitions = self.partitions();
+        let status = |&number: &i32| {
+            let known = partitions.get(&number);
+            PartitionStatus {
+                partition: number,
+                committed_offset: known.and_then(|known| known.committed_offset),
+                in_flight: known.map_or(0, |known| known.in_flight),
+                lag: known.and_then(|known| known.lag),
+                lag_seconds: known.and_then(|known| known.lag_seconds),
+                stalled: readiness.stalled_partitions.contains(&number),
+            }
+        };
+        let assigned = readiness.assigned_partitions.as_ref()?;
+        Some(assigned.iter().map(status).collect())
     }
 
     fn partitions(&self) -> MutexGuard<'_, BTreeMap<i32, Known>> {
