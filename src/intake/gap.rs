@@ -32,7 +32,7 @@ pub fn check_gap(
         Ok(_) => {}
         Err(error) => {
             warn!(topic, partition = partition.number, from = gap.start.0, to = gap.end.0;
-            "can't tell whether a gap is lost data: {error}")
+                "can't tell whether a gap is lost data: {error}");
         }
     }
 }
