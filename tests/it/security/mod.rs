@@ -11,6 +11,18 @@ use crate::harness::{Finished, Worker, WorkerSetup, World};
 /// Not a part of any other text.
 const PASSWORD: &str = "hunter2-Zauber";
 
+/// Runs a command, which must succeed and show no password.
+#[track_caller]
+fn run_command(setup: WorkerSetup, command: &str) {
+    let add = |setup: WorkerSetup, argument| setup.argument(argument);
+    let finished = command.split(' ').fold(setup, add).run();
+    let (errors, output) = (&finished.errors, &finished.output);
+    assert_eq!(finished.code, Some(0), "{command}: {output}{errors}");
+    for text in [errors, output] {
+        assert!(!text.contains(PASSWORD), "{command}: a password was shown");
+    }
+}
+
 /// A worker that logs as much as possible.
 fn loud(setup: WorkerSetup) -> WorkerSetup {
     setup

@@ -1,7 +1,7 @@
 //! MongoDB with TLS, logins and access control.
 
 use super::mongodb_server::{SecureMongodb, listen_with_an_expired_certificate};
-use super::{PASSWORD, assert_password_is_hidden, assert_refused, loud};
+use super::{PASSWORD, assert_password_is_hidden, assert_refused, loud, run_command};
 use crate::harness::{MINUTE, Producer, World};
 
 /// What docs/SECURITY.md lists.
@@ -77,20 +77,7 @@ fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
     let uri = format!("mongodb://{login}{host}/?{options}");
     check_that_it_stores(&world, &uri);
 
-    let run = |uri: &str, arguments: &str| {
-        let setup = world.worker().set("mongodb.uri", uri);
-        let setup = arguments
-            .split(' ')
-            .fold(setup, |setup, argument| setup.argument(argument));
-        let finished = setup.run();
-        assert_eq!(
-            finished.code,
-            Some(0),
-            "{arguments}: {}{}",
-            finished.output,
-            finished.errors
-        );
-    };
+    let run = |uri: &str, command| run_command(world.worker().set("mongodb.uri", uri), command);
     run(&uri, "check --connect");
     server.create_user(&world, "auditor", &["find"], &[]);
     let uri = format!("mongodb://auditor:{PASSWORD}@{host}/?{options}");
