@@ -25,8 +25,8 @@ pub(super) struct Heartbeats {
 struct Servers {
     /// The servers whose latest heartbeat failed, with the fault if a certificate is the cause.
     failed: HashMap<ServerAddress, Option<String>>,
-    /// How many servers the URI names.
-    named: usize,
+    /// How many servers the first heartbeats are awaited of. A load balancer gets none.
+    awaited: usize,
     has_any_answered: bool,
 }
 
@@ -34,7 +34,9 @@ impl Heartbeats {
     /// Watches the servers of the client that these options will make.
     pub(super) fn watch(options: &mut ClientOptions) -> Arc<Self> {
         let heartbeats = Arc::new(Self::default());
-        heartbeats.servers().named = options.hosts.len();
+        if options.load_balanced != Some(true) {
+            heartbeats.servers().awaited = options.hosts.len();
+        }
         let told = Arc::clone(&heartbeats);
         options.sdam_event_handler = Some(EventHandler::callback(move |event| told.note(event)));
         heartbeats
@@ -70,7 +72,7 @@ impl Heartbeats {
     /// failed, which is sooner than a command finds no server.
     pub(super) fn first_certificate_fault(&self) -> Option<String> {
         let is_open = |servers: &mut Servers| {
-            !servers.has_any_answered && servers.failed.len() < servers.named
+            !servers.has_any_answered && servers.failed.len() < servers.awaited
         };
         let waited = self
             .changed
