@@ -30,7 +30,8 @@ use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::runtime::StopSignal;
 
 /// How many events of librdkafka are served at once while nothing can be consumed.
-const EVENTS_PER_CALL: usize = 64;
+/// Each attempt to connect brings a few debug lines, and the reason why it failed may wait behind those of ten seconds.
+const EVENTS_PER_CALL: usize = 4096;
 
 /// The longest time limit for finding the starting offsets of an assignment.
 const LONGEST_SEARCH: Duration = Duration::from_secs(30);

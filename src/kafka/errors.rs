@@ -26,13 +26,23 @@ impl From<ClientError> for KafkaError {
 impl fmt::Display for KafkaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
-        if self.0.rdkafka_error_code() == Some(Code::InvalidSessionTimeout) {
-            f.write_str(
+        match self.0.rdkafka_error_code() {
+            Some(Code::InvalidSessionTimeout) => f.write_str(
                 "; set `session.timeout.ms` to a value between `group.min.session.timeout.ms` and \
                  `group.max.session.timeout.ms` of the broker",
-            )?;
+            ),
+            // The only thing that is asked of the brokers as an administrator.
+            Some(Code::TopicAuthorizationFailed) if matches!(self.0, ClientError::AdminOp(_)) => {
+                f.write_str("; grant this client `DescribeConfigs` on the topic")
+            }
+            Some(Code::TopicAuthorizationFailed) => {
+                f.write_str("; grant this client `Read` on the topic")
+            }
+            Some(Code::GroupAuthorizationFailed) => {
+                f.write_str("; grant this client `Read` on the consumer group")
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -63,6 +73,25 @@ pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
                 | Code::BrokerTransportFailure
         )
     )
+}
+
+/// What to do about a connection that failed for this reason. Empty if the reason says it.
+pub(super) fn connection_advice(error: &ClientError, reason: &str) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
+            "; check `sasl.mechanism`, `sasl.username` and `sasl.password`"
+        }
+        // A broker refuses a client's certificate, or that there is none, after the handshake.
+        _ if reason.contains("SSL routines") && reason.contains(" alert ") => {
+            "; set `ssl.certificate.location` and `ssl.key.location` to a certificate that the broker accepts"
+        }
+        // Of two texts that librdkafka has for this, only one comes with the code.
+        code if code == Some(Code::SSL) || reason.contains("certificate verify failed") => {
+            "; set `ssl.ca.location` to the certificate of the authority that signed the broker's, and name the brokers \
+             in `kafka.bootstrap_servers` as their certificates do"
+        }
+        _ => "",
+    }
 }
 
 /// Whether the error says that no broker answered, and not what a broker answered.
@@ -170,5 +199,43 @@ mod tests {
         let session = KafkaError(ClientError::MessageConsumption(Code::InvalidSessionTimeout));
         let text = session.to_string();
         assert!(text.contains("`group.max.session.timeout.ms`"), "{text}");
+        for (error, right) in [
+            (
+                ClientError::MetadataFetch(Code::TopicAuthorizationFailed),
+                "`Read` on the topic",
+            ),
+            (
+                ClientError::MessageConsumption(Code::GroupAuthorizationFailed),
+                "`Read` on the consumer group",
+            ),
+            (
+                ClientError::AdminOp(Code::TopicAuthorizationFailed),
+                "`DescribeConfigs` on the topic",
+            ),
+        ] {
+            let text = KafkaError(error).to_string();
+            assert!(text.contains(right), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_failed_for_its_certificates_says_what_to_set() {
+        let failed = ClientError::Global(Code::SSL);
+        let transport = ClientError::Global(Code::BrokerTransportFailure);
+        for (reason, words) in [
+            (
+                "error:0A000086:SSL routines::certificate verify failed",
+                "`ssl.ca.location`",
+            ),
+            (
+                "error:0A000412:SSL routines::sslv3 alert bad certificate",
+                "`ssl.certificate.location`",
+            ),
+        ] {
+            for error in [&failed, &transport] {
+                assert!(connection_advice(error, reason).contains(words));
+            }
+        }
+        assert_eq!(connection_advice(&transport, "Connection refused"), "");
     }
 }

@@ -14,7 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::errors::{KafkaError, is_about_a_connection, is_unknown_topic, is_without_answer};
+use super::errors::{
+    KafkaError, connection_advice, is_about_a_connection, is_unknown_topic, is_without_answer,
+};
 use super::log::forward_log;
 use super::message::ConsumedMessage;
 use super::queries::Queries;
@@ -201,7 +203,9 @@ impl TopicReader {
             let reason = self.consumer.context().take_reason();
             let Err(error) = polled else { continue };
             if is_about_a_connection(&error) {
-                connection.clone_from(&reason);
+                let with_advice =
+                    |reason: &String| format!("{reason}{}", connection_advice(&error, reason));
+                *connection = reason.as_ref().map(with_advice);
             }
             let refusal = self.refusal(&error, reason);
             if refusal.is_some() {

@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
-use super::errors::is_about_a_connection;
+use super::errors::{connection_advice, is_about_a_connection};
 use super::first_starts::FirstStarts;
 use super::log::{LogSigns, forward_log};
 use super::rebalance_listener::{RebalanceListener, StartError};
@@ -77,7 +77,7 @@ impl ClientContext for RebalanceContext {
                 .connection_error
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            *last = Some(reason.to_owned());
+            *last = Some(format!("{reason}{}", connection_advice(&error, reason)));
         }
         // Errors that matter come through `poll` as well, and are judged there.
         debug!("librdkafka: {error}: {reason}");

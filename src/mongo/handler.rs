@@ -1,8 +1,8 @@
 //! The target collection: connects to MongoDB, creates the index, inserts documents.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bson::{RawDocument, RawDocumentBuf, doc};
@@ -13,6 +13,7 @@ use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::sync::{Client, Collection};
 
 use super::classify::IndexRefusal;
+use super::heartbeats::Heartbeats;
 use super::{InsertSession, classify};
 use crate::config::{Config, W};
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, WriteError};
@@ -35,6 +36,7 @@ const INDEX_NAME: &str = "created_at_1";
 pub struct MongoDbHandler {
     pub(super) client: Client,
     pub(super) collection: Collection<RawDocumentBuf>,
+    heartbeats: Arc<Heartbeats>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
     /// Held by the writer that reads documents back, so that the memory for them is needed only once.
@@ -95,6 +97,7 @@ impl MongoDbHandler {
             .take()
             .and_then(|concern| concern.w_timeout);
         options.write_concern = Some(write_concern(config, timeout));
+        let heartbeats = Heartbeats::watch(&mut options);
         let client = Client::with_options(options)
             .map_err(|error| MongoDbError::Refused(classify::write_error(&error).summary))?;
         let collection = client
@@ -103,6 +106,7 @@ impl MongoDbHandler {
         Ok(Self {
             client,
             collection,
+            heartbeats,
             has_accepted_us: AtomicBool::new(false),
             reading_back: Mutex::default(),
         })
@@ -111,12 +115,28 @@ impl MongoDbHandler {
     /// Checks that a server answers. Takes no longer than the server selection. Fails if no server answers,
     /// or the server refuses the command.
     pub fn ping(&self) -> Result<(), MongoDbError> {
+        self.check_certificates()?;
+        let pong = self.send_ping();
+        pong.map_err(|error| self.error(&error))
+    }
+
+    /// Finds out whether a server answers again after an outage. Takes no longer than the server selection.
+    pub fn probe(&self) -> Result<(), WriteError> {
+        self.send_ping().map_err(|error| self.write_error(&error))
+    }
+
+    fn send_ping(&self) -> Result<(), Error> {
         let database = self.client.database("admin");
-        database
-            .run_command(doc! { "ping": 1 })
-            .run()
-            .map_err(|error| MongoDbError::of(&error))?;
-        Ok(())
+        database.run_command(doc! { "ping": 1 }).run().map(drop)
+    }
+
+    /// Fails if a certificate is why no server could be reached yet. A command would find no server, but only after the
+    /// server selection's time limit.
+    pub(super) fn check_certificates(&self) -> Result<(), MongoDbError> {
+        match self.heartbeats.first_certificate_fault() {
+            Some(fault) => Err(MongoDbError::Refused(fault)),
+            None => Ok(()),
+        }
     }
 
     /// Creates the index on `created_at` unless it exists. Several workers may do so at the same time.
@@ -134,7 +154,7 @@ impl MongoDbHandler {
                     warn_of_missing_index(refusal);
                     Ok(())
                 }
-                None => Err(MongoDbError::of(&error)),
+                None => Err(self.error_without("createIndex", &self.namespace(), &error)),
             },
         }
     }
@@ -147,7 +167,7 @@ impl MongoDbHandler {
         match indexes {
             Ok(indexes) => Ok(IndexState::among(&indexes)),
             Err(error) if classify::is_missing_collection(&error) => Ok(IndexState::Missing),
-            Err(error) => Err(MongoDbError::of(&error)),
+            Err(error) => Err(self.error_without("listIndexes", &self.namespace(), &error)),
         }
     }
 
@@ -168,7 +188,14 @@ impl MongoDbHandler {
         let outcome = match result {
             Ok(_) => InsertOutcome::Answered(Vec::new()),
             Err(error) => match classify::insert_outcome(&error) {
-                InsertOutcome::Failed(_) => InsertOutcome::Failed(self.write_error(&error)),
+                InsertOutcome::Failed(_) => {
+                    let mut judged = self.write_error(&error);
+                    if classify::is_missing_privilege(&error) {
+                        judged.summary =
+                            needs_privilege("insert", &self.namespace(), &judged.summary);
+                    }
+                    InsertOutcome::Failed(judged)
+                }
                 answered @ InsertOutcome::Answered(_) => answered,
             },
         };
@@ -180,24 +207,54 @@ impl MongoDbHandler {
         outcome
     }
 
-    /// Classifies an error of a whole command. Credentials that the server accepted before are probably right.
+    /// Classifies an error of a whole command. Credentials that the server accepted before are probably right, and so
+    /// are certificates.
     pub(super) fn write_error(&self, error: &Error) -> WriteError {
-        let mut judged = classify::write_error(error);
+        let (mut judged, is_about_certificate) = self.judge(error);
         if judged.subject == ErrorSubject::Operator
-            && classify::is_authentication_failure(error)
+            && (is_about_certificate || classify::is_authentication_failure(error))
             && self.has_accepted_us.load(Ordering::Relaxed)
         {
             judged.subject = ErrorSubject::CredentialsAcceptedBefore;
         }
         judged
     }
+
+    /// The error of a command that isn't about documents.
+    pub(super) fn error(&self, error: &Error) -> MongoDbError {
+        MongoDbError::of(self.judge(error).0)
+    }
+
+    /// The same, of a command that needs the privilege `action` on `resource`.
+    pub(super) fn error_without(
+        &self,
+        action: &str,
+        resource: &str,
+        error: &Error,
+    ) -> MongoDbError {
+        if classify::is_missing_privilege(error) {
+            let summary = classify::write_error(error).summary;
+            return MongoDbError::Refused(needs_privilege(action, resource, &summary));
+        }
+        self.error(error)
+    }
+
+    /// The error, and whether it is about a certificate.
+    fn judge(&self, error: &Error) -> (WriteError, bool) {
+        if classify::has_no_server(error)
+            && let Some(fault) = self.heartbeats.certificate_fault()
+        {
+            return (classify::refused_certificate(fault), true);
+        }
+        let is_about_certificate = classify::certificate_fault(error).is_some();
+        (classify::write_error(error), is_about_certificate)
+    }
 }
 
 impl MongoDbError {
     /// An error of a command that isn't about documents. If the server answered, and the answer isn't known to pass
     /// by itself, then an operator must act.
-    pub(super) fn of(error: &Error) -> Self {
-        let failure = classify::write_error(error);
+    fn of(failure: WriteError) -> Self {
         match failure.subject {
             ErrorSubject::Operator | ErrorSubject::CredentialsAcceptedBefore => {
                 Self::Refused(failure.message)
@@ -244,6 +301,11 @@ impl IndexState {
         }
         state
     }
+}
+
+/// Without the server's words, which quote the command.
+fn needs_privilege(action: &str, resource: &str, summary: &str) -> String {
+    format!("the user needs the privilege `{action}` on `{resource}`: {summary}")
 }
 
 fn warn_of_missing_index(refusal: IndexRefusal) {

@@ -61,6 +61,6 @@ impl MongoDbHandler {
             .estimated_document_count()
             .max_time(COUNT_TIMEOUT)
             .run();
-        count.map_err(|error| MongoDbError::of(&error))
+        count.map_err(|error| self.error(&error))
     }
 }

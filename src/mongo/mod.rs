@@ -1,7 +1,9 @@
 //! Access to MongoDB. Nothing outside this folder uses MongoDB's driver.
 
+mod certificate;
 mod classify;
 mod handler;
+mod heartbeats;
 mod inspection;
 mod privileges;
 mod read_back;

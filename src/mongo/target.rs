@@ -32,6 +32,7 @@ impl MongoDbHandler {
     /// collection that doesn't exist yet is fine. Fails if no server answers, the server refuses a command, or one
     /// of these checks fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
+        self.check_certificates()?;
         self.check_collection()?;
         self.check_find()?;
         let topology = self.deployment()?.topology;
@@ -50,11 +51,11 @@ impl MongoDbHandler {
             .list_collections()
             .filter(doc! { "name": &namespace.coll })
             .run()
-            .map_err(|error| MongoDbError::of(&error))?;
+            .map_err(|error| self.error_without("listCollections", &namespace.db, &error))?;
         let mut exists = false;
         for specification in collections {
             exists = true;
-            let specification = specification.map_err(|error| MongoDbError::of(&error))?;
+            let specification = specification.map_err(|error| self.error(&error))?;
             let unfit = match specification.collection_type {
                 CollectionType::View => Some("is a view"),
                 CollectionType::Timeseries => {
@@ -83,15 +84,9 @@ impl MongoDbHandler {
             .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .max_time(QUERY_TIMEOUT)
             .run();
-        match found.map_err(|error| MongoDbError::of(&error)) {
-            Ok(_) => Ok(()),
-            Err(MongoDbError::Refused(why)) => Err(MongoDbError::Refused(format!(
-                "the user needs the privilege `find` on `{}`, to compare a message with a document that has its \
-                 `_id`: {why}",
-                self.collection.namespace()
-            ))),
-            Err(error) => Err(error),
-        }
+        // To compare a message with a document that has its `_id`.
+        let found = found.map_err(|error| self.error_without("find", &self.namespace(), &error));
+        found.map(drop)
     }
 
     pub fn deployment(&self) -> Result<Deployment, MongoDbError> {
@@ -171,7 +166,7 @@ impl MongoDbHandler {
     pub(super) fn ask_admin(&self, command: Document) -> Result<Document, MongoDbError> {
         let database = self.client.database("admin");
         let answer = database.run_command(command).run();
-        answer.map_err(|error| MongoDbError::of(&error))
+        answer.map_err(|error| self.error(&error))
     }
 }
 

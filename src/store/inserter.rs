@@ -13,8 +13,8 @@ pub trait Inserter: Send {
     fn insert(&mut self, documents: &[&RawDocument]) -> InsertOutcome;
     /// Reads what MongoDB holds under the `_id`s of these documents, in their order.
     fn read_back(&mut self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError>;
-    /// Asks whether a server answers. The error is fit for a log line.
-    fn ping(&mut self) -> Result<(), String>;
+    /// Asks whether a server answers.
+    fn ping(&mut self) -> Result<(), WriteError>;
     /// The writer has nothing to do: releases what only a busy writer needs.
     fn idle(&mut self);
 }
@@ -43,8 +43,8 @@ impl Inserter for MongoDbInserter {
         self.handler.read_back(documents)
     }
 
-    fn ping(&mut self) -> Result<(), String> {
-        self.handler.ping().map_err(|error| error.to_string())
+    fn ping(&mut self) -> Result<(), WriteError> {
+        self.handler.probe()
     }
 
     fn idle(&mut self) {

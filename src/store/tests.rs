@@ -149,7 +149,7 @@ impl Inserter for Model {
         Ok(stored.collect())
     }
 
-    fn ping(&mut self) -> Result<(), String> {
+    fn ping(&mut self) -> Result<(), WriteError> {
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::core::availability::{Caller, OutageCause, Permit};
 use crate::core::document::{Documents, ReceivedAt};
 use crate::core::drain::may_leave_unsettled;
 use crate::core::rejection::Rejection;
-use crate::core::write_plan::WritePlan;
+use crate::core::write_plan::{ErrorSubject, WritePlan};
 use crate::failure::Failure;
 
 /// How often an idle writer checks whether it has to probe MongoDB.
@@ -122,8 +122,7 @@ impl Writer {
             }
             Event::Idle => {
                 self.inserter.idle();
-                self.probe_if_due();
-                Ok(())
+                self.probe_if_due()
             }
             Event::Nothing => Ok(()),
         }
@@ -214,15 +213,25 @@ impl Writer {
         self.finish_set_aside()
     }
 
-    fn probe_if_due(&mut self) {
+    /// Fails if an operator must act before MongoDB is available again: the attempts were used up when the outage began.
+    fn probe_if_due(&mut self) -> Result<(), Failure> {
         let outage = &self.stage.outage;
         if outage.is_available() || outage.permit(Caller::Ping) != Permit::Probe {
-            return;
+            return Ok(());
         }
         match self.inserter.ping() {
             Ok(()) => outage.ping_succeeded(),
-            Err(error) => outage.failed(OutageCause::NoAnswer, &error),
+            Err(error) => match error.subject {
+                ErrorSubject::Operator | ErrorSubject::CredentialsAcceptedBefore => {
+                    return Err(Failure::mongodb_refused().because(error.summary));
+                }
+                ErrorSubject::Duplicate
+                | ErrorSubject::Record
+                | ErrorSubject::Server
+                | ErrorSubject::Unknown => outage.failed(OutageCause::NoAnswer, &error.summary),
+            },
         }
+        Ok(())
     }
 }
 

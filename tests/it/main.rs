@@ -21,6 +21,7 @@ mod recreated_topics;
 mod refusals;
 mod rejections;
 mod secrets;
+mod security;
 mod slow_writers;
 mod starting;
 mod stopping;

@@ -27,10 +27,10 @@ pub enum ErrorSubject {
     /// The server answered with a code that isn't in the table. It counts as the server's fault, unless the server
     /// takes other documents between two refusals of the same one.
     Unknown,
-    /// The server refused the credentials, but accepted them before. The server may be the cause for a short time. So
+    /// Credentials or a certificate were refused that were accepted before. The server may be the cause for a short time. So
     /// the insert is tried again, and after the last attempt the operator's settings count as the cause.
     CredentialsAcceptedBefore,
-    /// The operator's settings: credentials, privileges, a collection that can't take documents.
+    /// The operator's settings: credentials, certificates, privileges, a collection that can't take documents.
     Operator,
 }
 

@@ -2,6 +2,7 @@
 //! checks its work. There are no tests here, and no code of the worker is used.
 
 mod admin;
+mod authority;
 mod background;
 mod content;
 mod dead_letters;
@@ -25,6 +26,7 @@ mod worker;
 mod world;
 
 pub use admin::Admin;
+pub use authority::Authority;
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;
@@ -37,7 +39,7 @@ pub use own_servers::{Only, OwnServers};
 pub use process::{Signal, signal};
 pub use producer::Producer;
 pub use proxy::MongoDbProxy;
-pub use requests::{commit_with_bytes, forbid_writing, limit_producer};
+pub use requests::{Resource, Right, allow, commit_with_bytes, forbid_writing, limit_producer};
 pub use servers::Servers;
 pub use waiting::{MINUTE, SHORT, until};
 pub use worker::{Finished, Worker, WorkerSetup};

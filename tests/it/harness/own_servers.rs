@@ -22,15 +22,23 @@ pub enum Only {
 pub struct OwnServers {
     instance: String,
     only: Only,
+    /// More options of `scripts/services up`.
+    options: Vec<String>,
     address: String,
 }
 
 impl OwnServers {
     /// Starts servers on empty data. Each test uses another instance name.
     pub fn start(name: &str, only: Only) -> Self {
+        Self::start_with(name, only, &[])
+    }
+
+    /// The same, with more options of `scripts/services up`.
+    pub fn start_with(name: &str, only: Only, options: &[&str]) -> Self {
         let mut own = Self {
             instance: name.to_owned(),
             only,
+            options: options.iter().copied().map(str::to_owned).collect(),
             address: String::new(),
         };
         own.up(&["--fresh"]);
@@ -75,6 +83,7 @@ impl OwnServers {
             Only::KafkaWithAcls => options.push("--acls"),
             Only::ReplicaSet => options.push("--replica-set"),
         }
+        options.extend(self.options.iter().map(String::as_str));
         self.script(&["up"], &options);
     }
 

@@ -48,25 +48,51 @@ pub fn commit_with_bytes(kafka: &str, group: &str, topic: &str, offset: i64, tex
 
 /// From now on, clients may look at a topic and read it, and nothing else. A topic without a rule is open to all.
 pub fn forbid_writing(kafka: &str, topic: &str) {
-    const TOPIC: i8 = 2;
-    const LITERAL: i8 = 3;
-    const READ: i8 = 3;
-    const DESCRIBE: i8 = 8;
-    const ALLOW: i8 = 3;
-    for operation in [READ, DESCRIBE] {
-        let answer = Request::new(CREATE_ACLS, 1)
-            .number(1_i32.to_be_bytes())
-            .number(TOPIC.to_be_bytes())
-            .text(topic)
-            .number(LITERAL.to_be_bytes())
-            .text("User:ANONYMOUS")
-            .text("*")
-            .number(operation.to_be_bytes())
-            .number(ALLOW.to_be_bytes())
-            .send(kafka);
-        // The throttle time, the number of entries and the first entry's error.
-        assert_eq!(answer[8..10], NO_ERROR, "Kafka refuses the rule");
+    for right in [Right::Read, Right::Describe] {
+        allow(kafka, "User:ANONYMOUS", right, Resource::Topic(topic));
     }
+}
+
+/// Gives a right to a client.
+pub fn allow(kafka: &str, principal: &str, right: Right, resource: Resource<'_>) {
+    const LITERAL: i8 = 3;
+    const ALLOW: i8 = 3;
+    let (kind, name): (i8, &str) = match resource {
+        Resource::Topic(name) => (2, name),
+        Resource::Group(name) => (3, name),
+    };
+    let operation: i8 = match right {
+        Right::Read => 3,
+        Right::Write => 4,
+        Right::Describe => 8,
+        Right::DescribeConfigs => 10,
+    };
+    let answer = Request::new(CREATE_ACLS, 1)
+        .number(1_i32.to_be_bytes())
+        .number(kind.to_be_bytes())
+        .text(name)
+        .number(LITERAL.to_be_bytes())
+        .text(principal)
+        .text("*")
+        .number(operation.to_be_bytes())
+        .number(ALLOW.to_be_bytes())
+        .send(kafka);
+    // The throttle time, the number of entries and the first entry's error.
+    assert_eq!(answer[8..10], NO_ERROR, "Kafka refuses the rule");
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Right {
+    Read,
+    Write,
+    Describe,
+    DescribeConfigs,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Resource<'a> {
+    Topic(&'a str),
+    Group(&'a str),
 }
 
 struct Request(Vec<u8>);

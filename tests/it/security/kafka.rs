@@ -1,0 +1,144 @@
+//! Kafka with TLS, logins and access control.
+
+use std::thread;
+
+use super::kafka_server::{Login, SecureKafka};
+use super::{assert_password_is_hidden, assert_refused, loud, run_command};
+use crate::harness::{
+    Authority, MINUTE, Message, Producer, Resource, Right, WorkerSetup, World, allow,
+};
+
+const LOGINS: [Login; 3] = [Login::Scram, Login::Plain, Login::Certificate];
+
+/// What docs/SECURITY.md lists.
+fn grant_the_least(world: &World, login: Login) {
+    let kafka = &world.servers.kafka;
+    let dead_letters = Resource::Topic(&world.dead_letter_topic);
+    for (right, resource) in [
+        (Right::Read, Resource::Topic(&world.topic)),
+        (Right::Read, Resource::Group(&world.group)),
+        (Right::Write, dead_letters),
+        (Right::DescribeConfigs, dead_letters),
+    ] {
+        allow(kafka, login.principal(), right, resource);
+    }
+}
+
+#[test]
+fn worker_logs_in_over_tls_with_the_least_rights_and_faults_are_named() {
+    let server = SecureKafka::start("security-kafka");
+    let world = World::on(server.servers(), 1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    check_that_faults_are_named(&server, &world);
+
+    for (login, first) in LOGINS.into_iter().zip([10, 20, 30]) {
+        grant_the_least(&world, login);
+        producer.fill(first..first + 10, 1);
+        producer.send_now(Message::refused("{", "invalid_json"));
+        let mut worker = loud(worker(&server, &world, login)).start();
+        world.wait_committed_to_end(MINUTE);
+        worker.wait_ready();
+        assert_password_is_hidden(&mut worker);
+        // Of the dead letter topic.
+        assert!(!worker.has_logged("can't look at"), "{login:?}");
+    }
+    world.check();
+    check_commands(&server, &world);
+}
+
+fn worker(server: &SecureKafka, world: &World, login: Login) -> WorkerSetup {
+    server
+        .log_in(world.worker(), login)
+        .set("consumer.max_retries", 1)
+}
+
+fn check_that_faults_are_named(server: &SecureKafka, world: &World) {
+    let worker = |login| worker(server, world, login);
+    let property =
+        |setup: WorkerSetup, name, value| setup.property("kafka.properties", name, value);
+    let foreign = Authority::new(&world.path("foreign"), "foreign").file;
+    let elsewhere = server.at("localhost", Login::Scram);
+    let without_certificate = property(worker(Login::Certificate), "ssl.key.location", "");
+    let cases: [(&str, WorkerSetup, [&str; 2]); 6] = [
+        (
+            "wrong password of SCRAM",
+            property(worker(Login::Scram), "sasl.password", "wrong"),
+            ["Authentication failed", "`sasl.password`"],
+        ),
+        (
+            "wrong password of PLAIN",
+            property(worker(Login::Plain), "sasl.password", "wrong"),
+            ["Authentication failed", "`sasl.password`"],
+        ),
+        (
+            "unknown authority",
+            property(
+                worker(Login::Scram),
+                "ssl.ca.location",
+                foreign.to_str().unwrap(),
+            ),
+            ["certificate verify failed", "`ssl.ca.location`"],
+        ),
+        (
+            "wrong host name",
+            worker(Login::Scram).set("kafka.bootstrap_servers", elsewhere),
+            ["certificate verify failed", "`kafka.bootstrap_servers`"],
+        ),
+        (
+            "no certificate of the client",
+            property(without_certificate, "ssl.certificate.location", ""),
+            ["certificate", "`ssl.certificate.location`"],
+        ),
+        (
+            "no rights",
+            worker(Login::Scram),
+            ["Kafka", "`Read` on the topic"],
+        ),
+    ];
+    thread::scope(|scope| {
+        for (case, setup, words) in &cases {
+            scope.spawn(move || {
+                let finished = setup.run();
+                assert_refused(case, world, &finished, 3, words);
+                assert_refused(case, world, &finished, 3, &["Kafka could not be reached"]);
+            });
+        }
+    });
+
+    let topic = Resource::Topic(&world.topic);
+    let principal = Login::Scram.principal();
+    allow(&world.servers.kafka, principal, Right::Read, topic);
+    let finished = worker(Login::Scram).run();
+    let words = ["Kafka", "`Read` on the consumer group"];
+    assert_refused("no right on the group", world, &finished, 1, &words);
+}
+
+/// Each command has the rights that docs/SECURITY.md lists, and those of the commands before it.
+fn check_commands(server: &SecureKafka, world: &World) {
+    let run = |login, command| run_command(worker(server, world, login), command);
+    for command in [
+        "check --connect",
+        "offsets show",
+        "offsets reset --to-latest",
+    ] {
+        run(Login::Scram, command);
+    }
+    let operator = Login::Operator;
+    let give = |right, resource| {
+        allow(&world.servers.kafka, operator.principal(), right, resource);
+    };
+    let dead_letters = Resource::Topic(&world.dead_letter_topic);
+    let replay = format!("{}.replay.invalid_json", world.group);
+    give(Right::Read, dead_letters);
+    give(Right::Write, dead_letters);
+    give(Right::Read, Resource::Group(&replay));
+    run(operator, "dead-letters replay --reason invalid_json");
+    give(Right::Read, Resource::Group(&world.group));
+    run(operator, "dead-letters list");
+    give(Right::Read, Resource::Topic(&world.topic));
+    for command in ["check --sample 10 --from-beginning", "audit"] {
+        run(operator, command);
+    }
+}

@@ -1,0 +1,63 @@
+//! TLS, logins and the least privileges, on servers that demand them.
+
+mod examples;
+mod kafka;
+mod kafka_server;
+mod mongodb;
+mod mongodb_server;
+
+use crate::harness::{Finished, Worker, WorkerSetup, World};
+
+/// Not a part of any other text.
+const PASSWORD: &str = "hunter2-Zauber";
+
+/// Runs a command, which must succeed and show no password.
+#[track_caller]
+fn run_command(setup: WorkerSetup, command: &str) {
+    let add = |setup: WorkerSetup, argument| setup.argument(argument);
+    let finished = command.split(' ').fold(setup, add).run();
+    let (errors, output) = (&finished.errors, &finished.output);
+    assert_eq!(finished.code, Some(0), "{command}: {output}{errors}");
+    for text in [errors, output] {
+        assert!(!text.contains(PASSWORD), "{command}: a password was shown");
+    }
+}
+
+/// A worker that logs as much as possible.
+fn loud(setup: WorkerSetup) -> WorkerSetup {
+    setup
+        .variable("RUST_LOG", "trace")
+        .property("kafka.properties", "debug", "all")
+}
+
+/// Nothing that a running worker shows has the password, whose login has succeeded.
+#[track_caller]
+fn assert_password_is_hidden(worker: &mut Worker) {
+    for path in ["/", "/status", "/metrics", "/health", "/ready"] {
+        let (_, page) = worker.get(path);
+        assert!(!page.contains(PASSWORD), "{path} shows a password");
+    }
+    worker.stop();
+    for line in worker.log() {
+        assert!(!line.raw.contains(PASSWORD), "a password was logged");
+    }
+    assert!(!worker.output().contains(PASSWORD));
+}
+
+/// The worker ended with this code, the last line says why, and nothing was done with the messages.
+#[track_caller]
+fn assert_refused(case: &str, world: &World, finished: &Finished, code: i32, words: &[&str]) {
+    assert_eq!(finished.code, Some(code), "{case}: {}", finished.errors);
+    let last = finished.log.last().unwrap();
+    assert!(last.is_error(), "{case}: {}", last.msg);
+    for word in words {
+        assert!(last.msg.contains(word), "{case}: {word}: {}", last.msg);
+    }
+    for output in [&finished.errors, &finished.output] {
+        assert!(!output.contains(PASSWORD), "{case}: a password was shown");
+    }
+    assert_eq!(world.dead_letters().len(), 0, "{case}");
+    let committed = world.committed();
+    let has_begun = |offset: &Option<i64>| offset.unwrap_or(0) != 0;
+    assert!(!committed.values().any(has_begun), "{case}: {committed:?}");
+}

@@ -1,0 +1,120 @@
+//! MongoDB with TLS, logins and access control.
+
+use super::mongodb_server::{SecureMongodb, listen_with_an_expired_certificate};
+use super::{PASSWORD, assert_password_is_hidden, assert_refused, loud, run_command};
+use crate::harness::{MINUTE, Producer, World};
+
+/// What docs/SECURITY.md lists.
+const ON_COLLECTION: [&str; 4] = ["find", "insert", "listIndexes", "createIndex"];
+const ON_DATABASE: [&str; 1] = ["listCollections"];
+
+fn check_that_it_stores(world: &World, uri: &str) {
+    let mut worker = loud(world.worker().set("mongodb.uri", uri)).start();
+    world.wait_committed_to_end(MINUTE);
+    assert_password_is_hidden(&mut worker);
+    world.check();
+}
+
+#[test]
+fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
+    let server = SecureMongodb::start("security-mongodb");
+    let (host, trust) = (server.host(), server.trust());
+    let world = World::on(server.servers(), 1);
+    Producer::new(&world).fill(0..10, 1);
+    server.create_user(&world, "worker", &ON_COLLECTION, &ON_DATABASE);
+    let options = format!("{trust}&serverSelectionTimeoutMS=20000");
+    let login = format!("worker:{PASSWORD}@");
+    let expired = listen_with_an_expired_certificate(&server.authority);
+    let (_, port) = host.split_once(':').unwrap();
+    for (case, uri, words) in [
+        (
+            "unknown authority",
+            format!("mongodb://{login}{host}/?tls=true"),
+            ["certificate", "`tlsCAFile`"],
+        ),
+        (
+            "wrong host name",
+            format!("mongodb://{login}localhost:{port}/?{options}"),
+            ["certificate", "name MongoDB's hosts in `mongodb.uri`"],
+        ),
+        (
+            "expired",
+            format!("mongodb://{login}{expired}/?{options}"),
+            ["expired", "valid now"],
+        ),
+        (
+            "wrong password",
+            format!("mongodb://worker:wrong@{host}/?{options}"),
+            ["MongoDB refused us", "AuthenticationFailed"],
+        ),
+    ] {
+        let finished = world.worker().set("mongodb.uri", uri).run();
+        assert_refused(case, &world, &finished, 4, &words);
+        assert!(finished.errors.contains("MongoDB"), "{case}");
+    }
+    for missing in ON_COLLECTION.iter().chain(&ON_DATABASE) {
+        // Of its own, because an index that exists isn't created.
+        let world = World::on(server.servers(), 1);
+        if !missing.ends_with("Index") && !missing.ends_with("Indexes") {
+            Producer::new(&world).fill(0..10, 1);
+        }
+        let without = |all: &[&'static str]| -> Vec<&str> {
+            let others = all.iter().copied().filter(|action| action != missing);
+            others.collect()
+        };
+        let user = format!("no-{missing}");
+        server.create_user(
+            &world,
+            &user,
+            &without(&ON_COLLECTION),
+            &without(&ON_DATABASE),
+        );
+        let uri = format!("mongodb://{user}:{PASSWORD}@{host}/?{options}");
+        let finished = world.worker().set("mongodb.uri", uri).run();
+        let right = format!("the privilege `{missing}` on `{}", world.database);
+        assert_refused(missing, &world, &finished, 4, &["MongoDB", &right]);
+    }
+    let uri = format!("mongodb://{login}{host}/?{options}");
+    check_that_it_stores(&world, &uri);
+
+    let run = |uri: &str, command| run_command(world.worker().set("mongodb.uri", uri), command);
+    run(&uri, "check --connect");
+    server.create_user(&world, "auditor", &["find"], &[]);
+    let uri = format!("mongodb://auditor:{PASSWORD}@{host}/?{options}");
+    for command in ["audit", "check --sample 10 --from-beginning"] {
+        run(&uri, command);
+    }
+}
+
+#[test]
+fn worker_logs_in_with_a_certificate_and_a_replaced_server_certificate_stops_it() {
+    let server = SecureMongodb::start("security-certificates");
+    let world = World::on(server.servers(), 1);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    let client = server.authority.client("worker");
+    server.create_user(&world, "CN=worker,O=clients", &ON_COLLECTION, &ON_DATABASE);
+    let uri = format!(
+        "mongodb://{}/?{}&tlsCertificateKeyFile={}&authMechanism=MONGODB-X509&serverSelectionTimeoutMS=1000",
+        server.host(),
+        server.trust(),
+        client.file.display(),
+    );
+    let mut worker = world
+        .worker()
+        .set("mongodb.uri", uri)
+        .set("consumer.retry_backoff_ms", 100)
+        .start();
+    world.wait_committed_to_end(MINUTE);
+    let committed = world.committed();
+
+    server.restart_with_a_foreign_certificate();
+    producer.fill(10..20, 1);
+    assert_eq!(worker.wait_exit(MINUTE).code(), Some(4));
+    let stopped = worker.logged("stopped: MongoDB refused us").msg;
+    for word in ["certificate", "`tlsCAFile`"] {
+        assert!(stopped.contains(word), "{stopped}");
+    }
+    assert_eq!(world.dead_letters().len(), 0);
+    assert_eq!(world.committed(), committed);
+}
