@@ -22,39 +22,53 @@ pub(super) struct Heartbeats {
 }
 
 #[derive(Default)]
-struct Servers {
-    /// The servers whose latest heartbeat failed, with the fault if a certificate is the cause.
-    failed: HashMap<ServerAddress, Option<String>>,
-    /// How many servers the first heartbeats are awaited of. A load balancer gets none.
-    awaited: usize,
-    has_any_answered: bool,
+struct Servers(HashMap<ServerAddress, Heartbeat>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Heartbeat {
+    Awaited,
+    Answered,
+    CertificateFault(String),
+    Failed,
 }
 
 impl Heartbeats {
     /// Watches the servers of the client that these options will make.
     pub(super) fn watch(options: &mut ClientOptions) -> Arc<Self> {
         let heartbeats = Arc::new(Self::default());
+        // A load balancer gets no heartbeats.
         if options.load_balanced != Some(true) {
-            heartbeats.servers().awaited = options.hosts.len();
+            for address in &options.hosts {
+                heartbeats
+                    .servers()
+                    .0
+                    .insert(address.clone(), Heartbeat::Awaited);
+            }
+            let told = Arc::clone(&heartbeats);
+            let note = EventHandler::callback(move |event| told.note(event));
+            options.sdam_event_handler = Some(note);
         }
-        let told = Arc::clone(&heartbeats);
-        options.sdam_event_handler = Some(EventHandler::callback(move |event| told.note(event)));
         heartbeats
     }
 
     fn note(&self, event: SdamEvent) {
         let mut servers = self.servers();
         match event {
-            SdamEvent::ServerHeartbeatSucceeded(event) => {
-                servers.has_any_answered = true;
-                servers.failed.remove(&event.server_address);
-            }
-            SdamEvent::ServerHeartbeatFailed(event) => {
-                let fault = classify::certificate_fault(&event.failure);
-                servers.failed.insert(event.server_address, fault);
+            SdamEvent::ServerOpening(event) => {
+                servers.0.entry(event.address).or_insert(Heartbeat::Awaited);
             }
             SdamEvent::ServerClosed(event) => {
-                servers.failed.remove(&event.address);
+                servers.0.remove(&event.address);
+            }
+            SdamEvent::ServerHeartbeatSucceeded(event) => {
+                servers.0.insert(event.server_address, Heartbeat::Answered);
+            }
+            SdamEvent::ServerHeartbeatFailed(event) => {
+                let heartbeat = match classify::certificate_fault(&event.failure) {
+                    Some(fault) => Heartbeat::CertificateFault(fault),
+                    None => Heartbeat::Failed,
+                };
+                servers.0.insert(event.server_address, heartbeat);
             }
             _ => return,
         }
@@ -72,13 +86,13 @@ impl Heartbeats {
     /// failed, which is sooner than a command finds no server.
     pub(super) fn first_certificate_fault(&self) -> Option<String> {
         let is_open = |servers: &mut Servers| {
-            !servers.has_any_answered && servers.failed.len() < servers.awaited
+            servers.has_any(&Heartbeat::Awaited) && !servers.has_any(&Heartbeat::Answered)
         };
         let waited = self
             .changed
             .wait_timeout_while(self.servers(), FIRST_HEARTBEATS, is_open);
         let (servers, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if servers.has_any_answered {
+        if servers.has_any(&Heartbeat::Answered) {
             return None;
         }
         servers.certificate_fault()
@@ -90,10 +104,18 @@ impl Heartbeats {
 }
 
 impl Servers {
+    fn has_any(&self, heartbeat: &Heartbeat) -> bool {
+        self.0.values().any(|found| found == heartbeat)
+    }
+
     fn certificate_fault(&self) -> Option<String> {
-        let mut faults = self.failed.values();
-        let first = faults.next()?.clone()?;
-        faults.all(Option::is_some).then_some(first)
+        if self.has_any(&Heartbeat::Awaited) || self.has_any(&Heartbeat::Failed) {
+            return None;
+        }
+        self.0.values().find_map(|heartbeat| match heartbeat {
+            Heartbeat::CertificateFault(fault) => Some(fault.clone()),
+            Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
+        })
     }
 }
 
@@ -103,17 +125,23 @@ mod tests {
 
     #[test]
     fn a_certificate_is_blamed_only_if_no_server_is_away_for_another_reason() {
-        let address = |port| ServerAddress::Tcp {
-            host: "host".to_owned(),
-            port: Some(port),
-        };
-        let fault = || Some("expired".to_owned());
-        let mut servers = Servers::default();
-        assert_eq!(servers.certificate_fault(), None);
-        servers.failed.insert(address(1), fault());
-        servers.failed.insert(address(2), fault());
-        assert_eq!(servers.certificate_fault(), fault());
-        servers.failed.insert(address(3), None);
-        assert_eq!(servers.certificate_fault(), None);
+        let expired = || Heartbeat::CertificateFault("expired".to_owned());
+        for (heartbeats, is_blamed) in [
+            (vec![], false),
+            (vec![Heartbeat::Answered], false),
+            (vec![expired(), expired()], true),
+            (vec![expired(), Heartbeat::Answered], true),
+            (vec![expired(), Heartbeat::Failed], false),
+            (vec![expired(), Heartbeat::Awaited], false),
+        ] {
+            let address = |port| ServerAddress::Tcp {
+                host: "host".to_owned(),
+                port: Some(port),
+            };
+            let servers = heartbeats.iter().cloned().zip(1..);
+            let servers = servers.map(|(heartbeat, port)| (address(port), heartbeat));
+            let fault = Servers(servers.collect()).certificate_fault();
+            assert_eq!(fault.is_some(), is_blamed, "{heartbeats:?}");
+        }
     }
 }
