@@ -26,15 +26,15 @@ impl From<ClientError> for KafkaError {
 impl fmt::Display for KafkaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
+        // The only question to the brokers that is an administrator's.
+        if let ClientError::AdminOp(Code::TopicAuthorizationFailed) = self.0 {
+            return f.write_str("; grant this client `DescribeConfigs` on the topic");
+        }
         match self.0.rdkafka_error_code() {
             Some(Code::InvalidSessionTimeout) => f.write_str(
                 "; set `session.timeout.ms` to a value between `group.min.session.timeout.ms` and \
                  `group.max.session.timeout.ms` of the broker",
             ),
-            // The only thing that is asked of the brokers as an administrator.
-            Some(Code::TopicAuthorizationFailed) if matches!(self.0, ClientError::AdminOp(_)) => {
-                f.write_str("; grant this client `DescribeConfigs` on the topic")
-            }
             Some(Code::TopicAuthorizationFailed) => {
                 f.write_str("; grant this client `Read` on the topic")
             }
