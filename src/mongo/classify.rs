@@ -103,8 +103,17 @@ fn document_error(error: &IndexedWriteError) -> WriteError {
     }
 }
 
+/// The server doesn't say it in words that are fit for the log.
+const DATABASE_IN_ANOTHER_CASE: i32 = 13297;
+
 /// The error's code and name. The server's message is left out because it may quote a document.
 fn summary(code: i32, name: Option<&str>) -> String {
+    if code == DATABASE_IN_ANOTHER_CASE {
+        return format!(
+            "a database exists whose name differs from `mongodb.database` in upper and lower case only: set that key to \
+             its name (the server answered with code {code})"
+        );
+    }
     match name.filter(|name| !name.is_empty()) {
         Some(name) => format!("the server answered {name} ({code})"),
         None => format!("the server answered with code {code}"),
@@ -285,7 +294,8 @@ fn subject_of_code(code: i32, name: Option<&str>) -> ErrorSubject {
         // InvalidNamespace, UnknownReplWriteConcern, CommandNotSupported, CommandNotSupportedOnView,
         // AuthenticationRestrictionUnmet, APIVersionError, APIStrictError, MechanismUnavailable,
         // DatabaseDifferCase.
-        11 | 13 | 18 | 20 | 59 | 73 | 79 | 115 | 166 | 214 | 322 | 323 | 334 | 13297 => {
+        11 | 13 | 18 | 20 | 59 | 73 | 79 | 115 | 166 | 214 | 322 | 323 | 334
+        | DATABASE_IN_ANOTHER_CASE => {
             ErrorSubject::Operator
         }
         // Network and name lookup, connections, shutdown.

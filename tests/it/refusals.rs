@@ -93,7 +93,10 @@ fn database_that_exists_in_another_case_exits_with_4_and_dead_letters_nothing() 
     let other_case = world.database.to_uppercase();
     let finished = world.worker().set("mongodb.database", &other_case).run();
     assert_eq!(finished.code, Some(4), "{}", finished.errors);
-    assert!(finished.errors.contains(&other_case), "{}", finished.errors);
+    // The answer to the setup has the name, and the answer to an insert, which may come first, has the key.
+    let names_it =
+        finished.errors.contains(&other_case) || finished.errors.contains("`mongodb.database`");
+    assert!(names_it, "{}", finished.errors);
     assert_eq!(world.dead_letters().len(), 0);
 }
 
