@@ -1,6 +1,7 @@
 //! A MongoDB with TLS and access control.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::PASSWORD;
-use crate::harness::{Authority, Only, OwnServers, Servers, Signal, World};
+use crate::harness::{Authority, Only, OwnServers, SHORT, Servers, Signal, World, until};
 
 pub struct SecureMongodb {
     own: OwnServers,
@@ -67,6 +68,10 @@ impl SecureMongodb {
     /// Starts the server again with a certificate of another authority.
     pub fn restart_with_a_foreign_certificate(&self) {
         self.own.signal("mongodb", Signal::Kill);
+        // Otherwise the restart may find the dying one still there, and start none.
+        until("mongod has ended", SHORT, || {
+            TcpStream::connect(self.host()).is_err().then_some(())
+        });
         let foreign = Authority::new(&self.folder.join("foreign"), "foreign").server("mongod");
         fs::copy(foreign.file, self.folder.join("mongod.both.pem")).unwrap();
         self.own.restart();
