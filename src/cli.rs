@@ -99,7 +99,7 @@ pub enum Command {
     Pause(Pause),
     /// End a pause.
     #[command(after_help = "Example:\n  kafka-mongo-consumer resume")]
-    Resume,
+    Resume(Resume),
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
     ///
@@ -164,6 +164,16 @@ pub struct Pause {
     /// Why; shown wherever the pause is shown.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// The worker's control socket; without it, `control.socket` of the configuration.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Resume {
+    /// The worker's control socket; without it, `control.socket` of the configuration.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

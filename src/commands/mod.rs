@@ -24,7 +24,7 @@ use output::print_failure;
 use crate::cli::{Cli, Command, completions, manual};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::kafka::is_log_noise;
+use crate::kafka::{is_log_noise, property_errors};
 use crate::observe::log as worker_log;
 use crate::runtime::{CaughtSignals, check_open_files};
 
@@ -57,11 +57,11 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
         }
         Command::Pause(arguments) => {
             signals.release();
-            run_without_log(&load()?, |config| workers::pause(config, arguments.reason))
+            workers::pause(arguments, load).inspect_err(print_failure)
         }
-        Command::Resume => {
+        Command::Resume(arguments) => {
             signals.release();
-            run_without_log(&load()?, workers::resume)
+            workers::resume(arguments, load).inspect_err(print_failure)
         }
         Command::Health(arguments) => {
             signals.release();
@@ -97,7 +97,15 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
 }
 
 fn load(file: &Path) -> Result<Config, Failure> {
-    Config::load(file, env::vars_os()).map_err(|errors| {
+    let loaded = Config::load(file, env::vars_os()).and_then(|config| {
+        let errors = property_errors(&config);
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(errors)
+        }
+    });
+    loaded.map_err(|errors| {
         // Without a configuration the format of the log isn't known.
         worker_log::print(&errors.to_string());
         Failure::from(errors)

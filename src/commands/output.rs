@@ -15,13 +15,37 @@ use crate::observe::log::{self as worker_log, LogFormat};
 /// Writes a result to standard output. If the reader closed the pipe (`| head`), that isn't a failure.
 /// Fails when standard output can't be written for another reason.
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    print_if_read(bytes).map(drop)
+}
+
+/// The same. Returns whether somebody still reads.
+pub(super) fn print_if_read(bytes: &[u8]) -> Result<bool, Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::running(format!(
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::running(format!(
             "can't write to standard output: {error}"
         ))),
-        Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// A text of lines that is safe to show on a terminal: control characters are escaped.
+pub(super) fn printable_lines(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && is_unsafe(character) {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+/// Whether a terminal may do something else than show it. The range has the characters that change the direction of text.
+fn is_unsafe(character: char) -> bool {
+    character.is_control() || ('\u{200e}'..='\u{2069}').contains(&character)
 }
 
 /// How a command other than `run` writes to standard error.
@@ -164,10 +188,7 @@ pub(super) fn printable(bytes: &[u8], limit: usize) -> String {
             shown += 1;
             match character {
                 '\\' => text.push_str("\\\\"),
-                // The range has the characters that change the direction of text.
-                c if c.is_control() || ('\u{200e}'..='\u{2069}').contains(&c) => {
-                    text.extend(c.escape_default());
-                }
+                c if is_unsafe(c) => text.extend(c.escape_default()),
                 c => text.push(c),
             }
         }
@@ -202,6 +223,14 @@ mod tests {
         ] {
             assert_eq!(printable(bytes, 100), expected);
         }
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(
+            printable_lines("a\\\n\u{1b}[2J\u{202e}b\n"),
+            "a\\\n\\u{1b}[2J\\u{202e}b\n"
+        );
     }
 
     #[test]

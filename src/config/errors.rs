@@ -14,12 +14,12 @@ impl ConfigErrors {
         self.lines.iter().map(String::as_str)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Notes a fault. `place` stands in front, as it is.
-    pub(super) fn add(&mut self, place: impl fmt::Display, fault: impl fmt::Display) {
+    pub fn add(&mut self, place: impl fmt::Display, fault: impl fmt::Display) {
         self.lines.push(format!("{place}: {fault}"));
     }
 }

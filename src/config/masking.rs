@@ -77,8 +77,9 @@ const HARMLESS_NAMES: [&str; 29] = [
     "ssl.endpoint.identification.algorithm",
 ];
 
-/// Only properties known to be harmless are shown. So a mistyped name such as `sasl.pasword` is masked too.
-fn is_harmless(name: &str) -> bool {
+/// Whether the value of a librdkafka property may be shown. Only properties known to be harmless are. So a mistyped name
+/// such as `sasl.pasword` is masked too.
+pub fn is_harmless(name: &str) -> bool {
     let name = name.to_lowercase();
     !SECRET_WORDS.iter().any(|word| name.contains(word))
         && (HARMLESS_NAMES.contains(&name.as_str())

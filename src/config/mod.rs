@@ -28,6 +28,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use errors::ConfigErrors;
+pub use masking::is_harmless;
 pub use model::{
     AutoOffsetReset, Config, Consumer, Control, DeadLetterOversize, Kafka, LogFormat, Logging,
     Metrics, Mongodb, OnUnavailable,

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::connection::connect;
 use super::protocol::{Reply, Request};
 
 /// A worker answers at once, unless its process is frozen.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 pub enum AskError {
@@ -28,8 +29,9 @@ pub enum AskError {
 
 /// Sends the request to the worker that listens on this socket, and waits for the reply.
 pub fn ask(socket: &Path, request: &Request) -> Result<Reply, AskError> {
-    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+    let mut stream = connect(socket, TIMEOUT).map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => AskError::NotPermitted(error),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::NoAnswer(error),
         _ => AskError::NotRunning(error),
     })?;
     let answer = exchange(&mut stream, request).map_err(AskError::NoAnswer)?;

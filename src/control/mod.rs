@@ -2,9 +2,10 @@
 //! each way. Whoever may open the socket may do all of it; only the worker's own user and root may.
 
 mod client;
+mod connection;
 mod protocol;
 mod server;
 
-pub use client::ask;
+pub use client::{TIMEOUT, ask};
 pub use protocol::{Reply, Request};
 pub use server::{ControlServer, ControlSocket};

@@ -1,8 +1,8 @@
 //! Answers on the control socket. One client at a time, and each of them for a short time only.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use log::{Level, info, warn};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::connection::connect;
 use super::protocol::{MAX_REQUEST, Reply, Request};
 use crate::observe::board::StatusBoard;
 use crate::observe::log::RateLimited;
@@ -30,7 +31,11 @@ const MAX_WORDS: usize = 200;
 const NOT_SERVED: &str = "a client of the control socket could not be served";
 
 /// The socket's file. Dropping this removes it.
-pub struct ControlSocket(PathBuf);
+pub struct ControlSocket {
+    path: PathBuf,
+    /// Held as long as the socket is this process's. The file stays: removing it could let two processes hold a lock each.
+    _lock: File,
+}
 
 /// The socket, and what is asked through it.
 pub struct ControlServer {
@@ -50,7 +55,7 @@ impl ControlServer {
         pause: PauseSwitch,
         stop: StopSignal,
     ) -> io::Result<(Self, ControlSocket)> {
-        make_room(path)?;
+        let lock = make_room(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         // Nobody can connect before `listen`, so that the file has its mode before anybody can use it.
@@ -63,7 +68,11 @@ impl ControlServer {
             stop,
             warnings: RateLimited::new(Level::Warn, NOT_SERVED),
         };
-        Ok((server, ControlSocket(path.to_owned())))
+        let socket = ControlSocket {
+            path: path.to_owned(),
+            _lock: lock,
+        };
+        Ok((server, socket))
     }
 
     /// Answers until the stop. Without a client it doesn't notice the stop, so nobody waits for its end.
@@ -126,31 +135,49 @@ impl ControlServer {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         // If it can't be removed, the next worker replaces it.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Removes a socket that nobody listens on any more.
-fn make_room(path: &Path) -> io::Result<()> {
-    let file = match fs::symlink_metadata(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+/// Takes the lock on the path, and removes a socket that a worker left behind there.
+fn make_room(path: &Path) -> io::Result<File> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(lock_path)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => in_use(),
+        TryLockError::Error(error) => error,
+    })?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(lock),
         Err(error) => return Err(error),
-    };
-    if !file.file_type().is_socket() {
-        return Err(io::Error::new(
-            ErrorKind::AlreadyExists,
-            "there is something else than a socket",
-        ));
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(io::Error::new(
+                ErrorKind::AlreadyExists,
+                "there is something else than a socket",
+            ));
+        }
+        Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(
-            ErrorKind::AddrInUse,
-            "another worker uses it: give each worker of this host a socket of its own",
-        )),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
+    match connect(path, CLIENT_TIME) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(error),
+        // Something listens there, whether it answers or not.
+        Ok(_) | Err(_) => return Err(in_use()),
     }
+    Ok(lock)
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(
+        ErrorKind::AddrInUse,
+        "another worker uses it: give each worker of this host a socket of its own",
+    )
 }
 
 /// Reads up to the end of a line, at most until `until`.

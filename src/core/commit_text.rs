@@ -1,6 +1,7 @@
 //! The text that is stored with each commit of the group, and tells later members what they can't know otherwise.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// What a commit's text says. A text that another tool has written says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +19,12 @@ const PARTITIONS: &str = "partitions at the group's first start: ";
 const WITHOUT_LEADER: &str = "without a leader then: ";
 const BETWEEN: &str = "; ";
 
+/// A text may be anybody's: more partitions than this are not believed.
+const MOST_PARTITIONS: i32 = 1_000_000;
+
+/// Brokers take texts of up to 4096 bytes, unless they are set otherwise (`offset.metadata.max.bytes`).
+const MAX_BYTES: usize = 2000;
+
 impl CommitText {
     /// What a text says. Parts that aren't known are passed over.
     pub fn read(text: &str) -> Self {
@@ -28,24 +35,56 @@ impl CommitText {
             } else if let Some(count) = part.strip_prefix(PARTITIONS) {
                 said.partitions_at_first_start = count.parse().ok();
             } else if let Some(numbers) = part.strip_prefix(WITHOUT_LEADER) {
-                let numbers = numbers.split(' ').filter_map(|number| number.parse().ok());
-                said.without_leader = numbers.collect();
+                said.without_leader = numbers.split(' ').flat_map(range_of).collect();
             }
         }
         said
     }
 
-    /// `None` if there is nothing to say.
+    /// `None` if there is nothing to say. Where the text would be too long, nothing is said of the first start: then all
+    /// partitions without a commit begin at their beginning, and nothing is skipped.
     pub fn write(&self) -> Option<String> {
-        let numbers: Vec<String> = self.without_leader.iter().map(i32::to_string).collect();
-        let parts = [
-            self.topic_id.as_ref().map(|id| format!("{TOPIC_ID}{id}")),
+        let ranges = ranges_of(&self.without_leader);
+        let id = self.topic_id.as_ref().map(|id| format!("{TOPIC_ID}{id}"));
+        let first_start = [
             self.partitions_at_first_start
                 .map(|count| format!("{PARTITIONS}{count}")),
-            (!numbers.is_empty()).then(|| format!("{WITHOUT_LEADER}{}", numbers.join(" "))),
+            (!ranges.is_empty()).then(|| format!("{WITHOUT_LEADER}{ranges}")),
         ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let has_room = ranges.len() <= MAX_BYTES;
+        let first_start = first_start.into_iter().flatten().filter(|_| has_room);
+        let parts: Vec<String> = id.into_iter().chain(first_start).collect();
         (!parts.is_empty()).then(|| parts.join(BETWEEN))
+    }
+}
+
+/// `0-3 7` for 0, 1, 2, 3 and 7.
+fn ranges_of(numbers: &BTreeSet<i32>) -> String {
+    let mut ranges: Vec<RangeInclusive<i32>> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut() {
+            Some(last) if last.end().checked_add(1) == Some(number) => {
+                *last = *last.start()..=number;
+            }
+            _ => ranges.push(number..=number),
+        }
+    }
+    let texts = ranges
+        .iter()
+        .map(|range| match (range.start(), range.end()) {
+            (start, end) if start == end => start.to_string(),
+            (start, end) => format!("{start}-{end}"),
+        });
+    texts.collect::<Vec<String>>().join(" ")
+}
+
+/// Empty if the text is no range of partitions.
+fn range_of(text: &str) -> RangeInclusive<i32> {
+    let (start, end) = text.split_once('-').unwrap_or((text, text));
+    match (start.parse(), end.parse()) {
+        (Ok(start), Ok(end)) if start >= 0 && end < MOST_PARTITIONS => start..=end,
+        #[expect(clippy::reversed_empty_ranges, reason = "it is to be empty")]
+        _ => 1..=0,
     }
 }
 
@@ -58,7 +97,7 @@ mod tests {
         let id = Some("8ziVJlOoT8aUjBBKNu8bvA".to_owned());
         for topic_id in [None, id] {
             for partitions_at_first_start in [None, Some(0), Some(3)] {
-                for without_leader in [BTreeSet::new(), BTreeSet::from([0, 12])] {
+                for without_leader in [BTreeSet::new(), BTreeSet::from([0, 1, 2, 12])] {
                     let text = CommitText {
                         topic_id: topic_id.clone(),
                         partitions_at_first_start,
@@ -69,6 +108,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_brokers_refuse_is_never_written() {
+        let mut text = CommitText {
+            topic_id: Some("id".to_owned()),
+            partitions_at_first_start: Some(10_000),
+            without_leader: (0..10_000).collect(),
+        };
+        let of_one_range = "topic id: id; partitions at the group's first start: 10000; without a leader then: 0-9999";
+        assert_eq!(text.write().as_deref(), Some(of_one_range));
+        text.without_leader = (0..10_000).step_by(2).collect();
+        assert_eq!(text.write().as_deref(), Some("topic id: id"));
     }
 
     #[test]

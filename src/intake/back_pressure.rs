@@ -1,12 +1,14 @@
 //! Back pressure: waits until the writers have room, and pauses consumption if that takes seconds.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{Level, info, warn};
 
 use crate::core::batching::is_pause_worth_it;
 use crate::kafka::KafkaConsumer;
+use crate::observe::log::RateLimited;
 use crate::observe::metrics::MetricsCollector;
 use crate::store::WriterPool;
 
@@ -19,6 +21,8 @@ pub const BUSY_WRITERS: &str = "the writers have been busy for seconds";
 
 pub const BY_OPERATOR: &str = "an operator ordered it";
 
+const TRYING_AGAIN: &str = "consumption can't be paused or resumed, trying again";
+
 pub struct BackPressure {
     metrics: Arc<MetricsCollector>,
     /// Since when a full batch has waited for room.
@@ -26,6 +30,7 @@ pub struct BackPressure {
     /// When the consumer was last polled while a full batch waited.
     last_poll_at: Instant,
     is_paused: bool,
+    warnings: RateLimited,
 }
 
 impl BackPressure {
@@ -35,6 +40,7 @@ impl BackPressure {
             since: None,
             last_poll_at: now,
             is_paused: false,
+            warnings: RateLimited::new(Level::Warn, TRYING_AGAIN),
         }
     }
 
@@ -65,8 +71,15 @@ impl BackPressure {
                     self.metrics.set_paused(false);
                     info!("consumption resumed");
                 }
-                Err(error) => warn!("can't resume consumption, trying again: {error}"),
+                Err(error) => self.warn(format_args!("{error}")),
             }
+        }
+    }
+
+    /// It is tried again at every turn of the poll loop.
+    fn warn(&self, what: fmt::Arguments<'_>) {
+        if let Some(suppressed) = self.warnings.admit(Instant::now()) {
+            warn!(suppressed; "{TRYING_AGAIN}: {what}");
         }
     }
 
@@ -84,7 +97,7 @@ impl BackPressure {
                 self.metrics.set_paused(true);
                 info!("consumption paused: {why}");
             }
-            Err(error) => warn!("can't pause consumption, trying again: {error}"),
+            Err(error) => self.warn(format_args!("{error}")),
         }
     }
 }

@@ -188,10 +188,12 @@ impl Poller {
             self.positions.suspect_all();
         }
         match (polled, signs.recreated) {
-            // A message that this poll brought is dropped. Either it was deleted with the old topic, or it is of the
-            // new one, which is read from its beginning later.
-            (Polled::Message(_) | Polled::Nothing, Some(Recreation::UnderThisWorker)) => {
-                Event::TopicRecreated(Recreation::UnderThisWorker)
+            // A message of these partitions is dropped. Either it was deleted with the old topic, or it is of the new
+            // one, which is read from its beginning later.
+            (Polled::Message(message), Some(Recreation::UnderThisWorker(old)))
+                if old.contains(&message.partition()) =>
+            {
+                Event::TopicRecreated(Recreation::UnderThisWorker(old))
             }
             (polled, recreation) => {
                 self.recreation = recreation;

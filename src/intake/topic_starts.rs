@@ -56,9 +56,10 @@ impl TopicStarts {
         consumer: &KafkaConsumer,
     ) {
         let partitions = match recreation {
-            Recreation::UnderThisWorker => {
-                let partitions = self.assignment.partitions();
-                let unread = positions.unread(&consumer.last_ends());
+            Recreation::UnderThisWorker(partitions) => {
+                let mut ends = consumer.last_ends();
+                ends.retain(|partition, _| partitions.contains(partition));
+                let unread = positions.unread(&ends);
                 error!(topic = self.topic, partitions:? = partitions, unread;
                     "the topic was deleted and recreated: the new one is read from its beginning; what was not read of \
                      the old one is lost");

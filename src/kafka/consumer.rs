@@ -246,20 +246,22 @@ impl KafkaConsumer {
         let Some(events) = context.log_signs.take() else {
             return TopicSigns::default();
         };
-        let strangers = match &events.id_to_compare {
-            Some(id) => context.topic_ids.take_strangers(id),
-            None => Vec::new(),
+        let (strangers, natives) = match &events.id_to_compare {
+            Some(id) => context.topic_ids.take_strangers_and_natives(id),
+            None => Default::default(),
         };
-        let recreated = if events.was_recreated {
-            Some(Recreation::UnderThisWorker)
-        } else if strangers.is_empty() {
-            context.adopt_topic_id();
-            None
-        } else {
-            Some(Recreation::BeforeTheStart(strangers))
-        };
-        if recreated.is_some() {
+        let mut recreated = None;
+        if events.was_recreated {
             self.topic_is_new();
+            let mut old = context.assignment.partitions();
+            old.retain(|partition| !natives.contains(partition));
+            recreated = (!old.is_empty()).then_some(Recreation::UnderThisWorker(old));
+        } else if !strangers.is_empty() {
+            self.topic_is_new();
+            recreated = Some(Recreation::BeforeTheStart(strangers));
+        }
+        if recreated.is_none() {
+            context.adopt_topic_id();
         }
         TopicSigns {
             was_offset_reset: events.was_offset_reset,

@@ -16,7 +16,7 @@ use rdkafka::producer::{
 };
 
 use super::delivery_window::{DeliveryWindow, Place};
-use super::errors::is_too_large;
+use super::errors::{is_too_large, without_secrets};
 use super::log::forward_log;
 use super::undeliverable::Undeliverable;
 use crate::core::dead_letter::{VALUE_OMITTED, VALUE_SIZE};
@@ -151,7 +151,7 @@ impl ClientContext for DeliveryContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        debug!("dead letter producer: {error}: {reason}");
+        debug!("dead letter producer: {error}: {}", without_secrets(reason));
     }
 }
 

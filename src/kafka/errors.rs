@@ -3,6 +3,9 @@
 use std::fmt;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaConfRes;
+
+use crate::config::is_harmless;
 
 pub type KafkaResult<T> = Result<T, KafkaError>;
 
@@ -25,7 +28,10 @@ impl From<ClientError> for KafkaError {
 
 impl fmt::Display for KafkaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
+        if let ClientError::ClientConfig(result, text, name, _) = &self.0 {
+            return write_refused_property(f, *result, text, name);
+        }
+        f.write_str(without_secrets(&self.0.to_string()))?;
         // The only question to the brokers that is an administrator's.
         if let ClientError::AdminOp(Code::TopicAuthorizationFailed) = self.0 {
             return f.write_str("; grant this client `DescribeConfigs` on the topic");
@@ -44,6 +50,37 @@ impl fmt::Display for KafkaError {
             _ => Ok(()),
         }
     }
+}
+
+/// A property that librdkafka refuses. rdkafka's own text ends with the value, and librdkafka's may quote it.
+fn write_refused_property(
+    f: &mut fmt::Formatter<'_>,
+    result: RDKafkaConfRes,
+    text: &str,
+    name: &str,
+) -> fmt::Result {
+    match result {
+        RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
+            write!(
+                f,
+                "librdkafka has no property `{name}`, or not in this build"
+            )
+        }
+        _ if is_harmless(name) => write!(f, "librdkafka refuses the property `{name}`: {text}"),
+        _ => write!(
+            f,
+            "librdkafka doesn't take this value for the property `{name}`"
+        ),
+    }
+}
+
+/// A text of librdkafka as far as it may be shown. About `sasl.oauthbearer.config` it quotes the value, which may hold a
+/// secret.
+pub(super) fn without_secrets(text: &str) -> &str {
+    let end = text
+        .find("sasl.oauthbearer.config ")
+        .and_then(|start| Some(start + text[start..].find("beginning at:")?));
+    end.map_or(text, |end| text[..end].trim_end())
 }
 
 /// Without a source: the client's text contains it already.
@@ -237,5 +274,28 @@ mod tests {
             }
         }
         assert_eq!(connection_advice(&transport, "Connection refused"), "");
+    }
+
+    #[test]
+    fn the_value_of_a_refused_property_is_not_shown() {
+        let text_of = |name: &str, value: &str| {
+            let error = rdkafka::ClientConfig::new()
+                .set(name, value)
+                .create_native_config()
+                .err();
+            KafkaError::from(error.unwrap()).to_string()
+        };
+        let unknown = text_of("sasl.pasword", "hunter2");
+        assert!(unknown.contains("`sasl.pasword`"), "{unknown}");
+        assert!(!unknown.contains("hunter2"), "{unknown}");
+        let refused = text_of("enable.sasl.oauthbearer.unsecure.jwt", "hunter2");
+        assert!(!refused.contains("hunter2"), "{refused}");
+        let harmless = text_of("session.timeout.ms", "0");
+        assert!(harmless.contains("allowed range"), "{harmless}");
+        assert_eq!(
+            without_secrets("failed: Unrecognized sasl.oauthbearer.config beginning at: hunter2=x"),
+            "failed: Unrecognized sasl.oauthbearer.config"
+        );
+        assert_eq!(without_secrets("beginning at: 5"), "beginning at: 5");
     }
 }

@@ -1,11 +1,13 @@
 //! librdkafka's log lines. All of them are forwarded to the worker's log. A few are also read, because librdkafka
 //! reports some events in no other way.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::errors::without_secrets;
 use crate::core::partition::TopicPartition;
 
 /// Logs librdkafka's own lines under its name.
@@ -20,7 +22,7 @@ pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, message: &str)
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => log::Level::Info,
         RDKafkaLogLevel::Debug => log::Level::Debug,
     };
-    log::log!(target: "librdkafka", level, "{facility}: {message}");
+    log::log!(target: "librdkafka", level, "{facility}: {}", without_secrets(message));
 }
 
 /// Whether this is the error that rdkafka logs when a consumer is dropped after it was closed. The worker always
@@ -37,8 +39,28 @@ pub(super) const RECREATION_CONTEXT: &str = "metadata";
 /// the threads that poll or ask, and the poller takes the signs.
 #[derive(Debug, Default)]
 pub(super) struct LogSigns {
-    events: AtomicU8,
-    topic_id: Mutex<Option<String>>,
+    /// Whether there is anything to take. Only a hint, because the poller looks after every poll.
+    has_news: AtomicBool,
+    signs: Mutex<Signs>,
+}
+
+/// Behind one lock: an id must not be seen without its events.
+#[derive(Debug, Default)]
+struct Signs {
+    was_offset_reset: bool,
+    was_recreated: bool,
+    comparison: Comparison,
+    topic_id: Option<String>,
+}
+
+/// Whether the topic's id is to be compared with the ids in the group's commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Comparison {
+    #[default]
+    Done,
+    /// After the next poll: lines of the log that came before the partitions began may still be in the client's queue.
+    AfterTheNextPoll,
+    Due,
 }
 
 /// The events that the log has reported.
@@ -59,68 +81,81 @@ pub struct TopicSigns {
     pub recreated: Option<Recreation>,
 }
 
-/// When a topic was deleted and recreated.
+/// When a topic was deleted and recreated, and the partitions of this worker that were read of the old one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Recreation {
-    /// What is read from now on is another log.
-    UnderThisWorker,
+    /// What is read of these partitions from now on is another log.
+    UnderThisWorker(Vec<TopicPartition>),
     /// These partitions went on from commits of the old topic.
     BeforeTheStart(Vec<TopicPartition>),
 }
 
-const OFFSET_RESET: u8 = 1;
-const RECREATED: u8 = 2;
-const COMPARE_IDS: u8 = 4;
-
 impl LogSigns {
     pub(super) fn read(&self, facility: &str, message: &str, topic: &str) {
         if facility == "OFFSET" && message.contains("offset reset") {
-            self.events.fetch_or(OFFSET_RESET, Ordering::Release);
+            self.note(|signs| signs.was_offset_reset = true);
         }
         if facility == "METADATA"
             && let Some((before, after)) = changed_id(message, topic)
         {
-            *self.id() = Some(after.to_owned());
-            // A change from the id zero is none: the topic had no id before, because librdkafka hadn't asked for it.
-            let is_recreation = if is_zero(before) { 0 } else { RECREATED };
-            self.events
-                .fetch_or(COMPARE_IDS | is_recreation, Ordering::Release);
+            self.note(|signs| {
+                // A change from the id zero is none: the topic had no id before, because librdkafka hadn't asked for
+                // it.
+                signs.was_recreated |= !is_zero(before);
+                signs.comparison = Comparison::Due;
+                signs.topic_id = Some(after.to_owned());
+            });
         }
     }
 
     /// Partitions have begun: the ids in their commits are to be compared with the topic's id.
     pub(super) fn compare_ids(&self) {
-        self.events.fetch_or(COMPARE_IDS, Ordering::Release);
+        self.note(|signs| signs.comparison = Comparison::AfterTheNextPoll);
     }
 
     /// Whether the topic was recreated. Leaves the sign for [`LogSigns::take`].
     pub(super) fn has_recreation(&self) -> bool {
-        self.events.load(Ordering::Acquire) & RECREATED != 0
+        self.signs().was_recreated
     }
 
     /// The topic's id, unless there are events about it that nobody has taken.
     pub(super) fn settled_id(&self) -> Option<String> {
-        let is_open = self.events.load(Ordering::Acquire) & (RECREATED | COMPARE_IDS) != 0;
-        self.id().clone().filter(|_| !is_open)
+        let signs = self.signs();
+        let is_settled = !signs.was_recreated && signs.comparison == Comparison::Done;
+        signs.topic_id.clone().filter(|_| is_settled)
     }
 
-    /// `None` if there was no event.
+    /// To be called after each poll. `None` if there was no event.
     pub(super) fn take(&self) -> Option<LogEvents> {
-        // A swap costs more than a load, and this is asked for every message.
-        if self.events.load(Ordering::Acquire) == 0 {
+        if !self.has_news.load(Ordering::Acquire) {
             return None;
         }
-        let events = self.events.swap(0, Ordering::AcqRel);
-        let id = self.id().clone();
+        let mut signs = self.signs();
+        let comparison = signs.comparison;
+        signs.comparison = match comparison {
+            Comparison::AfterTheNextPoll => Comparison::Due,
+            Comparison::Due | Comparison::Done => Comparison::Done,
+        };
+        self.has_news
+            .store(signs.comparison == Comparison::Due, Ordering::Release);
         Some(LogEvents {
-            was_offset_reset: events & OFFSET_RESET != 0,
-            was_recreated: events & RECREATED != 0,
-            id_to_compare: id.filter(|_| events & COMPARE_IDS != 0),
+            was_offset_reset: mem::take(&mut signs.was_offset_reset),
+            was_recreated: mem::take(&mut signs.was_recreated),
+            id_to_compare: signs
+                .topic_id
+                .clone()
+                .filter(|_| comparison == Comparison::Due),
         })
     }
 
-    fn id(&self) -> MutexGuard<'_, Option<String>> {
-        self.topic_id.lock().unwrap_or_else(PoisonError::into_inner)
+    fn note(&self, change: impl FnOnce(&mut Signs)) {
+        let mut signs = self.signs();
+        change(&mut signs);
+        self.has_news.store(true, Ordering::Release);
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.signs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,5 +210,22 @@ mod tests {
         assert_eq!(signs.settled_id(), None);
         signs.take();
         assert_eq!(signs.settled_id().as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn commits_are_compared_with_what_the_poll_after_the_start_tells() {
+        let signs = LogSigns::default();
+        signs.read("METADATA", "Topic t changed id from AA to old", "t");
+        signs.take();
+        signs.compare_ids();
+        let compared = || signs.take().and_then(|events| events.id_to_compare);
+        assert_eq!(compared(), None, "the new id may still be in the queue");
+        assert_eq!(signs.settled_id(), None);
+        assert_eq!(compared().as_deref(), Some("old"));
+        assert_eq!(signs.take(), None);
+        signs.compare_ids();
+        assert_eq!(compared(), None);
+        signs.read("METADATA", "Topic t changed id from old to new", "t");
+        assert_eq!(compared().as_deref(), Some("new"));
     }
 }

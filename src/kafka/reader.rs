@@ -16,6 +16,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::errors::{
     KafkaError, connection_advice, is_about_a_connection, is_unknown_topic, is_without_answer,
+    without_secrets,
 };
 use super::log::forward_log;
 use super::message::ConsumedMessage;
@@ -304,6 +305,7 @@ impl ClientContext for ReaderContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        let reason = without_secrets(reason);
         debug!("reader: {error}: {reason}");
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }

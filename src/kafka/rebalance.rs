@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::assignment::{AssignedPartition, Assignment};
-use super::errors::{connection_advice, is_about_a_connection};
+use super::errors::{connection_advice, is_about_a_connection, without_secrets};
 use super::first_starts::FirstStarts;
 use super::log::{LogSigns, forward_log};
 use super::rebalance_listener::{RebalanceListener, StartError};
@@ -69,6 +69,7 @@ impl ClientContext for RebalanceContext {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
+        let reason = without_secrets(reason);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
             self.listener.poll_interval_exceeded();
         }

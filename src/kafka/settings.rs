@@ -1,14 +1,15 @@
 //! librdkafka's settings: first the worker's own, then the operator's, which win. Settings that would break a
 //! guarantee were refused when the configuration was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::errors::KafkaError;
 use super::log::RECREATION_CONTEXT;
-use crate::config::{Config, DeadLetterOversize};
+use crate::config::{Config, ConfigErrors, DeadLetterOversize};
 
 /// What librdkafka prefetches by default, in KiB.
 const PREFETCH_KIB: u64 = 4096;
@@ -73,6 +74,23 @@ fn log_recreation(settings: &mut ClientConfig) {
         .set_log_level(RDKafkaLogLevel::Debug);
 }
 
+/// The properties that librdkafka refuses. It reports only the first one when a client is made.
+pub fn property_errors(config: &Config) -> ConfigErrors {
+    let kafka = &config.kafka;
+    let properties: BTreeSet<(&String, &String)> = kafka
+        .consumer_properties
+        .iter()
+        .chain(&kafka.producer_properties)
+        .collect();
+    let mut errors = ConfigErrors::default();
+    for (name, value) in properties {
+        if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
+            errors.add(format!("Kafka property `{name}`"), KafkaError::from(error));
+        }
+    }
+    errors
+}
+
 /// Whether the consumer joins the group by the protocol of KIP-848.
 pub(super) fn uses_new_group_protocol(config: &Config) -> bool {
     let protocol = config.kafka.consumer_properties.get("group.protocol");
@@ -109,9 +127,8 @@ pub(super) fn producer(config: &Config) -> ClientConfig {
         .set("max.in.flight.requests.per.connection", "1")
         .set("compression.type", "zstd")
         .set("linger.ms", "5")
-        // The broker judges a batch as a whole: in a small batch, one bad record spoils few others; but each request costs CPU
-        // time. Behind a quota, the
-        // answer to a large one takes longer than a short `message.timeout.ms`.
+        // The broker judges a batch as a whole: in a small batch, one bad record spoils few others, but each request
+        // costs CPU time. Behind a quota, the answer to a large one takes longer than a short `message.timeout.ms`.
         .set("batch.size", "32768")
         // librdkafka's maximum: the broker alone decides what is too large.
         .set("message.max.bytes", "1000000000");

@@ -24,11 +24,19 @@ impl TopicIds {
         self.state().went_on_from.extend(ids);
     }
 
-    /// The partitions that went on from a commit of another topic than this one.
-    pub(super) fn take_strangers(&self, topic_id: &str) -> Vec<TopicPartition> {
+    /// The partitions that went on from a commit of another topic than this one, and those that went on from one of this
+    /// topic. Each is told once.
+    pub(super) fn take_strangers_and_natives(
+        &self,
+        topic_id: &str,
+    ) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
         let ids = std::mem::take(&mut self.state().went_on_from);
-        let strangers = ids.into_iter().filter(|(_, id)| id != topic_id);
-        strangers.map(|(partition, _)| partition).collect()
+        let (natives, strangers): (BTreeMap<_, _>, _) =
+            ids.into_iter().partition(|(_, id)| id == topic_id);
+        (
+            strangers.into_keys().collect(),
+            natives.into_keys().collect(),
+        )
     }
 
     /// From now on only offsets of this topic are committed.
@@ -54,8 +62,10 @@ mod tests {
         let (ours, old) = (TopicPartition::consumed(0), TopicPartition::consumed(1));
         let ids = TopicIds::default();
         ids.go_on_from([(ours, "new".to_owned()), (old, "old".to_owned())]);
-        assert_eq!(ids.take_strangers("new"), [old]);
-        assert_eq!(ids.take_strangers("new"), []);
+        let taken = ids.take_strangers_and_natives("new");
+        assert_eq!(taken, (vec![old], vec![ours]));
+        let taken = ids.take_strangers_and_natives("new");
+        assert_eq!(taken, (vec![], vec![]));
         assert_eq!(ids.of_commits(), None);
         ids.adopt("new".to_owned());
         assert_eq!(ids.of_commits().as_deref(), Some("new"));

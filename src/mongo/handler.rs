@@ -1,8 +1,8 @@
 //! The target collection: connects to MongoDB, creates the index, inserts documents.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bson::{RawDocument, RawDocumentBuf, doc};
@@ -14,6 +14,7 @@ use mongodb::sync::{Client, Collection};
 
 use super::classify::IndexRefusal;
 use super::heartbeats::Heartbeats;
+use super::turn::Turn;
 use super::{InsertSession, classify};
 use crate::config::{Config, W};
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, WriteError};
@@ -39,8 +40,7 @@ pub struct MongoDbHandler {
     heartbeats: Arc<Heartbeats>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
-    /// Held by the writer that reads documents back, so that the memory for them is needed only once.
-    pub(super) reading_back: Mutex<()>,
+    pub(super) read_back_turn: Turn,
 }
 
 /// What stands where the index on `created_at` belongs.
@@ -108,7 +108,7 @@ impl MongoDbHandler {
             collection,
             heartbeats,
             has_accepted_us: AtomicBool::new(false),
-            reading_back: Mutex::default(),
+            read_back_turn: Turn::new(),
         })
     }
 

@@ -9,6 +9,7 @@ mod privileges;
 mod read_back;
 mod session;
 mod target;
+mod turn;
 
 pub use handler::{IndexState, MongoDbError, MongoDbHandler};
 pub use inspection::Rights;

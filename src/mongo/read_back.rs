@@ -1,6 +1,8 @@
 //! Reads back what MongoDB holds under the `_id`s of documents, and compares. Stored documents are compared one by one
 //! as they arrive: MongoDB sends at most about 16 MiB at once, so memory is bounded whatever their sizes are.
 
+use std::time::Duration;
+
 use bson::raw::RawBsonRef;
 use bson::{RawDocument, doc};
 use mongodb::error::Error;
@@ -16,12 +18,15 @@ use crate::core::write_plan::{StoredDocument, WriteError};
 /// this, and the server takes a command of 16 MiB.
 const PORTION_BYTES: usize = 16 << 20;
 
+/// One writer at a time reads back, so that the memory for stored documents is needed only once. A query that takes
+/// longer than this gets no answer any more, and then no memory either: the next one doesn't wait for it.
+const TURN_LIMIT: Duration = QUERY_TIMEOUT.saturating_mul(2);
+
 impl MongoDbHandler {
     /// Reads the documents with the `_id`s of `documents` from the primary, and compares them. Fails
     /// if the primary can't be read.
     pub fn read_back(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, WriteError> {
         let mut found = Vec::with_capacity(documents.len());
-        let _one_at_a_time = self.reading_back.lock();
         for portion in portions(documents, PORTION_BYTES) {
             let of_portion = self.read_portion(portion);
             found.extend(of_portion.map_err(|error| self.write_error(&error))?);
@@ -31,6 +36,7 @@ impl MongoDbHandler {
 
     fn read_portion(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Error> {
         let mut comparison = Comparison::new(documents);
+        let turn = self.read_back_turn.wait(TURN_LIMIT);
         let mut cursor = self
             .collection
             .find(doc! { "_id": { "$in": comparison.ids() } })
@@ -43,6 +49,7 @@ impl MongoDbHandler {
         while cursor.advance()? {
             comparison.stored(cursor.current());
         }
+        drop((cursor, turn));
         let Comparison {
             mut found,
             has_other_ids,

@@ -18,6 +18,16 @@ use super::threads::Threads;
 use crate::failure::Failure;
 use crate::observe::log::flush;
 
+/// For process 1 of a container a signal has no default effect.
+fn is_process_1() -> bool {
+    process::id() == 1
+}
+
+/// As shells and containers show the end by a signal.
+fn exit_code_of(signal: i32) -> i32 {
+    128 + signal
+}
+
 /// SIGTERM and SIGINT, caught from the beginning of the process on. The first one is kept until something acts on
 /// it. A second one before that ends the process.
 pub struct CaughtSignals {
@@ -42,7 +52,12 @@ impl CaughtSignals {
         for signal in [SIGTERM, SIGINT] {
             // Handlers run in this order: the first one reads the flag that the previous signal has set, the second one
             // sets it.
-            flag::register_conditional_default(signal, Arc::clone(&ends_process))?;
+            if is_process_1() {
+                let code = exit_code_of(signal);
+                flag::register_conditional_shutdown(signal, code, Arc::clone(&ends_process))?;
+            } else {
+                flag::register_conditional_default(signal, Arc::clone(&ends_process))?;
+            }
             setters.push(flag::register(signal, Arc::clone(&ends_process))?);
         }
         Ok(Self {
@@ -57,6 +72,9 @@ impl CaughtSignals {
     pub fn release(mut self) {
         self.ends_process.store(true, Ordering::SeqCst);
         if let Some(signal) = self.signals.pending().next() {
+            if is_process_1() {
+                process::exit(exit_code_of(signal));
+            }
             // Fails only for a signal that isn't known. This one is.
             let _ = emulate_default_handler(signal);
         }

@@ -65,7 +65,10 @@ impl<'a> BatchWrite<'a> {
                 }
                 Step::ReadBack(indexes) => {
                     let raw: Vec<&RawDocument> = documents.get_all(&indexes);
-                    plan.read_back(self.inserter.read_back(&raw));
+                    stage.observer.read_back_begins();
+                    let found = self.inserter.read_back(&raw);
+                    stage.observer.read_back_ended();
+                    plan.read_back(found);
                 }
                 // Another writer has used up its attempts: further ones of this batch are pointless.
                 Step::BackOff if !stage.outage.is_available() => plan.backed_off(),

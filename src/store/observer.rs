@@ -11,6 +11,8 @@ pub trait StoreObserver: Send + Sync {
     fn batch_started(&self, _records: usize) {}
     fn insert_begins(&self) {}
     fn insert_took(&self, _duration: Duration) {}
+    fn read_back_begins(&self) {}
+    fn read_back_ended(&self) {}
     fn insert_retried(&self) {}
     fn mongodb_available(&self, _available: bool) {}
 }

@@ -1,6 +1,7 @@
 //! The most memory that the process can take under its configuration, compared with what it may have.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
@@ -19,11 +20,11 @@ const READ_BACK: u64 = 2 * (16 << 20);
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
 
-/// The files that hold a container's memory limit: for cgroups version 2, then for version 1.
-const LIMIT_FILES: [&str; 2] = [
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-];
+/// The file that names the cgroups of this process.
+const CGROUPS_FILE: &str = "/proc/self/cgroup";
+/// Where cgroups are, and the file of each that holds its memory limit: version 2, then version 1.
+const V2: (&str, &str) = ("/sys/fs/cgroup", "memory.max");
+const V1: (&str, &str) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes");
 
 /// The memory in the worst case, in bytes.
 pub fn worst_case(config: &Config) -> u64 {
@@ -47,9 +48,11 @@ pub enum MemoryLimit {
 
 impl MemoryLimit {
     pub fn find() -> Self {
-        let container = LIMIT_FILES
+        let cgroups = fs::read_to_string(CGROUPS_FILE).unwrap_or_default();
+        let container = limit_files(&cgroups)
             .iter()
-            .find_map(|file| limit_of(&fs::read_to_string(file).ok()?));
+            .filter_map(|file| limit_of(&fs::read_to_string(file).ok()?))
+            .min();
         let machine = || machine_memory(&fs::read_to_string(MACHINE_FILE).ok()?);
         match (container, machine()) {
             // A limit above the machine's memory limits nothing.
@@ -103,6 +106,27 @@ pub fn report(config: &Config) {
     }
 }
 
+/// The files that may limit the memory of a process in these cgroups: those of its own cgroup, of the ones around it, and
+/// of the root, which is all that a container sees of its own.
+fn limit_files(cgroups: &str) -> Vec<PathBuf> {
+    let mut files = vec![Path::new(V2.0).join(V2.1), Path::new(V1.0).join(V1.1)];
+    for line in cgroups.lines() {
+        // NUMBER:CONTROLLERS:PATH
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => V2,
+            list if list.split(',').any(|name| name == "memory") => V1,
+            _ => continue,
+        };
+        let cgroups = Path::new(path.trim_start_matches('/')).ancestors();
+        files.extend(cgroups.map(|cgroup| Path::new(root).join(cgroup).join(file)));
+    }
+    files
+}
+
 /// Where there is no limit, cgroups version 2 says "max", and version 1 gives a huge number.
 fn limit_of(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|&limit| limit < 1 << 60)
@@ -120,6 +144,25 @@ fn machine_memory(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limits_of_a_service_and_of_what_is_around_it_count() {
+        let files = limit_files("0::/system.slice/worker.service\n");
+        for file in [
+            "/sys/fs/cgroup/system.slice/worker.service/memory.max",
+            "/sys/fs/cgroup/system.slice/memory.max",
+            "/sys/fs/cgroup/memory.max",
+        ] {
+            assert!(files.contains(&PathBuf::from(file)), "{file}: {files:?}");
+        }
+        let files = limit_files("5:cpu,cpuacct:/a\n4:memory:/docker/b\nnonsense\n");
+        let of_the_container = "/sys/fs/cgroup/memory/docker/b/memory.limit_in_bytes";
+        assert!(
+            files.contains(&PathBuf::from(of_the_container)),
+            "{files:?}"
+        );
+        assert!(files.iter().all(|file| !file.ends_with("a/memory.max")));
+    }
 
     #[test]
     fn the_limit_is_read_from_both_versions_of_cgroups() {

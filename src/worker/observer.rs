@@ -22,6 +22,8 @@ pub(super) struct WorkerObserver {
     pub(super) topic: String,
     /// How many inserts wait for MongoDB's answer.
     pub(super) inserts: AtomicUsize,
+    /// How many writers wait for documents that MongoDB holds already.
+    pub(super) read_backs: AtomicUsize,
     /// The partitions that were last logged as not moving on.
     pub(super) stalled: Mutex<Vec<TopicPartition>>,
 }
@@ -46,6 +48,14 @@ impl StoreObserver for WorkerObserver {
     fn insert_took(&self, duration: Duration) {
         self.inserts.fetch_sub(1, Ordering::Relaxed);
         self.metrics.observe_mongodb_write_time(duration);
+    }
+
+    fn read_back_begins(&self) {
+        self.read_backs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read_back_ended(&self) {
+        self.read_backs.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn insert_retried(&self) {
@@ -155,29 +165,35 @@ impl CommitObserver for WorkerObserver {
 impl WorkerObserver {
     fn what_it_waits_for(&self, waiting: WaitsFor) -> String {
         let inserts = self.inserts.load(Ordering::Relaxed);
-        match waiting {
-            WaitsFor::Settlement if !self.health.is_mongodb_available() => {
+        let read_backs = self.read_backs.load(Ordering::Relaxed);
+        let mongodb = match (inserts, read_backs) {
+            (0, 0) => None,
+            (0, read_backs) => Some(format!(
+                "{read_backs} writers wait for documents that MongoDB holds already"
+            )),
+            (inserts, _) => Some(format!("{inserts} inserts wait for MongoDB's answer")),
+        };
+        match (waiting, mongodb) {
+            (WaitsFor::Settlement, _) if !self.health.is_mongodb_available() => {
                 "its messages wait for MongoDB, which is unavailable".to_owned()
             }
-            WaitsFor::Settlement if inserts > 0 => {
-                format!("{inserts} inserts wait for MongoDB's answer")
-            }
-            WaitsFor::Settlement => {
+            (WaitsFor::Settlement, Some(mongodb)) => mongodb,
+            (WaitsFor::Settlement, None) => {
                 "its dead letters wait for Kafka's acknowledgement".to_owned()
             }
-            WaitsFor::Records if !self.health.is_mongodb_available() => {
+            (WaitsFor::Records, _) if !self.health.is_mongodb_available() => {
                 "no message is taken off Kafka while MongoDB is unavailable".to_owned()
             }
-            WaitsFor::Records if inserts > 0 => {
-                format!("no message of it is taken off Kafka; {inserts} inserts wait for MongoDB's answer")
+            (WaitsFor::Records, Some(mongodb)) => {
+                format!("no message of it is taken off Kafka; {mongodb}")
             }
-            WaitsFor::Records => {
+            (WaitsFor::Records, None) => {
                 "messages may wait in Kafka, and none arrives; see whether the partition has a leader".to_owned()
             }
-            WaitsFor::CommitAnswer => {
+            (WaitsFor::CommitAnswer, _) => {
                 "everything is settled, and Kafka does not acknowledge the commit".to_owned()
             }
-            WaitsFor::Start => {
+            (WaitsFor::Start, _) => {
                 "its broker does not say where its log begins and ends (see whether the partition has a leader), or what \
                  was read of a topic that was recreated is not stored yet"
                     .to_owned()

@@ -57,6 +57,7 @@ impl DataConsumer {
             board: Arc::clone(&self.board),
             topic: self.config.kafka.topic.clone(),
             inserts: AtomicUsize::new(0),
+            read_backs: AtomicUsize::new(0),
             stalled: Mutex::default(),
         });
         let outage = self.outage(&observer);

@@ -1,22 +1,22 @@
 //! The commands that talk to a running worker: `status`, `top`, `pause` and `resume`.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::harness::{
-    Finished, MINUTE, Message, Producer, SHORT, Worker, WorkerSetup, World, metric,
+    Finished, MINUTE, Message, Producer, SHORT, Worker, WorkerSetup, World, metric, until,
 };
 
-/// Short, because the system takes only 107 bytes, and removed by the worker itself.
-fn socket_of(world: &World, number: usize) -> PathBuf {
-    std::env::temp_dir().join(format!("{}-{number}.sock", world.group))
+/// A folder for sockets, whose path is short: the system takes only 107 bytes.
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
 }
 
-fn with_socket(world: &World, number: usize) -> WorkerSetup {
+fn with_socket(world: &World, folder: &TempDir, number: usize) -> WorkerSetup {
+    let socket = folder.path().join(format!("{number}.sock"));
     world
         .worker()
-        .set("control.socket", socket_of(world, number).display())
+        .set("control.socket", socket.display())
         .consumer_property("heartbeat.interval.ms", "500")
 }
 
@@ -42,11 +42,12 @@ fn status(worker: &mut Worker) -> Value {
 #[test]
 fn status_tells_what_the_worker_has_done() {
     let world = World::new(2);
+    let folder = folder();
     let producer = Producer::new(&world);
     producer.fill(0..100, 2);
     producer.send(Message::refused("no json", "invalid_json"));
     producer.flush();
-    let setup = with_socket(&world, 1);
+    let setup = with_socket(&world, &folder, 1);
     let mut worker = setup.start();
     world.wait_committed_to_end(MINUTE);
     let shown = worker.wait_for("the partitions are shown", SHORT, |_| {
@@ -93,7 +94,7 @@ fn status_tells_what_the_worker_has_done() {
     assert!(of_both.output.contains("state     running since "));
     assert!(of_both.errors.contains("127.0.0.1:1"), "{}", of_both.errors);
     worker.stop();
-    assert!(!socket_of(&world, 1).exists(), "the socket is removed");
+    assert!(!folder.path().join("1.sock").exists(), "it is removed");
     let gone = run(&setup, &["status"]);
     assert_eq!(gone.code, Some(1));
     assert!(gone.errors.contains("no worker answers"), "{}", gone.errors);
@@ -102,9 +103,10 @@ fn status_tells_what_the_worker_has_done() {
 #[test]
 fn a_pause_holds_through_a_rebalance_and_ends_with_resume() {
     let world = World::new(4);
+    let folder = folder();
     let producer = Producer::new(&world);
     producer.fill(0..100, 4);
-    let setup = with_socket(&world, 1)
+    let setup = with_socket(&world, &folder, 1)
         .set("consumer.stalled_after_ms", 1000)
         .set("kafka.poll_timeout_ms", 100);
     let mut paused = setup.start();
@@ -116,7 +118,7 @@ fn a_pause_holds_through_a_rebalance_and_ends_with_resume() {
 
     producer.fill(100..300, 4);
     // A second worker takes two partitions, and gives them back. It isn't paused.
-    let mut second = with_socket(&world, 2).start();
+    let mut second = with_socket(&world, &folder, 2).start();
     second.wait_until("the second worker stores its share", MINUTE, |metrics| {
         metrics.sum(metric::ASSIGNED_PARTITIONS) == 2 && metrics.sum(metric::STORED) == 100
     });
@@ -156,7 +158,10 @@ fn a_pause_holds_through_a_rebalance_and_ends_with_resume() {
     assert_eq!(paused.get("/health").0, 200);
     assert!(!paused.has_logged("does not move on"));
 
-    let text = succeed(&setup, &["resume"]);
+    // An operator may lack the configuration and its secrets.
+    let socket = folder.path().join("1.sock");
+    let bare = world.worker().unset("mongodb.uri");
+    let text = succeed(&bare, &["resume", "--socket", socket.to_str().unwrap()]);
     assert!(text.starts_with("resumed; "), "{text}");
     assert_eq!(succeed(&setup, &["resume"]), "it was not paused");
     world.wait_committed_to_end(MINUTE);
@@ -171,8 +176,9 @@ fn a_pause_holds_through_a_rebalance_and_ends_with_resume() {
 #[test]
 fn a_paused_worker_settles_what_it_has_and_stops_as_asked() {
     let world = World::new(1);
+    let folder = folder();
     Producer::new(&world).fill(0..100, 1);
-    let setup = with_socket(&world, 1);
+    let setup = with_socket(&world, &folder, 1);
     let mut worker = setup.start();
     world.wait_committed_to_end(MINUTE);
     succeed(&setup, &["pause"]);
@@ -189,6 +195,7 @@ fn a_paused_worker_settles_what_it_has_and_stops_as_asked() {
 #[test]
 fn orders_without_a_socket_or_a_worker_say_what_to_do() {
     let world = World::new(1);
+    let folder = folder();
     let unset = run(&world.worker(), &["pause"]);
     assert_eq!(unset.code, Some(2));
     assert!(
@@ -196,7 +203,7 @@ fn orders_without_a_socket_or_a_worker_say_what_to_do() {
         "{}",
         unset.errors
     );
-    let alone = run(&with_socket(&world, 1), &["pause"]);
+    let alone = run(&with_socket(&world, &folder, 1), &["pause"]);
     assert_eq!(alone.code, Some(1));
     assert!(
         alone.errors.contains("no worker answers"),
@@ -208,7 +215,8 @@ fn orders_without_a_socket_or_a_worker_say_what_to_do() {
 #[test]
 fn a_socket_of_another_worker_is_refused_at_the_start() {
     let world = World::new(1);
-    let setup = with_socket(&world, 1);
+    let folder = folder();
+    let setup = with_socket(&world, &folder, 1);
     let mut first = setup.start();
     first.wait_ready();
     let second = setup.run();
@@ -248,5 +256,18 @@ fn top_shows_all_workers_again_and_again() {
         "no terminal, no control characters"
     );
     top.kill();
+
+    // It ends when nobody reads it any more.
+    let mut command = world
+        .worker()
+        .argument("top")
+        .argument(&address)
+        .argument("--interval")
+        .argument("1")
+        .command();
+    let mut unread = command.spawn().unwrap();
+    drop(unread.stdout.take());
+    let status = until("it ends", SHORT, || unread.try_wait().unwrap());
+    assert!(status.success(), "{status}");
     worker.stop();
 }

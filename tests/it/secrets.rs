@@ -73,6 +73,50 @@ fn mongodb_password_is_shown_neither_by_check_nor_in_errors() {
 }
 
 #[test]
+fn the_value_of_a_refused_kafka_property_is_not_shown() {
+    let world = World::new(1);
+    for (name, value) in [
+        ("sasl.pasword", SECRET.to_owned()),
+        // Of Java's clients.
+        (
+            "sasl.jaas.config",
+            format!("Login required password=\"{SECRET}\";"),
+        ),
+    ] {
+        let setup = world.worker().property("kafka.properties", name, &value);
+        let setup = setup.property("kafka.producer_properties", "linger.sm", "5");
+        for command in ["run", "check", "print-config", "offsets show"] {
+            let with_command = |setup: WorkerSetup, word| setup.argument(word);
+            let finished = command.split(' ').fold(setup.clone(), with_command).run();
+            assert_eq!(finished.code, Some(2), "{command}: {}", finished.errors);
+            assert_hidden(&finished);
+            for property in [name, "linger.sm"] {
+                let names_it = format!("Kafka property `{property}`");
+                assert!(finished.errors.contains(&names_it), "{}", finished.errors);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_malformed_token_configuration_is_not_shown() {
+    let world = World::new(1);
+    let property =
+        |setup: WorkerSetup, (name, value)| setup.property("kafka.properties", name, value);
+    let setup = [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("sasl.oauthbearer.config", SECRET),
+    ]
+    .into_iter()
+    .fold(loud(world.worker()), property);
+    let finished = setup.run();
+    assert_eq!(finished.code, Some(3), "{}", finished.errors);
+    assert_hidden(&finished);
+}
+
+#[test]
 fn kafka_password_is_not_shown() {
     let world = World::new(1);
     let sasl = |setup: WorkerSetup| {

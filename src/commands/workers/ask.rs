@@ -7,9 +7,6 @@ use crate::control::{self, Reply, Request};
 use crate::failure::Failure;
 use crate::observe::status::Status;
 
-/// A worker answers at once, unless its process is frozen.
-const TIMEOUT_SECONDS: u64 = 5;
-
 /// Where the worker of this configuration answers: its control socket, or else its metrics port.
 pub(super) fn address_of(config: &Config) -> Result<WorkerAddress, Failure> {
     match config.control.socket() {
@@ -30,7 +27,7 @@ pub(super) fn ask(worker: &WorkerAddress) -> Result<Status, Failure> {
         },
         WorkerAddress::Http(address) => {
             let response = minreq::get(format!("http://{address}/status"))
-                .with_timeout(TIMEOUT_SECONDS)
+                .with_timeout(control::TIMEOUT.as_secs())
                 .send()
                 .map_err(|error| {
                     Failure::running(format!("the worker doesn't answer on {address}"))

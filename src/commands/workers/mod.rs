@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
-use super::output;
+use super::output::{self, printable_lines};
 use crate::cli::{Status as StatusArguments, Top, WorkerAddress};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -51,13 +51,15 @@ pub(super) fn status(
                 .as_ref()
                 .ok()
                 .map(|before| Rates::between(before, after));
-            output::print(format!("{gap}{}", report::report(after, rates.as_ref())).as_bytes())?;
+            let text = format!("{gap}{}", report::report(after, rates.as_ref()));
+            output::print(printable_lines(&text).as_bytes())?;
         }
     }
     first_failure(after)
 }
 
-/// Prints one line for each worker, again and again. A worker that can't be asked is a line that says so.
+/// Prints one line for each worker, again and again, until nobody reads it any more. A worker that can't be asked is a
+/// line that says so.
 pub(super) fn top(
     arguments: &Top,
     config: impl FnOnce() -> Result<Config, Failure>,
@@ -73,7 +75,10 @@ pub(super) fn top(
     loop {
         let now = look(&workers);
         let lines = overview::overview(&workers, &before, &now);
-        output::print(format!("{begin}{lines}\n").as_bytes())?;
+        let text = format!("{begin}{}\n", printable_lines(&lines));
+        if !output::print_if_read(text.as_bytes())? {
+            return Ok(());
+        }
         // A worker that doesn't answer begins anew when it does.
         before = now.into_iter().map(Result::ok).collect();
         wait(interval);

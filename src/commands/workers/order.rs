@@ -3,33 +3,37 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::wait;
 use super::words::count;
+use crate::cli::{Pause, Resume};
 use crate::commands::output;
 use crate::config::Config;
 use crate::control::{self, Reply, Request};
 use crate::failure::Failure;
-use crate::observe::status::{Pause, Status};
+use crate::observe::status::{Pause as Paused, Status};
 
 /// The poller obeys within a second, unless it waits for a rebalance.
 const OBEYED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Orders a pause, and waits until the worker obeys. Fails when the worker can't be asked.
-pub(in crate::commands) fn pause(config: &Config, reason: Option<String>) -> Result<(), Failure> {
-    let socket = socket_of(config)?;
+pub(in crate::commands) fn pause(
+    arguments: Pause,
+    config: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<(), Failure> {
+    let socket = socket_of(arguments.socket, config)?;
     let order = Request::Pause {
         by: operator(),
-        reason,
+        reason: arguments.reason,
     };
-    let before = give(socket, &order)?;
-    let status = wait_until(socket, |status| status.pause.is_some())?;
+    let before = give(&socket, &order)?;
+    let status = wait_until(&socket, |status| status.pause.is_some())?;
     let obeyed = status.pause.is_some();
     let text = match before {
-        Some(Pause { since, by, .. }) => format!("it has been paused by {by} since {since}\n"),
+        Some(Paused { since, by, .. }) => format!("it has been paused by {by} since {since}\n"),
         None if obeyed => format!(
             "paused: it takes no more messages off Kafka; {} in flight\n",
             count(status.in_flight.messages)
@@ -40,14 +44,17 @@ pub(in crate::commands) fn pause(config: &Config, reason: Option<String>) -> Res
 }
 
 /// Orders the end of the pause, and waits until the worker obeys. Fails when the worker can't be asked.
-pub(in crate::commands) fn resume(config: &Config) -> Result<(), Failure> {
-    let socket = socket_of(config)?;
-    let before = give(socket, &Request::Resume { by: operator() })?;
-    let status = wait_until(socket, |status| status.pause.is_none())?;
+pub(in crate::commands) fn resume(
+    arguments: Resume,
+    config: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<(), Failure> {
+    let socket = socket_of(arguments.socket, config)?;
+    let before = give(&socket, &Request::Resume { by: operator() })?;
+    let status = wait_until(&socket, |status| status.pause.is_none())?;
     let text = match before {
         None => "it was not paused\n".to_owned(),
         Some(_) if status.pause.is_some() => not_yet(),
-        Some(Pause { since, by, .. }) => {
+        Some(Paused { since, by, .. }) => {
             format!("resumed; it had been paused by {by} since {since}\n")
         }
     };
@@ -59,8 +66,16 @@ fn not_yet() -> String {
         .to_owned()
 }
 
-fn socket_of(config: &Config) -> Result<&Path, Failure> {
-    config.control.socket().ok_or_else(|| {
+/// The configuration is read only if it is needed: an operator may not have the worker's secrets at hand.
+fn socket_of(
+    given: Option<PathBuf>,
+    config: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<PathBuf, Failure> {
+    if let Some(socket) = given {
+        return Ok(socket);
+    }
+    let config = config()?;
+    config.control.socket().map(Path::to_owned).ok_or_else(|| {
         Failure::configuration(
             "`control.socket` is not set, so that the worker can't be told anything: set it to a path for a Unix \
              socket, and start the worker again",
@@ -68,7 +83,7 @@ fn socket_of(config: &Config) -> Result<&Path, Failure> {
     })
 }
 
-fn give(socket: &Path, order: &Request) -> Result<Option<Pause>, Failure> {
+fn give(socket: &Path, order: &Request) -> Result<Option<Paused>, Failure> {
     match exchange(socket, order)? {
         Reply::Ordered { before } => Ok(before),
         Reply::Refused(why) => Err(Failure::running(format!("the worker refuses: {why}"))),

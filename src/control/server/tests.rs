@@ -7,17 +7,28 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use super::super::client::{AskError, ask};
 use super::*;
 use crate::observe::board::Fixed;
 use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
 
-fn path(name: &str) -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("control-{}-{name}", std::process::id()));
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir(&directory).unwrap();
-    directory.join("control.sock")
+/// A folder of its own, with the path of a socket in it.
+struct Place {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            path: folder.path().join("control.sock"),
+            _folder: folder,
+        }
+    }
 }
 
 fn bind(path: &Path, pause: &PauseSwitch) -> io::Result<(ControlServer, ControlSocket)> {
@@ -27,20 +38,21 @@ fn bind(path: &Path, pause: &PauseSwitch) -> io::Result<(ControlServer, ControlS
     ControlServer::bind(path, board, pause.clone(), StopSignal::new())
 }
 
-fn running(name: &str) -> (PathBuf, PauseSwitch) {
-    let (path, pause) = (path(name), PauseSwitch::default());
-    let (server, socket) = bind(&path, &pause).unwrap();
+fn running() -> (Place, PauseSwitch) {
+    let (place, pause) = (Place::new(), PauseSwitch::default());
+    let (server, socket) = bind(&place.path, &pause).unwrap();
     thread::spawn(move || {
         let _socket = socket;
         server.run();
     });
-    (path, pause)
+    (place, pause)
 }
 
 #[test]
 fn status_pause_and_resume() {
-    let (path, pause) = running("orders");
-    let Reply::Status(status) = ask(&path, &Request::Status).unwrap() else {
+    let (place, pause) = running();
+    let path = &place.path;
+    let Reply::Status(status) = ask(path, &Request::Status).unwrap() else {
         panic!("not a status");
     };
     assert_eq!(status.worker.instance, "");
@@ -48,7 +60,7 @@ fn status_pause_and_resume() {
         by: "alice\u{1b}[2J".to_owned(),
         reason: Some("x".repeat(1000)),
     };
-    let before = |request: &Request| match ask(&path, request).unwrap() {
+    let before = |request: &Request| match ask(path, request).unwrap() {
         Reply::Ordered { before } => before,
         other => panic!("{other:?}"),
     };
@@ -66,15 +78,17 @@ fn status_pause_and_resume() {
 
 #[test]
 fn only_the_owner_may_use_it() {
-    let path = path("mode");
-    let _server = bind(&path, &PauseSwitch::default()).unwrap();
-    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    let place = Place::new();
+    let path = &place.path;
+    let _server = bind(path, &PauseSwitch::default()).unwrap();
+    let mode = fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
 fn what_is_not_a_request_is_refused_and_the_next_client_is_served() {
-    let (path, pause) = running("refused");
+    let (place, pause) = running();
+    let path = &place.path;
     for bytes in [
         &b"\n"[..],
         b"no json\n",
@@ -82,7 +96,7 @@ fn what_is_not_a_request_is_refused_and_the_next_client_is_served() {
         b"{\"command\":\"pause\"}\n",
         b"\xff\n",
     ] {
-        let mut client = UnixStream::connect(&path).unwrap();
+        let mut client = UnixStream::connect(path).unwrap();
         client.write_all(bytes).unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
@@ -90,23 +104,25 @@ fn what_is_not_a_request_is_refused_and_the_next_client_is_served() {
         assert!(matches!(reply, Reply::Refused(_)), "{answer}");
     }
     assert!(!pause.is_on());
-    assert!(matches!(ask(&path, &Request::Status), Ok(Reply::Status(_))));
+    assert!(matches!(ask(path, &Request::Status), Ok(Reply::Status(_))));
 }
 
 #[test]
 fn a_client_that_says_nothing_or_too_much_does_not_hold_up_the_others() {
-    let (path, _) = running("slow");
-    let silent = UnixStream::connect(&path).unwrap();
-    let mut endless = UnixStream::connect(&path).unwrap();
+    let (place, _) = running();
+    let path = &place.path;
+    let silent = UnixStream::connect(path).unwrap();
+    let mut endless = UnixStream::connect(path).unwrap();
     let _ = endless.write_all(&[b'x'; MAX_REQUEST * 4]);
-    assert!(matches!(ask(&path, &Request::Status), Ok(Reply::Status(_))));
+    assert!(matches!(ask(path, &Request::Status), Ok(Reply::Status(_))));
     drop(silent);
 }
 
 #[test]
 fn a_socket_in_use_and_another_file_are_left_alone() {
-    let (path, _) = running("used");
-    let error = bind(&path, &PauseSwitch::default()).map(drop).unwrap_err();
+    let (place, _) = running();
+    let path = &place.path;
+    let error = bind(path, &PauseSwitch::default()).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     let file = path.with_file_name("file");
     fs::write(&file, "precious").unwrap();
@@ -116,13 +132,14 @@ fn a_socket_in_use_and_another_file_are_left_alone() {
 
 #[test]
 fn a_socket_that_was_left_behind_is_replaced() {
-    let path = path("left");
-    drop(UnixListener::bind(&path).unwrap());
+    let place = Place::new();
+    let path = &place.path;
+    drop(UnixListener::bind(path).unwrap());
     assert!(matches!(
-        ask(&path, &Request::Status),
+        ask(path, &Request::Status),
         Err(AskError::NotRunning(_))
     ));
-    let server = bind(&path, &PauseSwitch::default()).unwrap();
+    let server = bind(path, &PauseSwitch::default()).unwrap();
     drop(server);
     assert!(!path.exists());
 }

@@ -272,7 +272,7 @@ fn log_panic(info: &PanicHookInfo<'_>, style: &Style) {
         style,
         &Record::builder()
             .level(Level::Error)
-            .target("panic")
+            .target(recent::PANIC_TARGET)
             .args(format_args!("panicked: {message}"))
             .key_values(&fields.as_slice())
             .build(),

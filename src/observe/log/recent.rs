@@ -17,6 +17,9 @@ const MAX_CHARACTERS: usize = 500;
 
 static RECENT: Mutex<VecDeque<Problem>> = Mutex::new(VecDeque::new());
 
+/// The target of the line that reports a panic.
+pub(super) const PANIC_TARGET: &str = "panic";
+
 /// Keeps the record if it is a warning or an error.
 pub(super) fn note(now: Timestamp, record: &Record<'_>) {
     let level = match record.level() {
@@ -24,11 +27,18 @@ pub(super) fn note(now: Timestamp, record: &Record<'_>) {
         Level::Warn => status::Level::Warning,
         _ => return,
     };
+    // A panic's message may quote what it was about, and a backtrace is long: both are in the log alone.
+    let is_panic = record.target() == PANIC_TARGET;
     let fields = Fields::of(record).0.into_iter();
+    let fields = fields.filter(|(key, _)| !is_panic || key == "location");
     let problem = Problem {
         at: time_text(now),
         level,
-        message: cut(record.args().to_string()),
+        message: if is_panic {
+            "a thread panicked; the log has the message".to_owned()
+        } else {
+            cut(record.args().to_string())
+        },
         fields: fields
             .map(|(key, value)| (key, cut_value(value)))
             .collect::<Map<_, _>>(),
