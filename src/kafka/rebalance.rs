@@ -169,9 +169,10 @@ impl RebalanceContext {
             list.set_partition_offset(&self.topic.name, partition.number, offset)?;
         }
         for &partition in &starts.waiting {
-            // librdkafka needs some offset. Nothing is taken from this partition before its start is known, and then
-            // a seek sets the offset.
-            list.set_partition_offset(&self.topic.name, partition.number, KafkaOffset::End)?;
+            // Nothing is taken from this partition before its start is known, and then a seek sets the offset. But
+            // librdkafka asks its broker for the offset that stands here, and if that answer crosses the seek, it asks
+            // again and goes on where the second answer says. So no other offset than the seek's may stand here.
+            list.set_partition_offset(&self.topic.name, partition.number, KafkaOffset::Beginning)?;
         }
         for &partition in &starts.waiting {
             self.assignment.wait_for_start(partition);

@@ -1,5 +1,7 @@
 //! Partitions without a leader. A mock broker takes a leader away on demand.
 
+use std::thread;
+
 use rdkafka::mocking::MockCoordinator;
 
 use super::broker_errors::{Cluster, world_on_a_mock_with, world_on_mocks};
@@ -79,6 +81,29 @@ fn committed_partition_without_a_leader_is_read_on_once_it_has_one() {
     worker.stop();
     worker.assert_no_errors();
     assert_eq!(world.check().stored, 180);
+}
+
+/// The client asks for the waiting partition's offset by itself, and half of the time that answer comes after the
+/// partition has begun. So it is tried a few times.
+#[test]
+fn partition_that_gets_its_leader_back_is_read_from_its_beginning() {
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                let (cluster, world) = world_on_a_mock_with(3);
+                Producer::new(&world).fill(0..90, 3);
+                let mut worker = start_without_a_leader(&cluster, &world);
+                worker.wait_for_log("no leader that answers", SHORT);
+                cluster
+                    .partition_leader(&world.topic, LEADERLESS, Some(1))
+                    .unwrap();
+                world.wait_committed_to_end(MINUTE);
+                worker.stop();
+                worker.assert_no_errors();
+                assert_eq!(world.check().stored, 90);
+            });
+        }
+    });
 }
 
 /// Where it stood at the group's first start isn't known, so it is read from its beginning.
