@@ -1,5 +1,5 @@
-//! The HTTP server for `/metrics`, `/health` and `/ready`. It is meant for an internal network, not for a
-//! public one: tiny_http limits neither the number of connections nor the size of a header.
+//! The HTTP server for `/metrics`, `/health`, `/ready`, `/status` and the page at `/`. It is meant for an internal
+//! network, not for a public one: tiny_http limits neither the number of connections nor the size of a header.
 
 mod routes;
 mod server;
