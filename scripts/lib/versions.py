@@ -1,0 +1,228 @@
+"""What the integration tests show on other servers, for scripts/check-versions.
+
+    versions.py built                          the test program's path, from the JSON lines that cargo prints
+    versions.py tests SERVER IT                the names of the tests of the core for this server, one a line
+    versions.py result SERVER FOLDER IT SECONDS
+                                               what FOLDER/SERVER.log says of each test, into FOLDER/SERVER.json
+    versions.py table FOLDER SERVER...         prints the tables
+    versions.py publish FOLDER DOCUMENT SERVER...
+                                               writes the tables into the document, between its markers
+"""
+
+import datetime
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# The core: a feature, which kind of server it is about, and the beginnings of the names of the tests that show it. A test
+# belongs to the first feature that names it.
+KAFKA, MONGODB = "kafka", "mongodb"
+FEATURES = [
+    ("messages are stored, once and unchanged", {KAFKA, MONGODB}, ["storing::"]),
+    ("dead letters, with the original and the reason", {KAFKA, MONGODB}, ["rejections::"]),
+    ("the worker is killed again and again", {KAFKA, MONGODB}, ["crashes::"]),
+    (
+        "`group.protocol: consumer`: the worker, and `audit` and `offsets reset` beside it",
+        {KAFKA},
+        [
+            "rebalancing::workers_join_and_leave_a_group_of_the_new_protocol",
+            "operator_audit::audit_beside_a_worker",
+            "operator_offsets::a_running_worker",
+        ],
+    ),
+    ("rebalances: cooperative, eager, static members, new partitions", {KAFKA}, ["rebalancing::"]),
+    ("where reading begins; retention; a topic that is missing", {KAFKA}, ["positions::"]),
+    ("topics that are deleted and recreated", {KAFKA}, ["recreated_topics::"]),
+    ("transactions, compaction, compression, large messages", {KAFKA}, ["topics::"]),
+    ("Kafka is killed or frozen; partitions without a leader", {KAFKA}, ["faults::broker_away::", "faults::leaderless::"]),
+    ("dead letter topics that are slow, compacted or too small", {KAFKA}, ["faults::dead_letter_topic::", "faults::slow_"]),
+    ("TLS, SASL and access control of Kafka", {KAFKA}, ["security::kafka::", "operator_refusals::", "faults::dead_letter_rights::"]),
+    ("`offsets show` and `reset`", {KAFKA}, ["operator_offsets::"]),
+    (
+        "conflicts of ids, unique indexes, validators, collations",
+        {MONGODB},
+        ["write_rejections::", "faults::mixed_batches::", "faults::unknown_codes::"],
+    ),
+    ("the index; collections and databases that don't fit", {MONGODB}, ["starting::", "refusals::"]),
+    ("MongoDB is killed, frozen or blocked", {MONGODB}, ["faults::mongod_"]),
+    ("errors of commands, made by a fail point", {MONGODB}, ["faults::command_errors::"]),
+    (
+        "replica sets: failover, sessions, write concerns",
+        {MONGODB},
+        ["faults::failover::", "faults::sessions::", "faults::write_concern::"],
+    ),
+    ("TLS, passwords, certificates and privileges of MongoDB", {MONGODB}, ["security::mongodb::"]),
+    ("a stop under load, in an outage, in the start", {MONGODB}, ["stopping::"]),
+    ("`check --connect` and `check --sample`", {KAFKA, MONGODB}, ["operator_check::", "operator_sample::"]),
+    ("`dead-letters list`, `show` and `replay`", {KAFKA, MONGODB}, ["operator_dead_letters::"]),
+    ("`audit`", {KAFKA, MONGODB}, ["operator_audit::"]),
+]
+
+# scripts/lib/no_mongod says this where a test starts a mongod and the server under test is none.
+NOT_TESTED = "not tested: there is no mongod"
+BEGIN, END = "<!-- tested: begin -->", "<!-- tested: end -->"
+LABELS = {"kafka": "Kafka", "mongodb": "MongoDB", "ferretdb": "FerretDB"}
+
+
+def kind_of(server):
+    return KAFKA if server.startswith("kafka-") else MONGODB
+
+
+def label(server):
+    kind, version = server.split("-", 1)
+    return f"{LABELS[kind]} {version}"
+
+
+def built(lines):
+    for line in lines:
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message["target"]["name"] == "it" and message["executable"]:
+            return message["executable"]
+    raise SystemExit("cargo built no integration tests")
+
+
+def core_of(kind, it):
+    """The tests of the core for a kind of server, by feature. A feature without a test is a mistake in this file."""
+    listed = subprocess.run([it, "--list"], capture_output=True, text=True, check=True).stdout
+    names = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
+    taken, core = set(), {}
+    for feature, kinds, beginnings in FEATURES:
+        found = [name for name in names if name.startswith(tuple(beginnings)) and name not in taken]
+        if not found:
+            raise SystemExit(f"no test shows: {feature}")
+        taken.update(found)
+        if kind in kinds:
+            core[feature] = found
+    return core
+
+
+def outcomes(log, names):
+    """Passed, failed, not tested, or unfinished: what a log says of each test. And the first words of what failed."""
+    said = dict(re.findall(r"^test (\S+) \.\.\. (ok|FAILED)\b", log, re.MULTILINE))
+    sections = re.split(r"^---- (\S+) stdout ----$", log, flags=re.MULTILINE)
+    texts = dict(zip(sections[1::2], sections[2::2]))
+    found, words = {}, {}
+    for name in names:
+        text = texts.get(name, "")
+        if said.get(name) == "ok":
+            found[name] = "passed"
+        elif NOT_TESTED in text:
+            found[name] = "not tested"
+        elif name in said:
+            found[name] = "failed"
+        else:
+            found[name] = "unfinished"
+        panic = re.search(r"^thread '[^']*'[^\n]* panicked at [^\n]*\n(.*?)(?:\n|$)", text, re.MULTILINE)
+        if found[name] in ("failed", "unfinished"):
+            words[name] = panic.group(1)[:300] if panic else "it did not end"
+    return found, words
+
+
+def write_result(server, folder, it, seconds):
+    core = core_of(kind_of(server), it)
+    names = [name for tests in core.values() for name in tests]
+    log = Path(folder, f"{server}.log").read_text(errors="replace")
+    found, words = outcomes(log, names)
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "seconds": int(seconds),
+        "features": {feature: {name: found[name] for name in tests} for feature, tests in core.items()},
+        "words": words,
+    }
+    Path(folder, f"{server}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for name, text in words.items():
+        print(f"  {found[name]}: {name}: {text}", file=sys.stderr)
+    counts = [f"{list(found.values()).count(outcome)} {outcome}" for outcome in ("passed", "failed", "not tested", "unfinished")]
+    print(f"{server}: {', '.join(counts)}, in {seconds} s", file=sys.stderr)
+    # A server on which nothing at all works was hardly reached.
+    if "passed" not in found.values():
+        raise SystemExit(f"{server}: no test passed")
+
+
+def read_results(folder, servers):
+    paths = {server: Path(folder, f"{server}.json") for server in servers}
+    return {server: json.loads(path.read_text()) for server, path in paths.items() if path.exists()}
+
+
+def cell(tests):
+    """A feature on a server: of the tests that were tried, how many passed; and how many could not be tried."""
+    kinds = list(tests.values())
+    passed, untried = kinds.count("passed"), kinds.count("not tested")
+    tried = len(kinds) - untried
+    if not tried:
+        return "not tested"
+    text = "yes" if passed == tried else "no" if not passed else "in part"
+    notes = [] if passed == tried else [f"{passed} of {tried}"]
+    if untried:
+        notes.append(f"{untried} not tested")
+    return f"{text} ({'; '.join(notes)})" if notes else text
+
+
+def table(kind, results):
+    columns = [server for server in results if kind_of(server) == kind]
+    if not columns:
+        return []
+    lines = [f"| feature | tests | {' | '.join(map(label, columns))} |", "|---|---|" + "---|" * len(columns)]
+    for feature, kinds, _ in FEATURES:
+        if kind in kinds:
+            per_server = [results[server]["features"].get(feature, {}) for server in columns]
+            count = max(map(len, per_server))
+            lines.append(f"| {feature} | {count} | {' | '.join(map(cell, per_server))} |")
+    return lines
+
+
+def failures(results):
+    lines = []
+    for server, result in results.items():
+        names = list(result["words"])
+        if names:
+            lines += ["", f"What failed on {label(server)}:"]
+            lines += [f"- `{name}`" for name in names]
+    return lines
+
+
+def text_of(folder, servers):
+    results = read_results(folder, servers)
+    dates = sorted(result["date"] for result in results.values())
+    parts = []
+    for kind, other in ((KAFKA, "MongoDB 6.0.5"), (MONGODB, "Kafka 4.1.1")):
+        lines = table(kind, results)
+        if lines:
+            parts += [f"Beside {other}:", "", *lines, ""]
+    if dates:
+        when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        parts.append(f"Tested on {when}. *yes*: all tests passed.")
+    return "\n".join(parts + failures(results)) + "\n"
+
+
+def publish(folder, document, servers):
+    missing = [server for server in servers if server not in read_results(folder, servers)]
+    if missing:
+        raise SystemExit(f"no result yet: {', '.join(missing)}")
+    path = Path(document)
+    before, rest = path.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n{text_of(folder, servers)}{END}{after}")
+
+
+def main(command, *arguments):
+    match command, arguments:
+        case "built", ():
+            print(built(sys.stdin))
+        case "tests", (server, it):
+            for tests in core_of(kind_of(server), it).values():
+                print("\n".join(tests))
+        case "result", (server, folder, it, seconds):
+            write_result(server, folder, it, seconds)
+        case "table", (folder, *servers):
+            print(text_of(folder, servers), end="")
+        case "publish", (folder, document, *servers):
+            publish(folder, document, servers)
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
