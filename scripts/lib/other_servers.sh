@@ -3,7 +3,7 @@
 
 # shellcheck disable=SC2034  # scripts/check-versions uses it.
 all_servers=(
-    kafka-3.9.1 kafka-4.1.1 kafka-4.4.0
+    kafka-3.3.2 kafka-3.9.1 kafka-4.1.1 kafka-4.4.0
     mongodb-4.2.6 mongodb-4.4.2 mongodb-5.0.32 mongodb-6.0.5 mongodb-6.0.27
     ferretdb-1.24.2
 )

@@ -1,6 +1,8 @@
 """What the integration tests show on other servers, for scripts/check-versions.
 
     versions.py built                          the test program's path, from the JSON lines that cargo prints
+    versions.py refusal SERVER FOLDER          the worker's words into FOLDER/SERVER.json, if it can't use the server at all, by
+                                               what `check --connect --json` prints; else exit code 1
     versions.py tests SERVER IT                the names of the tests of the core for this server, one a line
     versions.py result SERVER FOLDER IT SECONDS
                                                what FOLDER/SERVER.log says of each test, into FOLDER/SERVER.json
@@ -60,8 +62,10 @@ FEATURES = [
     ("`audit`", {KAFKA, MONGODB}, ["operator_audit::"]),
 ]
 
-# scripts/lib/no_mongod says this where a test starts a mongod and the server under test is none.
-NOT_TESTED = "not tested: there is no mongod"
+# A test could not be tried: scripts/lib/no_mongod says this where a test starts a mongod and the server under test is none;
+# or the server refused a command of the test itself, such as to create the collection that the test needs.
+NO_MONGOD = "not tested: there is no mongod"
+NOT_PREPARED = "called `Result::unwrap()` on an `Err` value: Error { kind: Command("
 BEGIN, END = "<!-- tested: begin -->", "<!-- tested: end -->"
 LABELS = {"kafka": "Kafka", "mongodb": "MongoDB", "ferretdb": "FerretDB"}
 
@@ -83,6 +87,19 @@ def built(lines):
     raise SystemExit("cargo built no integration tests")
 
 
+def refusal(server, folder, lines):
+    """Whether the worker says that it can't use the server."""
+    checks = json.loads(lines)["checks"]
+    asked = "kafka.brokers" if kind_of(server) == KAFKA else "mongodb.server"
+    found = next(check for check in checks if check["check"] == asked)
+    if found["status"] != "failed":
+        return False
+    result = {"date": datetime.date.today().isoformat(), "refused": re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", found["text"])}
+    Path(folder, f"{server}.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{server}: the worker can't use it: {found['text']}", file=sys.stderr)
+    return True
+
+
 def core_of(kind, it):
     """The tests of the core for a kind of server, by feature. A feature without a test is a mistake in this file."""
     listed = subprocess.run([it, "--list"], capture_output=True, text=True, check=True).stdout
@@ -99,24 +116,23 @@ def core_of(kind, it):
 
 
 def outcomes(log, names):
-    """Passed, failed, not tested, or unfinished: what a log says of each test. And the first words of what failed."""
+    """Passed, failed, not tested, or unfinished: what a log says of each test. And why, if it isn't for want of a mongod."""
     said = dict(re.findall(r"^test (\S+) \.\.\. (ok|FAILED)\b", log, re.MULTILINE))
     sections = re.split(r"^---- (\S+) stdout ----$", log, flags=re.MULTILINE)
     texts = dict(zip(sections[1::2], sections[2::2]))
     found, words = {}, {}
     for name in names:
         text = texts.get(name, "")
+        panic = re.search(r"^thread '[^']*'[^\n]* panicked at [^\n]*\n(.*?)(?:\n|$)", text, re.MULTILINE)
+        word = panic.group(1)[:300] if panic else "it did not end"
         if said.get(name) == "ok":
             found[name] = "passed"
-        elif NOT_TESTED in text:
+        elif NO_MONGOD in text:
             found[name] = "not tested"
-        elif name in said:
-            found[name] = "failed"
+        elif word.startswith(NOT_PREPARED):
+            found[name], words[name] = "not tested", word
         else:
-            found[name] = "unfinished"
-        panic = re.search(r"^thread '[^']*'[^\n]* panicked at [^\n]*\n(.*?)(?:\n|$)", text, re.MULTILINE)
-        if found[name] in ("failed", "unfinished"):
-            words[name] = panic.group(1)[:300] if panic else "it did not end"
+            found[name], words[name] = "failed" if name in said else "unfinished", word
     return found, words
 
 
@@ -147,21 +163,22 @@ def read_results(folder, servers):
 
 
 def cell(tests):
-    """A feature on a server: of the tests that were tried, how many passed; and how many could not be tried."""
-    kinds = list(tests.values())
-    passed, untried = kinds.count("passed"), kinds.count("not tested")
-    tried = len(kinds) - untried
-    if not tried:
+    """How a feature fares on a server."""
+    found = list(tests.values())
+    passed, untried = found.count("passed"), found.count("not tested")
+    failed = len(found) - passed - untried
+    if passed == len(found):
+        return "yes"
+    if failed == len(found):
+        return "no"
+    if untried == len(found):
         return "not tested"
-    text = "yes" if passed == tried else "no" if not passed else "in part"
-    notes = [] if passed == tried else [f"{passed} of {tried}"]
-    if untried:
-        notes.append(f"{untried} not tested")
-    return f"{text} ({'; '.join(notes)})" if notes else text
+    counts = ((passed, "passed"), (failed, "failed"), (untried, "not tested"))
+    return ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
 
 
 def table(kind, results):
-    columns = [server for server in results if kind_of(server) == kind]
+    columns = [server for server in results if kind_of(server) == kind and "features" in results[server]]
     if not columns:
         return []
     lines = [f"| feature | tests | {' | '.join(map(label, columns))} |", "|---|---|" + "---|" * len(columns)]
@@ -176,10 +193,14 @@ def table(kind, results):
 def failures(results):
     lines = []
     for server, result in results.items():
-        names = list(result["words"])
-        if names:
-            lines += ["", f"What failed on {label(server)}:"]
-            lines += [f"- `{name}`" for name in names]
+        outcomes_by_name = {name: outcome for tests in result.get("features", {}).values() for name, outcome in tests.items()}
+        for outcomes_wanted, title in (
+            (("failed", "unfinished"), "Failed on {}:"),
+            (("not tested",), "Not tested on {}, which refused what these tests prepare:"),
+        ):
+            names = [name for name in result.get("words", []) if outcomes_by_name[name] in outcomes_wanted]
+            if names:
+                lines += ["", title.format(label(server)), *(f"- `{name}`" for name in names)]
     return lines
 
 
@@ -193,8 +214,12 @@ def text_of(folder, servers):
             parts += [f"Beside {other}:", "", *lines, ""]
     if dates:
         when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-        parts.append(f"Tested on {when}. *yes*: all tests passed.")
-    return "\n".join(parts + failures(results)) + "\n"
+        parts.append(f"Tested on {when}. *yes*: all tests passed. *no*: none did.")
+    refusals = []
+    for server, result in results.items():
+        if "refused" in result:
+            refusals += ["", f"The worker can't use {label(server)}. `check --connect` says:", "```", result["refused"], "```"]
+    return "\n".join(parts + refusals + failures(results)) + "\n"
 
 
 def publish(folder, document, servers):
@@ -211,6 +236,8 @@ def main(command, *arguments):
     match command, arguments:
         case "built", ():
             print(built(sys.stdin))
+        case "refusal", (server, folder):
+            raise SystemExit(0 if refusal(server, folder, sys.stdin.read()) else 1)
         case "tests", (server, it):
             for tests in core_of(kind_of(server), it).values():
                 print("\n".join(tests))
