@@ -40,7 +40,11 @@ FEATURES = [
     ("transactions, compaction, compression, large messages", {KAFKA}, ["topics::"]),
     ("Kafka is killed or frozen; partitions without a leader", {KAFKA}, ["faults::broker_away::", "faults::leaderless::"]),
     ("dead letter topics that are slow, compacted or too small", {KAFKA}, ["faults::dead_letter_topic::", "faults::slow_"]),
-    ("TLS, SASL and access control of Kafka", {KAFKA}, ["security::kafka::", "operator_refusals::", "faults::dead_letter_rights::"]),
+    (
+        "TLS, SASL and access control of Kafka",
+        {KAFKA},
+        ["security::kafka::", "operator_refusals::", "faults::dead_letter_rights::"],
+    ),
     ("`offsets show` and `reset`", {KAFKA}, ["operator_offsets::"]),
     (
         "conflicts of ids, unique indexes, validators, collations",
@@ -63,9 +67,10 @@ FEATURES = [
 ]
 
 # A test could not be tried: scripts/lib/no_mongod says this where a test starts a mongod and the server under test is none;
-# or the server refused a command of the test itself, such as to create the collection that the test needs.
+# or the server refused a command of the test itself, such as to create the collection that the test needs; or a server that
+# the test starts for itself didn't start, such as for an option that its version doesn't know.
 NO_MONGOD = "not tested: there is no mongod"
-NOT_PREPARED = "called `Result::unwrap()` on an `Err` value: Error { kind: Command("
+NOT_PREPARED = ("called `Result::unwrap()` on an `Err` value: Error { kind: Command(", 'scripts/services ["up"]')
 BEGIN, END = "<!-- tested: begin -->", "<!-- tested: end -->"
 LABELS = {"kafka": "Kafka", "mongodb": "MongoDB", "ferretdb": "FerretDB"}
 
@@ -150,7 +155,8 @@ def write_result(server, folder, it, seconds):
     Path(folder, f"{server}.json").write_text(json.dumps(result, indent=2) + "\n")
     for name, text in words.items():
         print(f"  {found[name]}: {name}: {text}", file=sys.stderr)
-    counts = [f"{list(found.values()).count(outcome)} {outcome}" for outcome in ("passed", "failed", "not tested", "unfinished")]
+    kinds = list(found.values())
+    counts = [f"{kinds.count(outcome)} {outcome}" for outcome in ("passed", "failed", "not tested", "unfinished")]
     print(f"{server}: {', '.join(counts)}, in {seconds} s", file=sys.stderr)
     # A server on which nothing at all works was hardly reached.
     if "passed" not in found.values():
@@ -196,7 +202,7 @@ def failures(results):
         outcomes_by_name = {name: outcome for tests in result.get("features", {}).values() for name, outcome in tests.items()}
         for outcomes_wanted, title in (
             (("failed", "unfinished"), "Failed on {}:"),
-            (("not tested",), "Not tested on {}, which refused what these tests prepare:"),
+            (("not tested",), "Not tested on {}, because it lacks what these tests prepare:"),
         ):
             names = [name for name in result.get("words", []) if outcomes_by_name[name] in outcomes_wanted]
             if names:
