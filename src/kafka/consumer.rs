@@ -154,8 +154,8 @@ impl KafkaConsumer {
             .connection_error()
             .unwrap_or_else(|| "the client reports no error".to_owned());
         let check = if self.uses_new_group_protocol {
-            "`group.protocol` is `consumer`: see whether the brokers offer that protocol (Kafka 4.0 or newer, or \
-             `group.coordinator.rebalance.protocols` with `consumer`)"
+            "`group.protocol` is `consumer`: see whether the brokers offer that protocol, which needs \
+             Kafka 4.0 or newer; without the property the worker joins by the older protocol"
         } else {
             "see whether the group's coordinator is up, and whether another member holds up a rebalance"
         };

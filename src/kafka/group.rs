@@ -1,7 +1,10 @@
 //! What the brokers say about a consumer group: its state and its members. Asking doesn't join the group.
 
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::after;
 use rdkafka::consumer::{Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult as ClientResult;
+use rdkafka::error::{KafkaError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupMemberInfo;
 
 use super::queries::Queries;
@@ -33,6 +36,9 @@ pub struct Member {
     pub partitions: Vec<TopicPartition>,
 }
 
+/// The wait before a broker that isn't ready is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What the brokers call a group of another protocol.
 const DEAD: &str = "Dead";
 
@@ -42,7 +48,18 @@ pub(super) fn describe<C: ConsumerContext>(
     group: &str,
 ) -> ClientResult<Option<Group>> {
     let client = queries.consumer.client();
-    let list = client.fetch_group_list(Some(group), queries.timeout)?;
+    let began = Instant::now();
+    let list = loop {
+        match client.fetch_group_list(Some(group), queries.timeout) {
+            // A broker that has just started is still reading the groups.
+            Err(KafkaError::GroupListFetch(RDKafkaErrorCode::CoordinatorLoadInProgress))
+                if began.elapsed() < queries.timeout =>
+            {
+                let _ = after(ASK_AGAIN).recv();
+            }
+            answer => break answer?,
+        }
+    };
     let Some(found) = list.groups().iter().find(|found| found.name() == group) else {
         return Ok(None);
     };

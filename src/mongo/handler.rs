@@ -115,7 +115,7 @@ impl MongoDbHandler {
     /// Checks that a server answers. Takes no longer than the server selection. Fails if no server answers,
     /// or the server refuses the command.
     pub fn ping(&self) -> Result<(), MongoDbError> {
-        self.check_certificates()?;
+        self.check_servers()?;
         let pong = self.send_ping();
         pong.map_err(|error| self.error(&error))
     }
@@ -130,10 +130,10 @@ impl MongoDbHandler {
         database.run_command(doc! { "ping": 1 }).run().map(drop)
     }
 
-    /// Fails if a certificate is why no server could be reached yet. A command would find no server, but only after the
-    /// server selection's time limit.
-    pub(super) fn check_certificates(&self) -> Result<(), MongoDbError> {
-        match self.heartbeats.first_certificate_fault() {
+    /// Fails if a certificate or a version is why no server can be used. A command would find no server, but with a
+    /// faulty certificate only after the server selection's time limit.
+    pub(super) fn check_servers(&self) -> Result<(), MongoDbError> {
+        match self.heartbeats.first_fault() {
             Some(fault) => Err(MongoDbError::Refused(fault)),
             None => Ok(()),
         }
@@ -242,7 +242,7 @@ impl MongoDbHandler {
     /// The error, and whether it is about a certificate.
     fn judge(&self, error: &Error) -> (WriteError, bool) {
         if classify::has_no_server(error)
-            && let Some(fault) = self.heartbeats.certificate_fault()
+            && let Some(fault) = self.heartbeats.fault()
         {
             return (classify::refused_certificate(fault), true);
         }

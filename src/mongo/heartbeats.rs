@@ -22,7 +22,11 @@ pub(super) struct Heartbeats {
 }
 
 #[derive(Default)]
-struct Servers(HashMap<ServerAddress, Heartbeat>);
+struct Servers {
+    heartbeats: HashMap<ServerAddress, Heartbeat>,
+    /// Why the driver can't work with a server: its version.
+    incompatible: Option<String>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Heartbeat {
@@ -39,9 +43,9 @@ impl Heartbeats {
         // A load balancer gets no heartbeats.
         if options.load_balanced != Some(true) {
             for address in &options.hosts {
-                heartbeats
-                    .servers()
-                    .0
+                let mut servers = heartbeats.servers();
+                servers
+                    .heartbeats
                     .insert(address.clone(), Heartbeat::Awaited);
             }
             let told = Arc::clone(&heartbeats);
@@ -55,20 +59,30 @@ impl Heartbeats {
         let mut servers = self.servers();
         match event {
             SdamEvent::ServerOpening(event) => {
-                servers.0.entry(event.address).or_insert(Heartbeat::Awaited);
+                servers
+                    .heartbeats
+                    .entry(event.address)
+                    .or_insert(Heartbeat::Awaited);
             }
             SdamEvent::ServerClosed(event) => {
-                servers.0.remove(&event.address);
+                servers.heartbeats.remove(&event.address);
             }
             SdamEvent::ServerHeartbeatSucceeded(event) => {
-                servers.0.insert(event.server_address, Heartbeat::Answered);
+                servers
+                    .heartbeats
+                    .insert(event.server_address, Heartbeat::Answered);
             }
             SdamEvent::ServerHeartbeatFailed(event) => {
                 let heartbeat = match classify::certificate_fault(&event.failure) {
                     Some(fault) => Heartbeat::CertificateFault(fault),
                     None => Heartbeat::Failed,
                 };
-                servers.0.insert(event.server_address, heartbeat);
+                servers.heartbeats.insert(event.server_address, heartbeat);
+            }
+            SdamEvent::TopologyDescriptionChanged(event) => {
+                let incompatible = event.new_description.compatibility_error();
+                servers.incompatible = incompatible
+                    .map(|why| format!("MongoDB has a version that this worker can't use: {why}"));
             }
             _ => return,
         }
@@ -76,15 +90,15 @@ impl Heartbeats {
         self.changed.notify_all();
     }
 
-    /// The fault of a certificate, if such faults are the only reason why servers can't be reached. A server that is
-    /// away for another reason may be the one that is needed, and may come back.
-    pub(super) fn certificate_fault(&self) -> Option<String> {
-        self.servers().certificate_fault()
+    /// What an operator must mend, if that is the only reason why no server can be used: a server's version, or a
+    /// certificate. A server that is away for another reason may be the one that is needed, and may come back.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.servers().fault()
     }
 
     /// The same at the start, when the client has just begun to connect: waits until a server has answered or all have
     /// failed, which is sooner than a command finds no server.
-    pub(super) fn first_certificate_fault(&self) -> Option<String> {
+    pub(super) fn first_fault(&self) -> Option<String> {
         let is_open = |servers: &mut Servers| {
             servers.has_any(&Heartbeat::Awaited) && !servers.has_any(&Heartbeat::Answered)
         };
@@ -93,9 +107,9 @@ impl Heartbeats {
             .wait_timeout_while(self.servers(), FIRST_HEARTBEATS, is_open);
         let (servers, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if servers.has_any(&Heartbeat::Answered) {
-            return None;
+            return servers.incompatible.clone();
         }
-        servers.certificate_fault()
+        servers.fault()
     }
 
     fn servers(&self) -> MutexGuard<'_, Servers> {
@@ -105,17 +119,22 @@ impl Heartbeats {
 
 impl Servers {
     fn has_any(&self, heartbeat: &Heartbeat) -> bool {
-        self.0.values().any(|found| found == heartbeat)
+        self.heartbeats.values().any(|found| found == heartbeat)
     }
 
-    fn certificate_fault(&self) -> Option<String> {
+    fn fault(&self) -> Option<String> {
+        if self.incompatible.is_some() {
+            return self.incompatible.clone();
+        }
         if self.has_any(&Heartbeat::Awaited) || self.has_any(&Heartbeat::Failed) {
             return None;
         }
-        self.0.values().find_map(|heartbeat| match heartbeat {
-            Heartbeat::CertificateFault(fault) => Some(fault.clone()),
-            Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
-        })
+        self.heartbeats
+            .values()
+            .find_map(|heartbeat| match heartbeat {
+                Heartbeat::CertificateFault(fault) => Some(fault.clone()),
+                Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
+            })
     }
 }
 
@@ -140,8 +159,20 @@ mod tests {
             };
             let servers = heartbeats.iter().cloned().zip(1..);
             let servers = servers.map(|(heartbeat, port)| (address(port), heartbeat));
-            let fault = Servers(servers.collect()).certificate_fault();
-            assert_eq!(fault.is_some(), is_blamed, "{heartbeats:?}");
+            let servers = Servers {
+                heartbeats: servers.collect(),
+                incompatible: None,
+            };
+            assert_eq!(servers.fault().is_some(), is_blamed, "{heartbeats:?}");
         }
+    }
+
+    #[test]
+    fn a_version_is_blamed_whatever_the_heartbeats_say() {
+        let servers = Servers {
+            incompatible: Some("too old".to_owned()),
+            ..Servers::default()
+        };
+        assert_eq!(servers.fault().as_deref(), Some("too old"));
     }
 }

@@ -25,15 +25,39 @@ pub enum Rights {
     Unknown,
 }
 
+/// What a server says it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// The version of MongoDB that it is, or that it imitates.
+    pub mongodb: String,
+    /// The version of FerretDB that it is.
+    pub ferretdb: Option<String>,
+}
+
+impl ServerVersion {
+    /// What an operator should know of a server that is no MongoDB.
+    pub fn warning(&self) -> Option<String> {
+        let version = self.ferretdb.as_ref()?;
+        Some(format!(
+            "the server is FerretDB {version} and no MongoDB: it stores -0.0 as 0.0, may ignore `mongodb.write_concern`, and \
+             is slow where messages are stored already; docs/COMPATIBILITY.md has the rest"
+        ))
+    }
+}
+
 impl MongoDbHandler {
     /// `database.collection`.
     pub fn namespace(&self) -> String {
         self.collection.namespace().to_string()
     }
 
-    pub fn server_version(&self) -> Result<String, MongoDbError> {
+    pub fn server_version(&self) -> Result<ServerVersion, MongoDbError> {
         let answer = self.ask_admin(doc! { "buildInfo": 1 })?;
-        Ok(answer.get_str("version").unwrap_or("unknown").to_owned())
+        let text = |name| answer.get_str(name).ok().map(str::to_owned);
+        Ok(ServerVersion {
+            mongodb: text("version").unwrap_or_else(|| "unknown".to_owned()),
+            ferretdb: text("ferretdbVersion"),
+        })
     }
 
     /// The rights of the client. With the index present, the right to create it isn't needed.

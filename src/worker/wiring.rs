@@ -23,7 +23,7 @@ use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, Rebala
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::HttpServer;
-use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, retry};
+use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, open_files_limit, retry};
 use crate::store::{
     DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
     dead_letter_producer, spawn_report_pollers,
@@ -152,7 +152,7 @@ impl DataConsumer {
             return Ok(None);
         }
         let address = SocketAddr::new(metrics.host, metrics.port);
-        let server = HttpServer::bind(address, Arc::clone(&self.board))
+        let server = HttpServer::bind(address, open_files_limit(), Arc::clone(&self.board))
             .map_err(|error| {
                 let advice = match error.kind() {
                     ErrorKind::AddrInUse => "; set `metrics.port` to a free one",

@@ -1,12 +1,14 @@
 //! Servers that can't be reached or refuse the worker: the exit codes and the errors.
 
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 
 use bson::doc;
 use mongodb::options::{CreateCollectionOptions, TimeseriesOptions};
 
-use crate::harness::{Producer, Servers, World};
+use crate::harness::{Fate, Producer, Servers, World};
 
 #[test]
 fn unreachable_kafka_at_the_start_exits_with_3() {
@@ -31,6 +33,78 @@ fn unreachable_kafka_at_the_start_exits_with_3() {
             last.msg
         );
     }
+}
+
+/// Plays a MongoDB 4.2: whatever it is asked, it answers what that version answers to the driver's first question.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these threads end with the tests"
+)]
+fn old_mongodb() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || while answer_as_4_2(stream.as_ref().unwrap()).is_ok() {});
+        }
+    });
+    address
+}
+
+fn answer_as_4_2(mut stream: &TcpStream) -> io::Result<()> {
+    const OP_REPLY: i32 = 1;
+    const OP_MSG: i32 = 2013;
+    let mut header = [0; 16];
+    stream.read_exact(&mut header)?;
+    let field = |at: usize| i32::from_le_bytes(header[at..at + 4].try_into().unwrap());
+    let mut asked = vec![0; usize::try_from(field(0)).unwrap() - header.len()];
+    stream.read_exact(&mut asked)?;
+    let hello = doc! {
+        "ismaster": true, "minWireVersion": 0, "maxWireVersion": 8, "maxBsonObjectSize": 16 << 20,
+        "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000, "ok": 1,
+    };
+    let hello = bson::serialize_to_vec(&hello).unwrap();
+    let (operation, before) = if field(12) == OP_MSG {
+        (OP_MSG, vec![0; 5])
+    } else {
+        // Flags, cursor, first document; then one document.
+        (OP_REPLY, [vec![0; 16], vec![1, 0, 0, 0]].concat())
+    };
+    let length = i32::try_from(16 + before.len() + hello.len()).unwrap();
+    let numbers = [length, 1, field(4), operation].map(i32::to_le_bytes);
+    stream.write_all(&[numbers.concat(), before, hello].concat())
+}
+
+/// It isn't an outage, which would redirect each message to the dead letter topic.
+#[test]
+fn a_mongodb_that_is_too_old_exits_with_4_and_dead_letters_nothing() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let worker = world
+        .worker()
+        .set("mongodb.uri", format!("mongodb://{}/", old_mongodb()));
+    for setup in [
+        worker.clone(),
+        worker.clone().argument("check").argument("--connect"),
+        worker.argument("audit"),
+    ] {
+        let finished = setup.run();
+        assert_eq!(
+            finished.code,
+            Some(4),
+            "{}{}",
+            finished.errors,
+            finished.output
+        );
+        let said = format!("{}{}", finished.errors, finished.output);
+        assert!(
+            said.contains("MongoDB has a version that this worker can't use"),
+            "{said}"
+        );
+        assert!(said.contains("MongoDB 4.4"), "{said}");
+    }
+    world.ledger.change_fate(|_| true, Fate::Absent);
+    assert_eq!(world.check().dead_lettered, 0);
 }
 
 /// The kinds of collections that the worker must refuse: what the error says, and how such a one is created.

@@ -49,7 +49,10 @@ pub(super) fn check(config: &Config, side: &mut Side) {
     };
     side.report(
         "mongodb.server",
-        Finding::Ok(format!("version {version}, {kind}")),
+        version.warning().map_or_else(
+            || Finding::Ok(format!("version {}, {kind}", version.mongodb)),
+            Finding::Warning,
+        ),
     );
     if check_all(config, side, &mongodb, &deployment).is_err() {
         side.skip_the_rest(SILENT);

@@ -20,7 +20,6 @@ use super::routes::Routes;
 use super::upstream::{Connection, Handler, Upstream};
 use crate::observe::board::StatusBoard;
 use crate::observe::log::RateLimited;
-use crate::runtime::open_files_limit;
 
 /// The most connections at once. One more ends the connection that has waited longest.
 const MAX_CLIENTS: usize = 256;
@@ -67,17 +66,23 @@ pub struct HttpServer {
 impl HttpServer {
     /// Listens on the first of the addresses that can be bound. Requests wait until the two threads run. Fails
     /// if no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
-    /// this host.
-    pub fn bind(address: impl ToSocketAddrs, board: Arc<StatusBoard>) -> io::Result<Self> {
+    /// this host. `open_files` is how many files the process may open, if that is limited.
+    pub fn bind(
+        address: impl ToSocketAddrs,
+        open_files: Option<u64>,
+        board: Arc<StatusBoard>,
+    ) -> io::Result<Self> {
         let routes = Routes { board };
         Self::with_handler(
             address,
+            open_files,
             Box::new(move |method, url| routes.reply(method, url)),
         )
     }
 
     pub(super) fn with_handler(
         address: impl ToSocketAddrs,
+        open_files: Option<u64>,
         handler: Box<Handler>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
@@ -98,7 +103,7 @@ impl HttpServer {
             connection: Mutex::new(Some(connection)),
             stopping: AtomicBool::new(false),
             wake_up,
-            max_clients: max_clients(open_files_limit()),
+            max_clients: max_clients(open_files),
             log_limit: RateLimited::new(Level::Warn, "a warning of the HTTP server"),
         })
     }

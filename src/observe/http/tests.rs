@@ -43,11 +43,11 @@ impl RunningServer {
     }
 
     fn pages() -> Self {
-        Self::new(HttpServer::bind(LOCAL, board()).unwrap())
+        Self::new(HttpServer::bind(LOCAL, None, board()).unwrap())
     }
 
     fn with_handler(handler: impl Fn(&Method, &str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::new(HttpServer::with_handler(LOCAL, Box::new(handler)).unwrap())
+        Self::new(HttpServer::with_handler(LOCAL, None, Box::new(handler)).unwrap())
     }
 
     fn connect(&self) -> TcpStream {
@@ -293,10 +293,9 @@ fn requests_that_come_together_are_answered_in_their_order() {
         ..long_reply(0)
     });
     let mut client = running.connect();
-    let requests: String = (0..100)
-        .map(|number| format!("GET /{number} HTTP/1.1\r\n\r\n"))
-        .collect();
-    client.write_all(requests.as_bytes()).unwrap();
+    for number in 0..100 {
+        write!(client, "GET /{number} HTTP/1.1\r\n\r\n").unwrap();
+    }
     for number in 0..100 {
         assert_eq!(read_answer(&client, false).body, format!("/{number}"));
     }
@@ -361,7 +360,7 @@ fn a_panic_in_a_handler_fails_only_its_request() {
 #[test]
 fn port_in_use_is_an_error() {
     let running = RunningServer::pages();
-    let second = HttpServer::bind(running.server.local_addr(), board());
+    let second = HttpServer::bind(running.server.local_addr(), None, board());
     let error = second.err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
@@ -377,7 +376,7 @@ fn stop_ends_every_run_and_frees_the_port() {
 
 #[test]
 fn stop_before_run_is_not_lost() {
-    let server = HttpServer::bind(LOCAL, board()).unwrap();
+    let server = HttpServer::bind(LOCAL, None, board()).unwrap();
     server.stop();
     server.serve();
     server.answer();

@@ -89,6 +89,9 @@ impl Upstream {
 /// Starts a server and connects to it.
 fn start() -> io::Result<(ManuallyDrop<Arc<Server>>, Connection)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // tiny_http writes the head and the body one after the other, from a connection that inherits this. Without it, each
+    // body would wait for the acknowledgement of its head.
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
     let stream = TcpStream::connect(listener.local_addr()?)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
