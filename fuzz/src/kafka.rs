@@ -14,7 +14,12 @@ pub fn read_statistics(json: &[u8]) {
         return;
     };
     assert!(snapshot.leaderless.is_sorted());
-    assert!(snapshot.leaderless.iter().all(|partition| partition.number >= 0));
+    assert!(
+        snapshot
+            .leaderless
+            .iter()
+            .all(|partition| partition.number >= 0)
+    );
     for end in snapshot.end_offsets {
         assert!(end.partition.number >= 0);
         assert!(end.offset.0 >= 0);

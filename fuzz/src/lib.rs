@@ -50,7 +50,10 @@ impl Budget {
             allocated.bytes_max
         );
         let time = self.time + self.time_per_byte * bytes;
-        assert!(taken <= time, "{bytes} bytes took {taken:?}, and may take {time:?}");
+        assert!(
+            taken <= time,
+            "{bytes} bytes took {taken:?}, and may take {time:?}"
+        );
         result.expect("invariant: `measure` calls the function")
     }
 }

@@ -34,7 +34,10 @@ fuzz_target!(|input: &[u8]| {
     assert!(written.iter().all(|(name, _)| is_dead_letter_header(name)));
     let again = read(&written);
     assert_eq!(again.write(), written, "what is written can be read");
-    let without_fraction = DeadLetterHeaders { failed_at: again.failed_at, ..letter };
+    let without_fraction = DeadLetterHeaders {
+        failed_at: again.failed_at,
+        ..letter
+    };
     assert_eq!(again, without_fraction);
 
     let criteria = ReplayCriteria {
@@ -45,7 +48,10 @@ fuzz_target!(|input: &[u8]| {
         max_replays: 3,
     };
     if let ReplayDecision::Take(original) = criteria.decide(&letter, None) {
-        assert_eq!(letter.source_in("orders"), Some((original.partition, original.offset)));
+        assert_eq!(
+            letter.source_in("orders"),
+            Some((original.partition, original.offset))
+        );
         assert_eq!(letter.reason, Some("mongodb_unavailable"));
         assert_eq!(letter.consumer_group, Some("group"));
         assert!(original.replay_count < 3 && !letter.value_omitted);
@@ -53,5 +59,9 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn read(headers: &[Header]) -> DeadLetterHeaders<'_> {
-    DeadLetterHeaders::read(headers.iter().map(|(name, value)| (*name, Some(value.as_bytes()))))
+    DeadLetterHeaders::read(
+        headers
+            .iter()
+            .map(|(name, value)| (*name, Some(value.as_bytes()))),
+    )
 }

@@ -20,8 +20,16 @@ fuzz_target!(|value: &[u8]| {
     let mut documents = Documents::default();
     let pushed = BUDGET.check(value.len(), || documents.push(0, Some(value), &received_at));
     if let Err(rejection) = pushed {
-        assert!(rejection.error.len() <= LONGEST_ERROR, "{}", rejection.error.len());
-        assert_eq!(documents.indexes().count(), 0, "a refused message leaves nothing");
+        assert!(
+            rejection.error.len() <= LONGEST_ERROR,
+            "{}",
+            rejection.error.len()
+        );
+        assert_eq!(
+            documents.indexes().count(),
+            0,
+            "a refused message leaves nothing"
+        );
         return;
     }
 
@@ -32,13 +40,18 @@ fuzz_target!(|value: &[u8]| {
     assert_eq!(id.0, "_id");
     assert_eq!(document.get("message_id"), Some(id.1));
     assert_eq!(
-        document.iter().next_back(),
-        Some((&"received_at".to_owned(), &Bson::String(received_at.as_str().to_owned())))
+        document.iter().last(),
+        Some((
+            &"received_at".to_owned(),
+            &Bson::String(received_at.as_str().to_owned())
+        ))
     );
     // The fields are those of the message, in its order.
     let message: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(value).expect("what became a document is JSON");
     let of_message = message.keys().filter(|name| *name != "_id");
-    let of_document = document.keys().filter(|name| !matches!(name.as_str(), "_id" | "received_at"));
+    let of_document = document
+        .keys()
+        .filter(|name| !matches!(name.as_str(), "_id" | "received_at"));
     assert!(of_message.eq(of_document));
 });
