@@ -6,13 +6,20 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use kafka_mongo_consumer_fuzz::Budget;
 use kafka_mongo_consumer_fuzz::config::{Config, keys, schema_text};
 use libfuzzer_sys::fuzz_target;
 
-/// The fixed part is the defaults and, for each key, a fault. Each byte may begin an unknown key, which costs a fault.
-const BUDGET: Budget = Budget::of_memory(1 << 20, 1 << 10);
+/// The fixed part is the defaults and, for each key, a fault. Every few bytes may be an unknown name, which costs a line,
+/// and is compared with the name of every key and of every variable.
+const BUDGET: Budget = Budget {
+    memory: 1 << 20,
+    memory_per_byte: 1 << 10,
+    time: Duration::from_millis(200),
+    time_per_byte: Duration::from_micros(300),
+};
 
 /// The longest line about a fault, in bytes. It may quote a path of the file, and a text of 80 characters.
 const LONGEST_LINE: usize = 64 << 10;
@@ -20,7 +27,14 @@ const LONGEST_LINE: usize = 64 << 10;
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     // What is made once isn't an input's cost.
     let _ = (keys(), schema_text());
-    std::env::temp_dir().join(format!("fuzz-configuration-{}", std::process::id()))
+    // In memory where that is possible.
+    let in_memory = PathBuf::from("/dev/shm");
+    let folder = if in_memory.is_dir() {
+        in_memory
+    } else {
+        std::env::temp_dir()
+    };
+    folder.join(format!("fuzz-configuration-{}", std::process::id()))
 });
 
 fuzz_target!(|input: &[u8]| {
