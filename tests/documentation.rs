@@ -134,10 +134,12 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn each_test_that_a_guarantee_names_exists() {
-    let guarantees = text_of("docs/GUARANTEES.md");
+fn each_test_that_a_document_names_exists() {
+    let documents = ["docs/GUARANTEES.md", "docs/COMPATIBILITY.md"]
+        .map(text_of)
+        .join("\n");
     let mut found = 0;
-    for name in quoted(&guarantees).filter(|name| name.contains("::") && !name.contains(' ')) {
+    for name in quoted(&documents).filter(|name| name.contains("::") && !name.contains(' ')) {
         if name == "module::test" {
             continue;
         }

@@ -6,6 +6,7 @@ use super::output::{log_format, print_failure};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::kafka::is_log_noise;
+use crate::observe::http;
 use crate::observe::log::{self as worker_log, Source};
 use crate::runtime::{CaughtSignals, check_open_files, instance};
 use crate::worker::DataConsumer;
@@ -19,7 +20,7 @@ pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure>
         config.logging.level,
         log_format(&config),
         Some(source),
-        is_log_noise,
+        |record| is_log_noise(record) || http::is_log_noise(record),
     )
     .map_err(|error| Failure::running("can't start the log").because(error))
     .inspect_err(print_failure)?;

@@ -7,7 +7,8 @@ pub fn settle_time(shutdown_timeout: Duration) -> Duration {
     shutdown_timeout * 7 / 10
 }
 
-/// How long a revoke may take, so that the group doesn't remove the worker: in all well below the longest time between two polls.
+/// How long a revoke may take, so that the group doesn't remove the worker: in all well below the longest time between
+/// two polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RevokeBudget {
     pub drain: Duration,

@@ -1,5 +1,5 @@
-//! What threads need to start, to run and to end: named threads, the stop, the pause, signals, waits and retries. Nothing here
-//! knows Kafka, MongoDB or what the threads do.
+//! What threads need to start, to run and to end: named threads, the stop, the pause, signals, waits and retries.
+//! Nothing here knows Kafka, MongoDB or what the threads do.
 
 mod instance;
 mod open_files;

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
-use crate::observe::http::{HANDLER_THREADS, HttpServer};
+use crate::observe::http::HttpServer;
 use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, retry};
 use crate::store::{
     DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
@@ -166,13 +166,15 @@ impl DataConsumer {
             })?;
         info!(address:% = server.local_addr(); "serving /metrics, /health, /ready, /status and the page at /");
         let server = Arc::new(server);
-        for number in 0..HANDLER_THREADS {
-            let serving = Arc::clone(&server);
-            threads.spawn(format!("http-{number}"), move || {
-                serving.run();
-                Ok(())
-            })?;
-        }
+        let (port, answers) = (Arc::clone(&server), Arc::clone(&server));
+        threads.spawn("http-port", move || {
+            port.serve();
+            Ok(())
+        })?;
+        threads.spawn("http-answers", move || {
+            answers.answer();
+            Ok(())
+        })?;
         Ok(Some(server))
     }
 

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,16 +31,33 @@ func loaded(t *testing.T) *types.Project {
 }
 
 func TestOneWorkerForEachPartition(t *testing.T) {
-	services := loaded(t).Services
-	partitions := *services["kafka"].Environment["KAFKA_NUM_PARTITIONS"]
-	if partitions != "6" || *services["consumer"].Deploy.Replicas != 6 {
-		t.Errorf("%s partitions and %d workers", partitions, *services["consumer"].Deploy.Replicas)
+	services, config := loaded(t).Services, imageSettings(t)
+	worker := services["consumer"]
+	workers := *worker.Deploy.Replicas
+	if workers != 6 {
+		t.Errorf("the texts say six workers, and there are %d", workers)
+	}
+	partitions := strconv.Itoa(workers)
+	if ofBroker := *services["kafka"].Environment["KAFKA_NUM_PARTITIONS"]; ofBroker != partitions {
+		t.Errorf("%d workers, and topics that are created on first use get %s partitions", workers, ofBroker)
+	}
+	if ofTopics := *services["topics"].Environment["PARTITIONS"]; ofTopics != partitions {
+		t.Errorf("%d workers, and the service `topics` creates topics of %s partitions", workers, ofTopics)
+	}
+	script := strings.Join(services["topics"].Command, " ")
+	for _, topic := range []string{config.Kafka.Topic, config.Kafka.DeadLetterTopic} {
+		if !strings.Contains(script, "--topic "+topic+` --partitions "${PARTITIONS}"`) {
+			t.Errorf("%s gets another number of partitions: %s", topic, script)
+		}
+	}
+	first, last, _ := strings.Cut(worker.Ports[0].Published, "-")
+	from, errFrom := strconv.Atoi(first)
+	to, errTo := strconv.Atoi(last)
+	if errFrom != nil || errTo != nil || to-from+1 != workers {
+		t.Errorf("%d workers, and the ports %s: each worker needs one", workers, worker.Ports[0].Published)
 	}
 	if create := *services["kafka"].Environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"]; create != "true" {
 		t.Error("topics are not created on first use")
-	}
-	if !strings.Contains(strings.Join(services["topics"].Command, " "), "--topic data-topic --partitions "+partitions) {
-		t.Errorf("the topic gets another number of partitions: %s", services["topics"].Command)
 	}
 }
 

@@ -15,6 +15,7 @@ mod operator_offsets;
 mod operator_refusals;
 mod operator_sample;
 mod page;
+mod port;
 mod positions;
 mod rebalancing;
 mod recreated_topics;

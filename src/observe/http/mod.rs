@@ -1,11 +1,17 @@
-//! The HTTP server for `/metrics`, `/health` and `/ready`. It is meant for an internal network, not for a
-//! public one: tiny_http limits neither the number of connections nor the size of a header.
+//! The HTTP server for the page, `/status`, `/metrics`, `/health` and `/ready`. It is meant for an internal network: it
+//! has neither TLS nor a login. What its clients can take is limited.
+//!
+//! A request's way: `server` (the port) → `client` (one connection) → `request` (its head) → `upstream` (tiny_http) →
+//! `routes` (the answer).
 
+mod client;
+mod request;
 mod routes;
 mod server;
-mod stalled_clients;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test's threads end with it")]
 mod tests;
+mod upstream;
 
-pub use server::{HANDLER_THREADS, HttpServer};
+pub use server::HttpServer;
+pub use upstream::is_log_noise;

@@ -1,95 +1,104 @@
-//! The HTTP server. It receives requests, gets the replies from `routes`, and limits the harm that a
-//! client can do. tiny_http reads requests on one thread per connection; the threads that call `run`
-//! write the answers.
+//! The port. One thread accepts the connections and serves all of them without waiting for any one; tiny_http, behind
+//! it, answers. Connections, the bytes of each, and its time are limited, so that no client can take more than a
+//! little memory or keep others from being answered.
 
-use std::io::{self, Cursor, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use socket2::{SockRef, TcpKeepalive};
-use tiny_http::{Header, Method, Request, Response, Server};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::SockRef;
 
-use super::routes::{Reply, Routes};
-use super::stalled_clients::StalledClients;
+use super::client::{Client, Fate, empty_answer};
+use super::request::RequestHead;
+use super::routes::Routes;
+use super::upstream::{Connection, Handler, Upstream};
 use crate::observe::board::StatusBoard;
 use crate::observe::log::RateLimited;
+use crate::runtime::open_files_limit;
 
-/// How many threads should call [`HttpServer::run`]. A client that doesn't read its answer blocks one of
-/// them for up to `ANSWER_LIMIT`, and only once (see `stalled`). Meanwhile the other one answers probes.
-pub const HANDLER_THREADS: usize = 2;
+/// The most connections at once. One more ends the connection that has waited longest.
+const MAX_CLIENTS: usize = 256;
+/// There are fewer where the process may open few files: so many are for everything else.
+const OTHER_FILES: u64 = 112;
+const MIN_CLIENTS: usize = 16;
 
-/// How long one write to a client's socket may wait.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most bytes of answers that wait for their clients to read them. Beyond it the connection that has waited longest
+/// ends.
+const MAX_UNREAD: usize = 8 << 20;
 
-/// How long writing a whole answer may take. The last write may exceed it by `WRITE_TIMEOUT`.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-
-/// Large enough for the metrics of about a thousand partitions, so that writing an answer doesn't wait
-/// for a client that has read its earlier answers. The kernel may grant less.
+/// Large enough for the metrics of about a thousand partitions, so that an answer is written at once. The kernel
+/// may grant less.
 const SEND_BUFFER: usize = 256 * 1024;
-
-/// A client that disappeared without closing its connection (its host lost power) is noticed after about
-/// three minutes.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// How many connections may wait to be accepted. If the queue is full, a client's kernel tries again after
 /// a second, which is too late for a probe with the usual timeout of one second.
 const BACKLOG: i32 = 4096;
 
-/// How often the server connects to its own port; see `check_own_port`.
-const SELF_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How many connections are accepted before those that there are get their turn.
+const ACCEPTED_AT_ONCE: usize = 64;
 
-/// How many connections it makes each time.
-const SELF_CHECK_CONNECTIONS: usize = 2;
+/// After an error of `accept`, such as a lack of descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// A connection to the own port succeeds at once, unless the queue of waiting connections is full.
-const SELF_CHECK_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// tiny_http reads a body of up to this many bytes before it delivers the request.
-const BODY_READ_BY_TINY_HTTP: usize = 1024;
-
-type Handler = dyn Fn(&Method, &str) -> Reply + Send + Sync;
+/// The longest wait for an event.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves the pages on one address until it is stopped. Dropping it closes the port.
 pub struct HttpServer {
     address: SocketAddr,
-    /// Behind a mutex, because a server whose accepting thread has ended is replaced. The mutex is held
-    /// only to clone the pointer, and while a server is replaced.
-    server: Mutex<Arc<Server>>,
-    handler: Box<Handler>,
+    listener: TcpListener,
+    upstream: Upstream,
+    /// The connection to it, until the port's thread takes it.
+    connection: Mutex<Option<Connection>>,
     stopping: AtomicBool,
-    /// Shared by the handler threads, so that only one of them makes each check.
-    next_self_check: Mutex<Instant>,
-    /// Shared by the handler threads, because any of them may get the next request of a connection.
-    stalled: Mutex<StalledClients>,
+    /// A byte in it ends the wait of the port's thread.
+    wake_up: (UnixStream, UnixStream),
+    max_clients: usize,
     /// Limits this server's log lines, because a client can cause any of them as often as it likes.
     log_limit: RateLimited,
 }
 
 impl HttpServer {
-    /// Listens on the first of the addresses that can be bound. Requests wait until `run` is called. Fails
+    /// Listens on the first of the addresses that can be bound. Requests wait until the two threads run. Fails
     /// if no address can be bound: the port is in use, binding isn't permitted, or the address isn't one of
     /// this host.
     pub fn bind(address: impl ToSocketAddrs, board: Arc<StatusBoard>) -> io::Result<Self> {
         let routes = Routes { board };
         Self::with_handler(
-            listen(address)?,
+            address,
             Box::new(move |method, url| routes.reply(method, url)),
         )
     }
 
-    pub(super) fn with_handler(listener: TcpListener, handler: Box<Handler>) -> io::Result<Self> {
+    pub(super) fn with_handler(
+        address: impl ToSocketAddrs,
+        handler: Box<Handler>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        // std uses a backlog of 128. Calling `listen` again on a listening socket only changes the backlog. Every
+        // connection inherits the buffer.
+        let socket = SockRef::from(&listener);
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.listen(BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        let (upstream, connection) = Upstream::start(handler)?;
+        let wake_up = UnixStream::pair()?;
+        wake_up.0.set_nonblocking(true)?;
+        wake_up.1.set_nonblocking(true)?;
         Ok(Self {
             address: listener.local_addr()?,
-            server: Mutex::new(Arc::new(serve(listener)?)),
-            handler,
+            listener,
+            upstream,
+            connection: Mutex::new(Some(connection)),
             stopping: AtomicBool::new(false),
-            next_self_check: Mutex::new(Instant::now()),
-            stalled: Mutex::default(),
+            wake_up,
+            max_clients: max_clients(open_files_limit()),
             log_limit: RateLimited::new(Level::Warn, "a warning of the HTTP server"),
         })
     }
@@ -99,128 +108,126 @@ impl HttpServer {
         self.address
     }
 
-    /// Answers requests until [`stop`](Self::stop). Call it on [`HANDLER_THREADS`] threads.
-    pub fn run(&self) {
-        while !self.is_stopping() {
-            let server = self.server();
-            match server.recv_timeout(SELF_CHECK_INTERVAL) {
-                Ok(Some(request)) => self.answer_catching_panics(request),
-                Ok(None) => {}
-                // The next self-check replaces the server. Replacing it here at once would most likely
-                // fail, again and again.
-                Err(error) => self.warn(|| format!("can't accept connections: {error}")),
-            }
-            if !self.is_stopping()
-                && self.is_self_check_due(Instant::now())
-                && !self.check_own_port()
-            {
-                self.listen_again(&server);
-            }
-        }
-        // One `unblock` wakes one thread, so each thread wakes the next one.
-        self.server().unblock();
-    }
-
-    /// Makes every `run` return after its current request. May be called at any time.
+    /// Makes both threads return. May be called at any time.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.server().unblock();
+        // If it fails, there is a byte already.
+        let _ = (&self.wake_up.0).write(&[0]);
+        self.upstream.unblock();
     }
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    fn server(&self) -> Arc<Server> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&server)
-    }
-
-    fn answer_catching_panics(&self, request: Request) {
-        // This is unwind safe: only this call uses the request, and the mutexes hold plain values.
-        // tiny_http answers a request that is dropped without an answer with a 500.
-        let answered = catch_unwind(AssertUnwindSafe(|| self.answer(request)));
-        if answered.is_err() {
-            self.warn(|| {
-                "answered a request with status 500, because its handler panicked".to_owned()
-            });
+    /// The answering thread: runs until [`stop`](Self::stop).
+    pub fn answer(&self) {
+        while !self.is_stopping() {
+            self.upstream.answer_next();
         }
     }
 
-    fn answer(&self, request: Request) {
-        if has_unread_body(&request) {
-            let client = request.remote_addr();
-            self.warn(|| format!("ignored a request with a body from {client:?}"));
-            // The request must not be dropped: dropping it would read the rest of the body into a buffer
-            // of the size that the client claims. 4 EiB would abort the process, and a body that never
-            // arrives would block this thread. The price is that the connection's thread and descriptors
-            // are never released. No legitimate client sends a body to this server.
-            std::mem::forget(request);
+    /// The port's thread: runs until [`stop`](Self::stop).
+    pub fn serve(&self) {
+        if self.is_stopping() {
             return;
         }
-        let client = request.remote_addr().copied();
-        if let Some(client) = client
-            && self.stalled().contains(client, Instant::now())
-        {
-            // Lets the connection's next request proceed without writing an answer to this one.
-            drop(request.into_writer());
-            return;
-        }
-        let reply = (self.handler)(request.method(), request.url());
-        if let Err(error) = request.respond(response(reply)) {
-            if let Some(client) = client {
-                self.stalled().insert(client, Instant::now());
-            }
-            self.warn(|| format!("could not write an answer to {client:?}: {error}"));
-        }
-    }
-
-    fn stalled(&self) -> MutexGuard<'_, StalledClients> {
-        self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_self_check_due(&self, now: Instant) -> bool {
-        let mut next_self_check = self
-            .next_self_check
+        let taken = self
+            .connection
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let due = now >= *next_self_check;
-        if due {
-            *next_self_check = now + SELF_CHECK_INTERVAL;
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let mut clients = Clients {
+            clients: Vec::new(),
+            // Where it fails, the first request gets a new one.
+            connection: taken.and_then(|mut connection| {
+                connection.establish().ok()?;
+                Some(connection)
+            }),
+        };
+        let mut accept_from = Instant::now();
+        while !self.is_stopping() {
+            let now = Instant::now();
+            let accepts = now >= accept_from;
+            let events = match self.wait(&clients, accepts, now) {
+                Ok(events) => events,
+                Err(error) => {
+                    self.warn(|| format!("can't wait for its clients: {error}"));
+                    continue;
+                }
+            };
+            let now = Instant::now();
+            clients.proceed(self, &events.clients, now);
+            if events.has_connection
+                && let Err(error) = self.accept(&mut clients, now)
+            {
+                accept_from = now + ACCEPT_AGAIN;
+                // The connection that has waited longest makes room for one.
+                clients.end_oldest(|_| true);
+                self.warn(|| format!("can't accept a connection: {error}"));
+            }
         }
-        due
     }
 
-    /// Opens a few connections to the own port and closes them. Returns whether the port is open. Two
-    /// weaknesses of tiny_http make this necessary:
-    ///
-    /// - Connections that arrive at the same moment may be queued for the same idle thread. If the first
-    ///   client then sends nothing, the others wait until any other connection ends. The connections made
-    ///   here end at once, and the thread that served one then serves a waiting one.
-    /// - The accepting thread ends at the first error of `accept`, for instance if the process is out of
-    ///   descriptors. It may also panic then, unnoticed. In both cases the port is closed: a connection is
-    ///   refused. Any other error, such as having no descriptor for this connection, proves nothing.
-    fn check_own_port(&self) -> bool {
-        (0..SELF_CHECK_CONNECTIONS).all(|_| {
-            let connection = TcpStream::connect_timeout(&self.address, SELF_CHECK_TIMEOUT);
-            !matches!(connection, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    fn wait(&self, clients: &Clients, accepts: bool, now: Instant) -> io::Result<Events> {
+        let timeout = clients
+            .timeout(now)
+            .min(if accepts { LOOK_INTERVAL } else { ACCEPT_AGAIN });
+        let listens = if accepts {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        let mut files = vec![
+            PollFd::new(&self.wake_up.1, PollFlags::IN),
+            PollFd::new(&self.listener, listens),
+        ];
+        files.extend(
+            clients
+                .clients
+                .iter()
+                .map(|client| PollFd::new(client.stream(), client.interest())),
+        );
+        let timeout = Timespec::try_from(timeout).unwrap_or_default();
+        match poll(&mut files, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |file: &PollFd<'_>| !file.revents().is_empty();
+        if is_ready(&files[0]) {
+            let _ = (&self.wake_up.1).read(&mut [0; 8]);
+        }
+        Ok(Events {
+            has_connection: is_ready(&files[1]),
+            clients: files[2..].iter().map(is_ready).collect(),
         })
     }
 
-    /// Replaces a server that no longer accepts connections. Connections to the old server are lost; their
-    /// clients get no answer and must connect again. If this fails, the next self-check tries again.
-    fn listen_again(&self, broken: &Arc<Server>) {
-        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&server, broken) {
-            return; // Another thread has already replaced it.
-        }
-        match listen(self.address).and_then(serve) {
-            Ok(renewed) => {
-                *server = Arc::new(renewed);
-                self.warn(|| "accepts connections again after its port was closed".to_owned());
+    fn accept(&self, clients: &mut Clients, now: Instant) -> io::Result<()> {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if clients.clients.len() >= self.max_clients {
+                        clients.end_oldest(|_| true);
+                        self.warn(|| {
+                            let limit = self.max_clients;
+                            format!("has {limit} connections: it ended the one that waited longest for a new one")
+                        });
+                    }
+                    // If it fails, the connection has ended already.
+                    clients.clients.extend(Client::new(stream, now));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // The client has gone again.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => self.warn(|| format!("can't open its port again: {error}")),
         }
+        Ok(())
     }
 
     fn warn(&self, what: impl FnOnce() -> String) {
@@ -230,67 +237,99 @@ impl HttpServer {
     }
 }
 
-/// A listener whose connections have the limits of this file.
-pub(super) fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    // Every connection inherits these options. A read timeout must not be set: it would also apply to
-    // `accept`, which would return an error, and tiny_http's accepting thread would end.
-    let socket = SockRef::from(&listener);
-    socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
-    // std uses a backlog of 128. Calling `listen` again on a listening socket only changes the backlog.
-    socket.listen(BACKLOG)?;
-    Ok(listener)
+/// What a wait brought.
+struct Events {
+    has_connection: bool,
+    /// For each client, whether its socket is ready.
+    clients: Vec<bool>,
 }
 
-fn serve(listener: TcpListener) -> io::Result<Server> {
-    Server::from_listener(listener, None).map_err(io::Error::other)
+/// The connections, and the one to tiny_http, which they share.
+struct Clients {
+    clients: Vec<Client>,
+    connection: Option<Connection>,
 }
 
-/// Whether dropping the request would read from the client's socket. A chunked body is harmless: nothing
-/// reads it, and tiny_http parses its bytes as the next request, which is invalid.
-fn has_unread_body(request: &Request) -> bool {
-    let expects_continue = || request.headers().iter().any(|h| h.field.equiv("Expect"));
-    match request.body_length() {
-        None | Some(0) => false,
-        Some(length) => length > BODY_READ_BY_TINY_HTTP || expects_continue(),
+impl Clients {
+    /// How long nothing is to be done, unless something comes.
+    fn timeout(&self, now: Instant) -> Duration {
+        if self.clients.iter().any(Client::has_request) {
+            return Duration::ZERO;
+        }
+        let deadline = self.clients.iter().map(Client::deadline).min();
+        deadline.map_or(LOOK_INTERVAL, |deadline| {
+            deadline.saturating_duration_since(now)
+        })
+    }
+
+    fn proceed(&mut self, server: &HttpServer, is_ready: &[bool], now: Instant) {
+        let Self {
+            clients,
+            connection,
+        } = self;
+        let mut is_ready = is_ready.iter().copied();
+        clients.retain_mut(|client| {
+            let fate = if is_ready.next() == Some(true) || client.has_request() {
+                client.proceed(now, |head| answer(server, connection, head))
+            } else {
+                Fate::Stays
+            };
+            fate == Fate::Stays && now < client.deadline()
+        });
+        while self.clients.iter().map(Client::unwritten).sum::<usize>() > MAX_UNREAD {
+            self.end_oldest(|client| client.unwritten() > 0);
+        }
+    }
+
+    /// Ends the connection that has been in its state for longest, of those that are meant.
+    fn end_oldest(&mut self, is_meant: impl Fn(&Client) -> bool) {
+        let oldest = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter(|(_, client)| is_meant(client))
+            .min_by_key(|(_, client)| client.since())
+            .map(|(index, _)| index);
+        if let Some(index) = oldest {
+            self.clients.swap_remove(index);
+        }
     }
 }
 
-fn response(reply: Reply) -> Response<TimeLimited<Cursor<Vec<u8>>>> {
-    let header = |name: &str, value: &str| {
-        Header::from_bytes(name, value).expect("invariant: all header values are ASCII literals")
+fn answer(server: &HttpServer, connection: &mut Option<Connection>, head: &RequestHead) -> Vec<u8> {
+    let answered = match connection {
+        Some(connection) => connection.answer(head),
+        None => server
+            .upstream
+            .renew()
+            .and_then(|new| connection.insert(new).answer(head)),
     };
-    let mut headers = vec![
-        header("Content-Type", reply.content_type),
-        header("Cache-Control", "no-store"),
-        header("X-Content-Type-Options", "nosniff"),
-    ];
-    headers.extend(reply.header.map(|(name, value)| header(name, value)));
-    let body = reply.body.into_owned().into_bytes();
-    let length = body.len();
-    let body = TimeLimited {
-        body: Cursor::new(body),
-        until: Instant::now() + ANSWER_LIMIT,
-    };
-    Response::new(reply.status.into(), headers, body, Some(length), None)
-        // Always send a `Content-Length`, whatever the size.
-        .with_chunked_threshold(usize::MAX)
+    answered.unwrap_or_else(|error| {
+        // The next request gets a new connection.
+        *connection = None;
+        server.warn(|| format!("could not answer a request: {error}"));
+        empty_answer(503, "Service Unavailable")
+    })
 }
 
-/// A body that fails when its time is over. The write timeout alone isn't enough: a client that reads one
-/// byte per second keeps every single write within it.
-struct TimeLimited<R> {
-    body: R,
-    until: Instant,
+fn max_clients(open_files: Option<u64>) -> usize {
+    let Some(limit) = open_files else {
+        return MAX_CLIENTS;
+    };
+    let possible = usize::try_from(limit.saturating_sub(OTHER_FILES)).unwrap_or(MAX_CLIENTS);
+    possible.clamp(MIN_CLIENTS, MAX_CLIENTS)
 }
 
-impl<R: Read> Read for TimeLimited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if Instant::now() >= self.until {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.body.read(buffer)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_clients_are_served_where_few_files_may_be_open() {
+        assert_eq!(max_clients(None), MAX_CLIENTS);
+        assert_eq!(max_clients(Some(1024)), MAX_CLIENTS);
+        assert_eq!(max_clients(Some(256)), 144);
+        assert_eq!(max_clients(Some(128)), MIN_CLIENTS);
+        assert_eq!(max_clients(Some(20)), MIN_CLIENTS);
     }
 }

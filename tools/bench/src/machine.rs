@@ -22,7 +22,7 @@ pub fn describe(context: &Context, kafka_version: &str) -> Result<Value> {
         "cpu": field("/proc/cpuinfo", "model name"),
         "logical_cores": cores.get(),
         "memory": field("/proc/meminfo", "MemTotal"),
-        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+        "kernel": major_and_minor(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
         "mongod": mongod.get_str("version")?,
         "kafka": kafka_version,
         "worker": String::from_utf8_lossy(&worker.stdout).trim(),
@@ -38,4 +38,29 @@ fn field(path: &str, name: &str) -> String {
         || String::from("unknown"),
         |(_, value)| value.trim().to_owned(),
     )
+}
+
+/// `6.1` of a kernel `6.1.155-3-cloud`. The rest names a vendor's build, and isn't needed to compare measurements.
+fn major_and_minor(release: &str) -> String {
+    let mut numbers = release.trim().splitn(3, ['.', '-']);
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => format!("{major}.{minor}"),
+        _ => String::from("unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_named_by_its_major_and_minor_version() {
+        for (release, expected) in [
+            ("6.18.44-cloud\n", "6.18"),
+            ("5.15-generic", "5.15"),
+            ("", "unknown"),
+        ] {
+            assert_eq!(major_and_minor(release), expected, "{release}");
+        }
+    }
 }
