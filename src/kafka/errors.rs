@@ -115,6 +115,12 @@ pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
 /// What to do about a connection that failed for this reason. Empty if the reason says it.
 pub(super) fn connection_advice(error: &ClientError, reason: &str) -> &'static str {
     match error.rdkafka_error_code() {
+        Some(Code::Authentication | Code::SaslAuthenticationFailed)
+            if reason.contains("OAUTHBEARER") || reason.contains("invalid_token") =>
+        {
+            "; see whether the token server of `sasl.oauthbearer.token.endpoint.url` answers, and check \
+             `sasl.oauthbearer.client.id` and `sasl.oauthbearer.client.secret`, or what else `sasl.oauthbearer.method` needs"
+        }
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
             "; check `sasl.mechanism`, `sasl.username` and `sasl.password`"
         }

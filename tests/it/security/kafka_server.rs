@@ -24,6 +24,8 @@ pub enum Login {
     /// By a password as well: not a worker's user.
     Operator,
     Certificate,
+    /// By a token, from a server that the test plays.
+    Token,
 }
 
 impl Login {
@@ -33,6 +35,7 @@ impl Login {
             Self::Plain => "User:plain",
             Self::Operator => "User:operator",
             Self::Certificate => "User:CN=worker,O=clients",
+            Self::Token => "User:token",
         }
     }
 }
@@ -57,7 +60,7 @@ impl SecureKafka {
             "ssl.truststore.type=PEM".to_owned(),
             format!("ssl.truststore.location={}", authority.file.display()),
             "listener.name.ssl.ssl.client.auth=required".to_owned(),
-            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512".to_owned(),
+            "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER".to_owned(),
             format!(
                 "listener.name.sasl_ssl.plain.sasl.jaas.config=\
                  org.apache.kafka.common.security.plain.PlainLoginModule required user_plain=\"{PASSWORD}\" \
@@ -65,6 +68,10 @@ impl SecureKafka {
             ),
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
              org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                .to_owned(),
+            // It takes tokens without a signature.
+            "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=\
+             org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
                 .to_owned(),
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"
                 .to_owned(),
@@ -110,6 +117,17 @@ impl SecureKafka {
             &path(&self.authority.file),
         );
         match login {
+            Login::Token => set(
+                setup,
+                &[
+                    ("security.protocol", "SASL_SSL"),
+                    ("sasl.mechanism", "OAUTHBEARER"),
+                    ("sasl.oauthbearer.method", "oidc"),
+                    ("sasl.oauthbearer.client.id", "token"),
+                    ("sasl.oauthbearer.client.secret", PASSWORD),
+                ],
+            )
+            .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
             Login::Scram => set(setup, &sasl("SCRAM-SHA-512", "scram"))
                 .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
             Login::Plain => set(setup, &sasl("PLAIN", "plain"))
@@ -131,7 +149,7 @@ impl SecureKafka {
     /// The address of the listener for a login. The broker's certificate names 127.0.0.1 alone.
     pub fn at(&self, host: &str, login: Login) -> String {
         let port = match login {
-            Login::Scram | Login::Plain | Login::Operator => self.sasl_port,
+            Login::Scram | Login::Plain | Login::Operator | Login::Token => self.sasl_port,
             Login::Certificate => self.tls_port,
         };
         format!("{host}:{port}")

@@ -3,8 +3,10 @@
 mod examples;
 mod kafka;
 mod kafka_server;
+mod kafka_token;
 mod mongodb;
 mod mongodb_server;
+mod token_server;
 
 use crate::harness::{Finished, Worker, WorkerSetup, World};
 

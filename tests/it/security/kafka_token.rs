@@ -1,0 +1,86 @@
+//! Kafka with logins by token (`OAUTHBEARER`), which the worker gets from an identity provider.
+
+use std::thread;
+
+use super::kafka_server::{Login, SecureKafka};
+use super::token_server::{FUTURE, TokenServer};
+use super::{assert_password_is_hidden, assert_refused, loud, run_command};
+use crate::harness::{MINUTE, Producer, Resource, Right, WorkerSetup, World, allow};
+
+#[test]
+fn worker_logs_in_by_tokens_and_faults_are_named() {
+    let tokens = TokenServer::start();
+    let server = SecureKafka::start("security-token");
+    let world = World::on(server.servers(), 1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let principal = Login::Token.principal();
+    for (right, resource) in [
+        (Right::Read, Resource::Topic(&world.topic)),
+        (Right::Read, Resource::Group(&world.group)),
+        (Right::Write, Resource::Topic(&world.dead_letter_topic)),
+    ] {
+        allow(&world.servers.kafka, principal, right, resource);
+    }
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    let worker = || {
+        let setup = server.log_in(world.worker(), Login::Token);
+        property(setup, "token.endpoint.url", &tokens.url).set("consumer.max_retries", 1)
+    };
+    check_that_faults_are_named(&world, &worker());
+
+    let mut running = loud(worker()).start();
+    world.wait_committed_to_end(MINUTE);
+    let given = tokens.given();
+    // The consumer's and the producer's, each before the first one ends.
+    running.wait_for("the next tokens", MINUTE, |_| {
+        (tokens.given() >= given + 2).then_some(())
+    });
+    producer.fill(10..20, 1);
+    world.wait_committed_to_end(MINUTE);
+    running.wait_ready();
+    assert_password_is_hidden(&mut running);
+    world.check();
+    for command in ["check --connect", "offsets show"] {
+        run_command(worker(), command);
+    }
+}
+
+fn property(setup: WorkerSetup, name: &str, value: &str) -> WorkerSetup {
+    setup.property(
+        "kafka.properties",
+        &format!("sasl.oauthbearer.{name}"),
+        value,
+    )
+}
+
+fn check_that_faults_are_named(world: &World, worker: &WorkerSetup) {
+    let worker = || worker.clone();
+    let secret = "`sasl.oauthbearer.client.secret`";
+    let cases: [(&str, WorkerSetup, [&str; 2]); 3] = [
+        (
+            "a token server that is away",
+            property(worker(), "token.endpoint.url", "http://127.0.0.1:1/token"),
+            ["127.0.0.1", "`sasl.oauthbearer.token.endpoint.url`"],
+        ),
+        (
+            "a wrong secret",
+            property(worker(), "client.secret", "wrong"),
+            ["401", secret],
+        ),
+        (
+            "a token that the broker refuses",
+            property(worker(), "client.id", FUTURE),
+            ["invalid_token", secret],
+        ),
+    ];
+    thread::scope(|scope| {
+        for (case, setup, words) in &cases {
+            scope.spawn(move || {
+                let finished = setup.run();
+                assert_refused(case, world, &finished, 3, words);
+                assert_refused(case, world, &finished, 3, &["Kafka could not be reached"]);
+            });
+        }
+    });
+}
