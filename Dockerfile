@@ -11,13 +11,14 @@ FROM rust:1.95.0-slim-bookworm AS dependencies
 # pinned, because Debian's mirrors don't keep old ones.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --no-install-recommends --yes binutils ca-certificates g++ libssl-dev libssl3 make pkg-config \
+    && apt-get install --no-install-recommends --yes binutils ca-certificates cmake g++ libssl-dev libssl3 make pkg-config \
     && rm -rf /var/lib/apt/lists/*
 
 # The dependencies are a layer of their own, with empty programs in place of ours. It is built again only when a manifest
 # or Cargo.lock changes.
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/ .cargo/
 COPY tools/bare-loop/Cargo.toml tools/bare-loop/
 COPY tools/bench/Cargo.toml tools/bench/
 COPY tools/load-generator/Cargo.toml tools/load-generator/
@@ -28,7 +29,8 @@ RUN mkdir -p benches src tools/bare-loop/src tools/bench/src tools/load-generato
     done \
     && cp benches/main.rs benches/transcoder.rs \
     && cp benches/main.rs benches/tracker.rs \
-    && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator
+    && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator \
+        --features kafka-mongo-consumer/oidc
 
 
 FROM dependencies AS worker-build
@@ -39,7 +41,7 @@ COPY src/ src/
 # functions stay. The program
 # finds it by its build id, if it is there.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --release --package kafka-mongo-consumer --bins \
+    && cargo build --locked --release --package kafka-mongo-consumer --bins --features oidc \
     && mkdir -p /out/usr/local/bin \
     && cp target/release/kafka-mongo-consumer /out/usr/local/bin/ \
     && id=$(readelf --notes /out/usr/local/bin/kafka-mongo-consumer | sed -n 's/.*Build ID: //p') \
@@ -52,7 +54,8 @@ RUN touch src/lib.rs src/main.rs \
 FROM dependencies AS load-generator-build
 COPY tools/load-generator/src/ tools/load-generator/src/
 RUN touch tools/load-generator/src/main.rs \
-    && cargo build --locked --release --package load-generator \
+    && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator \
+        --features kafka-mongo-consumer/oidc \
     && mkdir -p /out/usr/local/bin \
     && strip --strip-all -o /out/usr/local/bin/load-generator target/release/load-generator
 

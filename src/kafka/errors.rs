@@ -60,6 +60,10 @@ fn write_refused_property(
     name: &str,
 ) -> fmt::Result {
     match result {
+        _ if name.starts_with("sasl.oauthbearer.") && !cfg!(feature = "oidc") => write!(
+            f,
+            "this build has no logins by tokens, which `{name}` is for: build it with `--features oidc`, as the image is"
+        ),
         RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
             write!(
                 f,

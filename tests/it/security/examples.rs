@@ -24,6 +24,10 @@ fn every_example_of_the_documentation_is_a_valid_configuration() {
     let examples = blocks.map(|block| block.split("```").next().unwrap());
     let mut count = 0;
     for example in examples {
+        // The build has to know these properties.
+        if example.contains("oauthbearer") && !cfg!(feature = "oidc") {
+            continue;
+        }
         let config = world.path(&format!("example-{count}.json"));
         let folder = folder.to_str().unwrap();
         assert!(example.contains(FOLDER), "{example}");
@@ -38,5 +42,5 @@ fn every_example_of_the_documentation_is_a_valid_configuration() {
         assert_eq!(checked.code, Some(0), "{example}: {}", checked.errors);
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, if cfg!(feature = "oidc") { 4 } else { 3 });
 }

@@ -25,6 +25,10 @@ pub enum Login {
     Operator,
     Certificate,
     /// By a token, from a server that the test plays.
+    #[cfg_attr(
+        not(feature = "oidc"),
+        expect(dead_code, reason = "only a build with this feature has such logins")
+    )]
     Token,
 }
 

@@ -66,7 +66,7 @@ fn check_that_faults_are_named(world: &World, worker: &WorkerSetup) {
         (
             "a wrong secret",
             property(worker(), "client.secret", "wrong"),
-            ["401", secret],
+            ["invalid_client", secret],
         ),
         (
             "a token that the broker refuses",

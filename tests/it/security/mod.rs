@@ -3,9 +3,11 @@
 mod examples;
 mod kafka;
 mod kafka_server;
+#[cfg(feature = "oidc")]
 mod kafka_token;
 mod mongodb;
 mod mongodb_server;
+#[cfg(feature = "oidc")]
 mod token_server;
 
 use crate::harness::{Finished, Worker, WorkerSetup, World};

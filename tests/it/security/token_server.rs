@@ -1,4 +1,4 @@
-//! A server that gives out tokens as an identity provider does (OpenID Connect, the grant of client credentials).
+//! A server that gives out tokens as an identity provider does (the grant of client credentials).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
