@@ -31,7 +31,10 @@ enum State {
     /// No byte of a request has come.
     Idle,
     /// A request has begun.
-    Receiving,
+    Receiving {
+        /// What has come is enough for an answer.
+        is_whole: bool,
+    },
     Answering {
         answer: Vec<u8>,
         written: usize,
@@ -66,7 +69,7 @@ impl Client {
     /// What it waits for.
     pub(super) fn interest(&self) -> PollFlags {
         match self.state {
-            State::Idle | State::Receiving | State::Draining => PollFlags::IN,
+            State::Idle | State::Receiving { .. } | State::Draining => PollFlags::IN,
             State::Answering { .. } => PollFlags::OUT,
         }
     }
@@ -81,14 +84,14 @@ impl Client {
             State::Answering {
                 answer, written, ..
             } => answer.len() - written,
-            State::Idle | State::Receiving | State::Draining => 0,
+            State::Idle | State::Receiving { .. } | State::Draining => 0,
         }
     }
 
     pub(super) fn deadline(&self) -> Instant {
         let limit = match self.state {
             State::Idle => IDLE_LIMIT,
-            State::Receiving => REQUEST_LIMIT,
+            State::Receiving { .. } => REQUEST_LIMIT,
             State::Answering { .. } => ANSWER_LIMIT,
             State::Draining => DRAIN_LIMIT,
         };
@@ -103,7 +106,7 @@ impl Client {
         answer: impl FnOnce(&RequestHead) -> Vec<u8>,
     ) -> Fate {
         let result = match self.state {
-            State::Idle | State::Receiving => self.receive(now, answer),
+            State::Idle | State::Receiving { .. } => self.receive(now, answer),
             State::Answering { .. } => self.write(now),
             State::Draining => self.drain(),
         };
@@ -117,7 +120,7 @@ impl Client {
 
     /// Whether a request that has come already is to be answered.
     pub(super) fn has_request(&self) -> bool {
-        matches!(self.state, State::Receiving) && parse(&self.received) != Parsed::Incomplete
+        matches!(self.state, State::Receiving { is_whole: true })
     }
 
     fn receive(
@@ -133,7 +136,7 @@ impl Client {
             }
             self.received.extend_from_slice(&bytes[..count]);
             if matches!(self.state, State::Idle) {
-                self.enter(State::Receiving, now);
+                self.enter(State::Receiving { is_whole: false }, now);
             }
         }
         let (answer, is_last) = match parse(&self.received) {
@@ -177,7 +180,8 @@ impl Client {
             self.received = Vec::new();
             self.enter(State::Idle, now);
         } else {
-            self.enter(State::Receiving, now);
+            let is_whole = parse(&self.received) != Parsed::Incomplete;
+            self.enter(State::Receiving { is_whole }, now);
         }
         Ok(Fate::Stays)
     }

@@ -56,6 +56,8 @@ pub struct HttpServer {
     /// The connection to it, until the port's thread takes it.
     connection: Mutex<Option<Connection>>,
     stopping: AtomicBool,
+    /// The port's thread has ended, so that nothing is to be answered any more.
+    is_served: AtomicBool,
     /// A byte in it ends the wait of the port's thread.
     wake_up: (UnixStream, UnixStream),
     max_clients: usize,
@@ -102,6 +104,7 @@ impl HttpServer {
             upstream,
             connection: Mutex::new(Some(connection)),
             stopping: AtomicBool::new(false),
+            is_served: AtomicBool::new(false),
             wake_up,
             max_clients: max_clients(open_files),
             log_limit: RateLimited::new(Level::Warn, "a warning of the HTTP server"),
@@ -118,22 +121,22 @@ impl HttpServer {
         self.stopping.store(true, Ordering::Release);
         // If it fails, there is a byte already.
         let _ = (&self.wake_up.0).write(&[0]);
-        self.upstream.unblock();
     }
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// The answering thread: runs until [`stop`](Self::stop).
+    /// The answering thread: runs until [`serve`](Self::serve) has ended.
     pub fn answer(&self) {
-        while !self.is_stopping() {
+        while !self.is_served.load(Ordering::Acquire) {
             self.upstream.answer_next();
         }
     }
 
     /// The port's thread: runs until [`stop`](Self::stop).
     pub fn serve(&self) {
+        let _end = EndOfServing(self);
         if self.is_stopping() {
             return;
         }
@@ -239,6 +242,16 @@ impl HttpServer {
         if let Some(suppressed) = self.log_limit.admit(Instant::now()) {
             log::warn!(address:% = self.address, suppressed; "the HTTP server {}", what());
         }
+    }
+}
+
+/// Ends the answering thread, also after a panic of the port's.
+struct EndOfServing<'a>(&'a HttpServer);
+
+impl Drop for EndOfServing<'_> {
+    fn drop(&mut self) {
+        self.0.is_served.store(true, Ordering::Release);
+        self.0.upstream.unblock();
     }
 }
 
