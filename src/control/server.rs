@@ -148,7 +148,17 @@ fn make_room(path: &Path) -> io::Result<File> {
         .write(true)
         .truncate(false)
         .mode(0o600)
-        .open(lock_path)?;
+        .open(&lock_path)
+        .map_err(|error| {
+            let lock_path = Path::new(&lock_path).display();
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "can't open its lock {lock_path}: {error}; if another user has left it behind, remove it while no \
+                     worker runs"
+                ),
+            )
+        })?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => in_use(),
         TryLockError::Error(error) => error,

@@ -25,6 +25,9 @@ const MOST_PARTITIONS: i32 = 1_000_000;
 /// Brokers take texts of up to 4096 bytes, unless they are set otherwise (`offset.metadata.max.bytes`).
 const MAX_BYTES: usize = 2000;
 
+/// Of more partitions than a topic can have nothing is read.
+const MOST_PARTITIONS_READ: usize = 1_000_000;
+
 impl CommitText {
     /// What a text says. Parts that aren't known are passed over.
     pub fn read(text: &str) -> Self {
@@ -35,7 +38,9 @@ impl CommitText {
             } else if let Some(count) = part.strip_prefix(PARTITIONS) {
                 said.partitions_at_first_start = count.parse().ok();
             } else if let Some(numbers) = part.strip_prefix(WITHOUT_LEADER) {
-                said.without_leader = numbers.split(' ').flat_map(range_of).collect();
+                // Somebody else may have written the text.
+                let partitions = numbers.split(' ').flat_map(range_of);
+                said.without_leader = partitions.take(MOST_PARTITIONS_READ).collect();
             }
         }
         said

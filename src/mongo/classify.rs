@@ -36,6 +36,21 @@ pub(super) fn has_no_server(error: &Error) -> bool {
     )
 }
 
+/// What is wrong with a server's version, if the driver refuses it. It has no kind of its own for this error, so its words
+/// decide; the driver's events say it too, but may come after the error.
+pub(super) fn unfit_version(error: &Error) -> Option<String> {
+    match error.kind.as_ref() {
+        ErrorKind::ServerSelection { message, .. }
+            if message.contains("wire version") && message.contains("MongoDB Rust driver") =>
+        {
+            Some(format!(
+                "MongoDB has a version that this worker can't use: {message}"
+            ))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the user lacks a privilege: `Unauthorized`.
 pub(super) fn is_missing_privilege(error: &Error) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Command(command) if command.code == 13)
@@ -120,8 +135,8 @@ fn summary(code: i32, name: Option<&str>) -> String {
     }
 }
 
-/// A certificate that was refused, as an error.
-pub(super) fn refused_certificate(fault: String) -> WriteError {
+/// What an operator must mend, as an error.
+pub(super) fn operator_fault(fault: String) -> WriteError {
     WriteError {
         subject: ErrorSubject::Operator,
         code: None,
@@ -134,7 +149,7 @@ pub(super) fn refused_certificate(fault: String) -> WriteError {
 pub(super) fn write_error(error: &Error) -> WriteError {
     // The driver labels every failed connection as one to try again.
     if let Some(fault) = certificate_fault(error) {
-        return refused_certificate(fault);
+        return operator_fault(fault);
     }
     let is_transient = [
         RETRYABLE_WRITE_ERROR,

@@ -22,11 +22,7 @@ pub(super) struct Heartbeats {
 }
 
 #[derive(Default)]
-struct Servers {
-    heartbeats: HashMap<ServerAddress, Heartbeat>,
-    /// Why the driver can't work with a server: its version.
-    incompatible: Option<String>,
-}
+struct Servers(HashMap<ServerAddress, Heartbeat>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Heartbeat {
@@ -43,9 +39,9 @@ impl Heartbeats {
         // A load balancer gets no heartbeats.
         if options.load_balanced != Some(true) {
             for address in &options.hosts {
-                let mut servers = heartbeats.servers();
-                servers
-                    .heartbeats
+                heartbeats
+                    .servers()
+                    .0
                     .insert(address.clone(), Heartbeat::Awaited);
             }
             let told = Arc::clone(&heartbeats);
@@ -59,30 +55,20 @@ impl Heartbeats {
         let mut servers = self.servers();
         match event {
             SdamEvent::ServerOpening(event) => {
-                servers
-                    .heartbeats
-                    .entry(event.address)
-                    .or_insert(Heartbeat::Awaited);
+                servers.0.entry(event.address).or_insert(Heartbeat::Awaited);
             }
             SdamEvent::ServerClosed(event) => {
-                servers.heartbeats.remove(&event.address);
+                servers.0.remove(&event.address);
             }
             SdamEvent::ServerHeartbeatSucceeded(event) => {
-                servers
-                    .heartbeats
-                    .insert(event.server_address, Heartbeat::Answered);
+                servers.0.insert(event.server_address, Heartbeat::Answered);
             }
             SdamEvent::ServerHeartbeatFailed(event) => {
                 let heartbeat = match classify::certificate_fault(&event.failure) {
                     Some(fault) => Heartbeat::CertificateFault(fault),
                     None => Heartbeat::Failed,
                 };
-                servers.heartbeats.insert(event.server_address, heartbeat);
-            }
-            SdamEvent::TopologyDescriptionChanged(event) => {
-                let incompatible = event.new_description.compatibility_error();
-                servers.incompatible = incompatible
-                    .map(|why| format!("MongoDB has a version that this worker can't use: {why}"));
+                servers.0.insert(event.server_address, heartbeat);
             }
             _ => return,
         }
@@ -90,15 +76,15 @@ impl Heartbeats {
         self.changed.notify_all();
     }
 
-    /// What an operator must mend, if that is the only reason why no server can be used: a server's version, or a
-    /// certificate. A server that is away for another reason may be the one that is needed, and may come back.
-    pub(super) fn fault(&self) -> Option<String> {
-        self.servers().fault()
+    /// The fault of a certificate, if such faults are the only reason why servers can't be reached. A server that is
+    /// away for another reason may be the one that is needed, and may come back.
+    pub(super) fn certificate_fault(&self) -> Option<String> {
+        self.servers().certificate_fault()
     }
 
     /// The same at the start, when the client has just begun to connect: waits until a server has answered or all have
     /// failed, which is sooner than a command finds no server.
-    pub(super) fn first_fault(&self) -> Option<String> {
+    pub(super) fn first_certificate_fault(&self) -> Option<String> {
         let is_open = |servers: &mut Servers| {
             servers.has_any(&Heartbeat::Awaited) && !servers.has_any(&Heartbeat::Answered)
         };
@@ -107,9 +93,9 @@ impl Heartbeats {
             .wait_timeout_while(self.servers(), FIRST_HEARTBEATS, is_open);
         let (servers, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if servers.has_any(&Heartbeat::Answered) {
-            return servers.incompatible.clone();
+            return None;
         }
-        servers.fault()
+        servers.certificate_fault()
     }
 
     fn servers(&self) -> MutexGuard<'_, Servers> {
@@ -119,22 +105,17 @@ impl Heartbeats {
 
 impl Servers {
     fn has_any(&self, heartbeat: &Heartbeat) -> bool {
-        self.heartbeats.values().any(|found| found == heartbeat)
+        self.0.values().any(|found| found == heartbeat)
     }
 
-    fn fault(&self) -> Option<String> {
-        if self.incompatible.is_some() {
-            return self.incompatible.clone();
-        }
+    fn certificate_fault(&self) -> Option<String> {
         if self.has_any(&Heartbeat::Awaited) || self.has_any(&Heartbeat::Failed) {
             return None;
         }
-        self.heartbeats
-            .values()
-            .find_map(|heartbeat| match heartbeat {
-                Heartbeat::CertificateFault(fault) => Some(fault.clone()),
-                Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
-            })
+        self.0.values().find_map(|heartbeat| match heartbeat {
+            Heartbeat::CertificateFault(fault) => Some(fault.clone()),
+            Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
+        })
     }
 }
 
@@ -159,20 +140,8 @@ mod tests {
             };
             let servers = heartbeats.iter().cloned().zip(1..);
             let servers = servers.map(|(heartbeat, port)| (address(port), heartbeat));
-            let servers = Servers {
-                heartbeats: servers.collect(),
-                incompatible: None,
-            };
-            assert_eq!(servers.fault().is_some(), is_blamed, "{heartbeats:?}");
+            let fault = Servers(servers.collect()).certificate_fault();
+            assert_eq!(fault.is_some(), is_blamed, "{heartbeats:?}");
         }
-    }
-
-    #[test]
-    fn a_version_is_blamed_whatever_the_heartbeats_say() {
-        let servers = Servers {
-            incompatible: Some("too old".to_owned()),
-            ..Servers::default()
-        };
-        assert_eq!(servers.fault().as_deref(), Some("too old"));
     }
 }

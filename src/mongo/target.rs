@@ -32,7 +32,7 @@ impl MongoDbHandler {
     /// collection that doesn't exist yet is fine. Fails if no server answers, the server refuses a command, or one
     /// of these checks fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
-        self.check_servers()?;
+        self.check_certificates()?;
         self.check_collection()?;
         self.check_find()?;
         let topology = self.deployment()?.topology;

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use socket2::SockRef;
 
 use super::request::{MAX_HEAD, Parsed, RequestHead, parse};
 
@@ -116,6 +117,12 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::Interrupted => Fate::Stays,
             Err(_) => Fate::Ends,
         }
+    }
+
+    /// To be called before a connection is dropped that isn't at its end: the system then forgets what its client hasn't
+    /// read, which it would keep for minutes.
+    pub(super) fn abandon(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether a request that has come already is to be answered.

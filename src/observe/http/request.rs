@@ -72,11 +72,8 @@ fn is_kept_open(version: u8, headers: &[Header<'_>]) -> bool {
             .flat_map(|header| header.value.split(|&byte| byte == b','))
             .any(|value| value.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
-    if version == 0 {
-        says("keep-alive")
-    } else {
-        !says("close")
-    }
+    // A client of HTTP/1.0 that wants to go on expects to be told so, and isn't.
+    version != 0 && !says("close")
 }
 
 #[cfg(test)]
@@ -114,7 +111,7 @@ mod tests {
             ("HTTP/1.1\r\nConnection: close\r\n", true),
             ("HTTP/1.1\r\nconnection: TE, Close\r\n", true),
             ("HTTP/1.0\r\n", true),
-            ("HTTP/1.0\r\nConnection: keep-alive\r\n", false),
+            ("HTTP/1.0\r\nConnection: keep-alive\r\n", true),
             ("HTTP/1.1\r\nContent-Length: 0\r\n", false),
             ("HTTP/1.1\r\nContent-Length: 4\r\n", true),
             ("HTTP/1.1\r\ncontent-length: 4611686018427387904\r\n", true),

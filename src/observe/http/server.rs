@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::after;
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -161,17 +162,24 @@ impl HttpServer {
                 Ok(events) => events,
                 Err(error) => {
                     self.warn(|| format!("can't wait for its clients: {error}"));
+                    // This only sleeps.
+                    let _ = after(ACCEPT_AGAIN).recv();
                     continue;
                 }
             };
+            if self.is_stopping() {
+                break;
+            }
             let now = Instant::now();
             clients.proceed(self, &events.clients, now);
             if events.has_connection
                 && let Err(error) = self.accept(&mut clients, now)
             {
                 accept_from = now + ACCEPT_AGAIN;
-                // The connection that has waited longest makes room for one.
-                clients.end_oldest(|_| true);
+                if is_lack_of_room(&error) {
+                    // The connection that has waited longest makes room for one.
+                    clients.end_oldest(|_| true);
+                }
                 self.warn(|| format!("can't accept a connection: {error}"));
             }
         }
@@ -212,7 +220,8 @@ impl HttpServer {
     }
 
     fn accept(&self, clients: &mut Clients, now: Instant) -> io::Result<()> {
-        for _ in 0..ACCEPTED_AT_ONCE {
+        // A new client is read before it can be the one that has waited longest.
+        for _ in 0..ACCEPTED_AT_ONCE.min(self.max_clients / 4) {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     if clients.clients.len() >= self.max_clients {
@@ -292,7 +301,11 @@ impl Clients {
             } else {
                 Fate::Stays
             };
-            fate == Fate::Stays && now < client.deadline()
+            let is_overdue = now >= client.deadline();
+            if fate == Fate::Stays && is_overdue {
+                client.abandon();
+            }
+            fate == Fate::Stays && !is_overdue
         });
         while self.clients.iter().map(Client::unwritten).sum::<usize>() > MAX_UNREAD {
             self.end_oldest(|client| client.unwritten() > 0);
@@ -309,7 +322,7 @@ impl Clients {
             .min_by_key(|(_, client)| client.since())
             .map(|(index, _)| index);
         if let Some(index) = oldest {
-            self.clients.swap_remove(index);
+            self.clients.swap_remove(index).abandon();
         }
     }
 }
@@ -328,6 +341,13 @@ fn answer(server: &HttpServer, connection: &mut Option<Connection>, head: &Reque
         server.warn(|| format!("could not answer a request: {error}"));
         empty_answer(503, "Service Unavailable")
     })
+}
+
+/// Whether `accept` failed because this process, or its system, has no room for one more connection.
+fn is_lack_of_room(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn max_clients(open_files: Option<u64>) -> usize {

@@ -17,7 +17,7 @@ use super::routes::Reply;
 
 pub(super) type Handler = dyn Fn(&Method, &str) -> Reply + Send + Sync;
 
-/// The handler reads what is in memory. If an answer takes longer than this, its thread has ended.
+/// The handler reads what is in memory. If an answer takes longer than this, its thread hangs or has ended.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often the answering thread looks whether the server is another one, or was stopped.
@@ -155,6 +155,15 @@ impl Connection {
             SockRef::from(&listener).shutdown(Shutdown::Both)?;
         }
         Ok(answer)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // tiny_http has a copy of the listener, which would accept strangers for ever.
+        if let Some(listener) = self.listener.take() {
+            let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
+        }
     }
 }
 
