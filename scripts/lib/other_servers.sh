@@ -23,12 +23,20 @@ use_mongod() {
     export MONGOD=$servers_dir/mongod-$1/mongod
 }
 
+# Of the crate that scripts/servers/openssl/Cargo.toml names.
+openssl_checksum=bb1830e20a48a975ca898ca8c1d036a36c3c6c5cb7dabc1c216706587857920f
+
 # The shared libraries of OpenSSL 1.1, beside a libcurl that does nothing.
 fill_openssl() {
     local build=$1/build log=$cache_dir/logs/openssl.log
     need_rust
+    # In a copy, since cargo writes beside it what it has resolved.
+    cp "$project_dir/scripts/servers/openssl/Cargo.toml" "$1/"
     run_logged "downloading the source of OpenSSL 1.1 (6 MB, once)" "$log" \
-        cargo vendor -q --locked --manifest-path "$project_dir/scripts/servers/openssl/Cargo.toml" "$build"
+        cargo vendor -q --manifest-path "$1/Cargo.toml" "$build"
+    rm -f "$1/Cargo.toml" "$1/Cargo.lock"
+    grep -q "$openssl_checksum" "$build/openssl-src/.cargo-checksum.json" ||
+        die "the source of OpenSSL 1.1 isn't the one that is expected"
     # shellcheck disable=SC2016  # The inner shell expands it.
     run_logged "compiling OpenSSL 1.1 (minutes, once)" "$log" bash -ec '
         cd "$1"
