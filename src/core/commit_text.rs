@@ -19,14 +19,11 @@ const PARTITIONS: &str = "partitions at the group's first start: ";
 const WITHOUT_LEADER: &str = "without a leader then: ";
 const BETWEEN: &str = "; ";
 
-/// A text may be anybody's: more partitions than this are not believed.
-const MOST_PARTITIONS: i32 = 1_000_000;
+/// A text may be anybody's: more partitions than this aren't believed, and no more are read.
+const MOST_PARTITIONS: u32 = 1_000_000;
 
 /// Brokers take texts of up to 4096 bytes, unless they are set otherwise (`offset.metadata.max.bytes`).
 const MAX_BYTES: usize = 2000;
-
-/// Of more partitions than a topic can have nothing is read.
-const MOST_PARTITIONS_READ: usize = 1_000_000;
 
 impl CommitText {
     /// What a text says. Parts that aren't known are passed over.
@@ -38,9 +35,8 @@ impl CommitText {
             } else if let Some(count) = part.strip_prefix(PARTITIONS) {
                 said.partitions_at_first_start = count.parse().ok();
             } else if let Some(numbers) = part.strip_prefix(WITHOUT_LEADER) {
-                // Somebody else may have written the text.
                 let partitions = numbers.split(' ').flat_map(range_of);
-                said.without_leader = partitions.take(MOST_PARTITIONS_READ).collect();
+                said.without_leader = partitions.take(MOST_PARTITIONS as usize).collect();
             }
         }
         said
@@ -87,7 +83,9 @@ fn ranges_of(numbers: &BTreeSet<i32>) -> String {
 fn range_of(text: &str) -> RangeInclusive<i32> {
     let (start, end) = text.split_once('-').unwrap_or((text, text));
     match (start.parse(), end.parse()) {
-        (Ok(start), Ok(end)) if start >= 0 && end < MOST_PARTITIONS => start..=end,
+        (Ok(start), Ok(end)) if start >= 0 && i64::from(end) < i64::from(MOST_PARTITIONS) => {
+            start..=end
+        }
         #[expect(clippy::reversed_empty_ranges, reason = "it is to be empty")]
         _ => 1..=0,
     }

@@ -115,7 +115,7 @@ impl MongoDbHandler {
     /// Checks that a server answers. Takes no longer than the server selection. Fails if no server answers,
     /// or the server refuses the command.
     pub fn ping(&self) -> Result<(), MongoDbError> {
-        self.check_certificates()?;
+        self.check_servers()?;
         let pong = self.send_ping();
         pong.map_err(|error| self.error(&error))
     }
@@ -130,10 +130,10 @@ impl MongoDbHandler {
         database.run_command(doc! { "ping": 1 }).run().map(drop)
     }
 
-    /// Fails if a certificate is why no server could be reached yet. A command would find no server, but only after the
-    /// server selection's time limit.
-    pub(super) fn check_certificates(&self) -> Result<(), MongoDbError> {
-        match self.heartbeats.first_certificate_fault() {
+    /// Fails if a certificate or the name of the replica set is why no server can be used. A command would find no server,
+    /// but only after the server selection's time limit.
+    pub(super) fn check_servers(&self) -> Result<(), MongoDbError> {
+        match self.heartbeats.first_fault() {
             Some(fault) => Err(MongoDbError::Refused(fault)),
             None => Ok(()),
         }
@@ -207,12 +207,12 @@ impl MongoDbHandler {
         outcome
     }
 
-    /// Classifies an error of a whole command. Credentials that the server accepted before are probably right, and so
-    /// are certificates; a version passes.
+    /// Classifies an error of a whole command. Credentials and certificates that the server accepted before are probably
+    /// right, and what doesn't fit about a server now may be a step of its maintenance.
     pub(super) fn write_error(&self, error: &Error) -> WriteError {
-        let (mut judged, is_about_server) = self.judge(error);
+        let (mut judged, is_fault_of_server) = self.judge(error);
         if judged.subject == ErrorSubject::Operator
-            && (is_about_server || classify::is_authentication_failure(error))
+            && (is_fault_of_server || classify::is_authentication_failure(error))
             && self.has_accepted_us.load(Ordering::Relaxed)
         {
             judged.subject = ErrorSubject::CredentialsAcceptedBefore;
@@ -239,18 +239,18 @@ impl MongoDbHandler {
         self.error(error)
     }
 
-    /// The error, and whether a certificate or a version is the cause.
+    /// The error, and whether something about the servers is the cause: a certificate, a version, a replica set.
     fn judge(&self, error: &Error) -> (WriteError, bool) {
         if let Some(fault) = classify::unfit_version(error) {
             return (classify::operator_fault(fault), true);
         }
         if classify::has_no_server(error)
-            && let Some(fault) = self.heartbeats.certificate_fault()
+            && let Some(fault) = self.heartbeats.fault()
         {
             return (classify::operator_fault(fault), true);
         }
-        let is_about_server = classify::certificate_fault(error).is_some();
-        (classify::write_error(error), is_about_server)
+        let is_fault_of_server = classify::certificate_fault(error).is_some();
+        (classify::write_error(error), is_fault_of_server)
     }
 }
 

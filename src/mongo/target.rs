@@ -32,15 +32,14 @@ impl MongoDbHandler {
     /// collection that doesn't exist yet is fine. Fails if no server answers, the server refuses a command, or one
     /// of these checks fails.
     pub fn check_target(&self) -> Result<Topology, MongoDbError> {
-        self.check_certificates()?;
+        self.check_servers()?;
         self.check_collection()?;
         self.check_find()?;
         let topology = self.deployment()?.topology;
-        let warnings = [
-            self.server_version()?.warning(),
-            self.shard_key_warning(topology),
-        ];
-        for warning in warnings.into_iter().flatten() {
+        // A server that doesn't tell its version is used all the same.
+        let about_version = self.server_version().ok().and_then(|v| v.warning());
+        let about_shard_key = self.shard_key_warning(topology);
+        for warning in [about_version, about_shard_key].into_iter().flatten() {
             warn!("{warning}");
         }
         self.check_write_concern(topology)?;

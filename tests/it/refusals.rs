@@ -107,6 +107,25 @@ fn a_mongodb_that_is_too_old_exits_with_4_and_dead_letters_nothing() {
     assert_eq!(world.check().dead_lettered, 0);
 }
 
+/// The server of the tests is a member of none. It isn't an outage, which would redirect each message.
+#[test]
+fn a_replica_set_that_the_server_is_no_member_of_exits_with_4_and_dead_letters_nothing() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let uri = &world.servers.mongodb;
+    let separator = if uri.contains('?') { "&" } else { "/?" };
+    let named = format!(
+        "{}{separator}replicaSet=elsewhere",
+        uri.trim_end_matches('/')
+    );
+    let finished = world.worker().set("mongodb.uri", named).run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    let last = finished.log.last().unwrap();
+    assert!(last.msg.contains("`replicaSet=elsewhere`"), "{}", last.msg);
+    world.ledger.change_fate(|_| true, Fate::Absent);
+    assert_eq!(world.check().dead_lettered, 0);
+}
+
 /// The kinds of collections that the worker must refuse: what the error says, and how such a one is created.
 fn unfit_collections() -> [(&'static str, CreateCollectionOptions); 3] {
     let time_series = TimeseriesOptions::builder()

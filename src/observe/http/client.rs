@@ -212,10 +212,10 @@ fn refusal(status: u16) -> Vec<u8> {
         505 => "HTTP Version Not Supported",
         _ => "Bad Request",
     };
-    empty_answer(status, reason)
+    empty_answer(status, reason, "Connection: close\r\n")
 }
 
-pub(super) fn empty_answer(status: u16, reason: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        .into_bytes()
+/// `header` is a whole line, or empty.
+pub(super) fn empty_answer(status: u16, reason: &str, header: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\n{header}\r\n").into_bytes()
 }

@@ -1,9 +1,7 @@
 //! Kafka with TLS, logins and access control.
 
-use std::thread;
-
 use super::kafka_server::{Login, SecureKafka};
-use super::{assert_password_is_hidden, assert_refused, loud, run_command};
+use super::{assert_each_is_refused, assert_password_is_hidden, assert_refused, loud, run_command};
 use crate::harness::{
     Authority, MINUTE, Message, Producer, Resource, Right, WorkerSetup, World, allow,
 };
@@ -97,15 +95,7 @@ fn check_that_faults_are_named(server: &SecureKafka, world: &World) {
             ["Kafka", "`Read` on the topic"],
         ),
     ];
-    thread::scope(|scope| {
-        for (case, setup, words) in &cases {
-            scope.spawn(move || {
-                let finished = setup.run();
-                assert_refused(case, world, &finished, 3, words);
-                assert_refused(case, world, &finished, 3, &["Kafka could not be reached"]);
-            });
-        }
-    });
+    assert_each_is_refused(world, &cases);
 
     let topic = Resource::Topic(&world.topic);
     let principal = Login::Scram.principal();

@@ -1,10 +1,8 @@
 //! Kafka with logins by token (`OAUTHBEARER`), which the worker gets from an identity provider.
 
-use std::thread;
-
 use super::kafka_server::{Login, SecureKafka};
 use super::token_server::{FUTURE, TokenServer};
-use super::{assert_password_is_hidden, assert_refused, loud, run_command};
+use super::{assert_each_is_refused, assert_password_is_hidden, loud, run_command};
 use crate::harness::{MINUTE, Producer, Resource, Right, WorkerSetup, World, allow};
 
 #[test]
@@ -74,13 +72,5 @@ fn check_that_faults_are_named(world: &World, worker: &WorkerSetup) {
             ["invalid_token", secret],
         ),
     ];
-    thread::scope(|scope| {
-        for (case, setup, words) in &cases {
-            scope.spawn(move || {
-                let finished = setup.run();
-                assert_refused(case, world, &finished, 3, words);
-                assert_refused(case, world, &finished, 3, &["Kafka could not be reached"]);
-            });
-        }
-    });
+    assert_each_is_refused(world, &cases);
 }

@@ -10,6 +10,8 @@ mod mongodb_server;
 #[cfg(feature = "oidc")]
 mod token_server;
 
+use std::thread;
+
 use crate::harness::{Finished, Worker, WorkerSetup, World};
 
 /// Not a part of any other text.
@@ -64,4 +66,17 @@ fn assert_refused(case: &str, world: &World, finished: &Finished, code: i32, wor
     let committed = world.committed();
     let has_begun = |offset: &Option<i64>| offset.unwrap_or(0) != 0;
     assert!(!committed.values().any(has_begun), "{case}: {committed:?}");
+}
+
+/// Each of these workers ends for its own reason, without having reached Kafka. They run at the same time.
+fn assert_each_is_refused(world: &World, cases: &[(&str, WorkerSetup, [&str; 2])]) {
+    thread::scope(|scope| {
+        for (case, setup, words) in cases {
+            scope.spawn(move || {
+                let finished = setup.run();
+                assert_refused(case, world, &finished, 3, words);
+                assert_refused(case, world, &finished, 3, &["Kafka could not be reached"]);
+            });
+        }
+    });
 }
