@@ -49,6 +49,7 @@ fn stored_again(world: &World) -> i64 {
     let messages = world.mongodb().collection::<bson::Document>("messages");
     messages.delete_many(doc! {}).run().unwrap();
     let mut worker = world.worker().start();
+    worker.wait_ready();
     world.wait_committed_to_end(SHORT);
     worker.stop();
     world.stored().count()

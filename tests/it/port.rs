@@ -4,14 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::harness::{MINUTE, Producer, World, metric};
+use crate::harness::{MINUTE, Producer, World, metric, status_of};
 
-/// What the process has of something: a line of `/proc/PID/status`.
-fn status_of(process: u32, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
-    value.unwrap().parse().unwrap()
+fn number_of(process: u32, name: &str) -> u64 {
+    status_of(process, name).parse().unwrap()
 }
 
 fn open_files(process: u32) -> usize {
@@ -36,9 +32,9 @@ fn hostile_clients_take_little_and_delay_no_message() {
     world.wait_committed_to_end(MINUTE);
     worker.wait_ready();
     let (process, address) = (worker.id(), worker.address());
-    let threads = status_of(process, "Threads");
+    let threads = number_of(process, "Threads");
     let files = open_files(process);
-    let memory = status_of(process, "VmHWM");
+    let memory = number_of(process, "VmHWM");
     let endless = "X: y\r\n".repeat(100_000);
     let kinds: [Vec<u8>; 8] = [
         b"".to_vec(),
@@ -57,7 +53,7 @@ fn hostile_clients_take_little_and_delay_no_message() {
         clients.push(hostile(address, &kinds[number % kinds.len()]));
         if number % 100 == 0 {
             assert_eq!(worker.get("/health").0, 200, "after {number} clients");
-            most_threads = most_threads.max(status_of(process, "Threads"));
+            most_threads = most_threads.max(number_of(process, "Threads"));
             most_files = most_files.max(open_files(process));
         }
     }
@@ -71,7 +67,7 @@ fn hostile_clients_take_little_and_delay_no_message() {
     last.set_nonblocking(false).unwrap();
     last.set_read_timeout(Some(MINUTE)).unwrap();
     let _ = last.read_to_end(&mut Vec::new());
-    let grown = status_of(process, "VmHWM") - memory;
+    let grown = number_of(process, "VmHWM") - memory;
     println!(
         "threads {threads} to {most_threads}, files {files} to {most_files}, {grown} KiB more"
     );

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 
-use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, metric};
+use crate::harness::{MINUTE, Message, Producer, SHORT, Signal, World, catches_sigterm, metric};
 
 #[test]
 fn stop_under_load_settles_and_commits_everything_consumed() {
@@ -118,23 +118,11 @@ fn stop_during_the_start_does_not_wait_for_a_silent_server() {
     }
 }
 
-/// Whether the process has a handler for SIGTERM.
-fn catches_sigterm(process: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let caught = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigCgt:"))
-        .map(|mask| u64::from_str_radix(mask.trim(), 16).unwrap())
-        .unwrap();
-    caught & (1 << (15 - 1)) != 0
-}
-
 #[test]
 fn a_stop_at_any_moment_of_the_start_ends_with_exit_code_0() {
     let world = World::new(1);
     for millis in [0, 0, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] {
         let mut worker = world.worker().start();
-        // Before the first instruction of `main`, nothing can be done about a signal.
         let started = Instant::now();
         while !catches_sigterm(worker.id()) {
             assert!(started.elapsed() < SHORT, "it doesn't catch SIGTERM");

@@ -36,7 +36,7 @@ pub use ledger::Entry;
 pub use log::LogLine;
 pub use metrics::Metrics;
 pub use own_servers::{Only, OwnServers};
-pub use process::{Signal, signal};
+pub use process::{Signal, catches_sigterm, signal, status_of};
 pub use producer::Producer;
 pub use proxy::MongoDbProxy;
 pub use requests::{Resource, Right, allow, commit_with_bytes, forbid_writing, limit_producer};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::http::{self, Answer};
 use super::log::{Capture, LogLine};
 use super::metrics::Metrics;
-use super::process::{Signal, signal};
+use super::process::{Signal, catches_sigterm, signal};
 use super::waiting::{self, SHORT};
 
 /// The most lines of a log that a failed test shows.
@@ -359,6 +359,9 @@ impl Worker {
     /// Stops it with SIGTERM, and expects exit code 0.
     #[track_caller]
     pub fn stop(&mut self) {
+        waiting::until("it catches SIGTERM", SHORT, || {
+            (self.poll_exit().is_some() || catches_sigterm(self.id())).then_some(())
+        });
         self.signal(Signal::Term);
         let status = self.wait_exit(waiting::MINUTE);
         assert_eq!(status.code(), Some(0), "stopped with {status}");
