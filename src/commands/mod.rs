@@ -34,7 +34,7 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
     let signals = signals.inspect_err(print_failure)?;
     let load = || load(&cli.config);
     match cli.command() {
-        Command::Run => run::run(load()?, signals),
+        Command::Run => run::run(load()?, &cli.config, signals),
         Command::Check(arguments) if arguments.needs_servers() => {
             signals.release();
             run_for_operator(&load()?, |config| check::check_servers(config, &arguments))

@@ -1,5 +1,7 @@
 //! `run`: runs the worker until it is stopped.
 
+use std::path::Path;
+
 use log::{error, info, warn};
 
 use super::output::{log_format, print_failure};
@@ -8,10 +10,12 @@ use crate::failure::Failure;
 use crate::kafka::is_log_noise;
 use crate::observe::http;
 use crate::observe::log::{self as worker_log, Source};
-use crate::runtime::{CaughtSignals, check_open_files, instance};
-use crate::worker::DataConsumer;
+use crate::runtime::{
+    CaughtSignals, check_open_files, inherited_pause, instance, restart_in_place,
+};
+use crate::worker::{DataConsumer, Ended};
 
-pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure> {
+pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result<(), Failure> {
     let source = Source {
         group: config.kafka.group_id.clone(),
         instance: instance(),
@@ -31,7 +35,16 @@ pub(super) fn run(config: Config, signals: CaughtSignals) -> Result<(), Failure>
     }
     let outcome = check_open_files()
         .inspect_err(|failure| error!("stopped: {}", failure.chain()))
-        .and_then(|()| DataConsumer::new(config).run(signals));
+        .and_then(|()| DataConsumer::new(config, file.to_owned(), inherited_pause()).run(signals))
+        .and_then(|ended| match ended {
+            Ended::Stopped => Ok(()),
+            Ended::Reloading { pause } => {
+                worker_log::flush();
+                let failure = restart_in_place(pause.as_ref());
+                error!("stopped: {}", failure.chain());
+                Err(failure)
+            }
+        });
     worker_log::flush();
     outcome
 }

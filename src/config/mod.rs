@@ -3,6 +3,7 @@
 //! [`Config::load`] reads everything, and either returns values that nothing needs to check again, or
 //! every fault at once. A key is declared once, in `model.rs`. This module imports nothing of the rest of the crate.
 
+mod credential_files;
 mod environment;
 mod errors;
 mod json;

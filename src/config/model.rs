@@ -205,6 +205,12 @@ pub struct Consumer {
     #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 60_000))]
     pub stalled_after: Duration,
 
+    /// How often the files with certificates and passwords are looked at: a change reloads the configuration, as SIGHUP
+    /// does; 0 looks never.
+    #[serde(rename = "reload_interval_ms", with = "millis")]
+    #[schemars(with = "u32", range(min = 0, max = HOUR_MS), extend("default" = 60_000))]
+    pub reload_interval: Duration,
+
     /// How long a stop may take; keep it below the grace period of the container.
     #[serde(rename = "shutdown_timeout_ms", with = "millis")]
     #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 25_000))]

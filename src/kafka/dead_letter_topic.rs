@@ -95,14 +95,10 @@ impl DeadLetterTopic {
                 .flatten()
                 .find(|resource| resource.specifier == named)
         };
-        let Some(dead_letters) = find(topic) else {
-            let refused = resources
-                .iter()
-                .find_map(|resource| resource.as_ref().err());
-            return Err(ClientError::AdminOp(
-                refused.copied().unwrap_or(RDKafkaErrorCode::Unknown),
-            )
-            .into());
+        // rdkafka drops the error of a topic's answer. Every topic has settings, so an answer without any is a refusal.
+        let dead_letters = find(topic).filter(|found| !found.entries.is_empty());
+        let Some(dead_letters) = dead_letters else {
+            return Err(ClientError::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed).into());
         };
         // A source topic that doesn't exist yet has no settings.
         let source = find(&config.kafka.topic);

@@ -31,7 +31,7 @@ use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Ranges, ReaderOffsets, Topic, TopicReader};
-use crate::runtime::{CaughtSignals, PauseSwitch, ProcessEvents, StopSignal, Threads};
+use crate::runtime::{CaughtSignals, OnHangup, PauseSwitch, ProcessEvents, StopSignal, Threads};
 
 use destination::Destination;
 use progress::ReplayProgress;
@@ -74,7 +74,13 @@ fn run(
     let (events, event_receiver) = ProcessEvents::channel();
     let mut threads = Threads::new(events.clone());
     let settle_time = settle_time(config.consumer.shutdown_timeout);
-    signals.spawn(&mut threads, stop.clone(), settle_time, events.clone())?;
+    signals.spawn(
+        &mut threads,
+        stop.clone(),
+        settle_time,
+        events.clone(),
+        OnHangup::EndProcess,
+    )?;
 
     let topic = &config.kafka.dead_letter_topic;
     let source = Topic::new(TopicId::DEAD_LETTERS, topic);

@@ -1,10 +1,11 @@
-//! What threads need to start, to run and to end: named threads, the stop, the pause, signals, waits and retries.
+//! What threads need to start, to run and to end: named threads, the stop, the restart, the pause, signals, waits and retries.
 //! Nothing here knows Kafka, MongoDB or what the threads do.
 
 mod instance;
 mod open_files;
 mod pause_switch;
 mod process_event;
+mod restart;
 mod retry;
 mod signals;
 mod stop;
@@ -15,8 +16,9 @@ pub use instance::instance;
 pub use open_files::{OPEN_FILES_NEEDED, check_open_files, open_files_limit};
 pub use pause_switch::PauseSwitch;
 pub use process_event::{ProcessEvent, ProcessEvents};
+pub use restart::{Restart, inherited_pause, restart_in_place};
 pub use retry::{Delays, RetryError, retry};
-pub use signals::CaughtSignals;
+pub use signals::{CaughtSignals, OnHangup};
 pub use stop::StopSignal;
 pub use threads::Threads;
 pub use wake_up::WakeUp;

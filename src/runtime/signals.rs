@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first one asks for a stop, a second one ends the process at once.
+//! SIGTERM and SIGINT: the first one asks for a stop, a second one ends the process at once. SIGHUP asks for a reload.
 
 use std::io;
 use std::process;
@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use log::{error, info};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, unregister};
 use signal_hook::{SigId, flag};
 
 use super::process_event::ProcessEvents;
+use super::restart::Restart;
 use super::stop::StopSignal;
 use super::threads::Threads;
 use crate::failure::Failure;
@@ -28,12 +30,41 @@ fn exit_code_of(signal: i32) -> i32 {
     128 + signal
 }
 
-/// SIGTERM and SIGINT, caught from the beginning of the process on. The first one is kept until something acts on
-/// it. A second one before that ends the process.
+/// What a SIGHUP does.
+pub enum OnHangup {
+    /// As by default.
+    EndProcess,
+    /// `hangups` gets a message. A stop that is asked for by a signal cancels `restart`.
+    Reload {
+        hangups: Sender<()>,
+        restart: Restart,
+    },
+}
+
+impl OnHangup {
+    fn pass_on(&self) {
+        match self {
+            // It came before its default effect was restored.
+            Self::EndProcess => {
+                // Fails only for a signal that isn't known. This one is.
+                let _ = emulate_default_handler(SIGHUP);
+            }
+            Self::Reload { hangups, .. } => {
+                // If the channel is full, a reload is to begin already, and reads everything that has changed until then.
+                let _ = hangups.try_send(());
+            }
+        }
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP, caught from the beginning of the process on. The first SIGTERM or SIGINT is kept until
+/// something acts on it, and a second one before that ends the process. A SIGHUP is kept as well.
 pub struct CaughtSignals {
     signals: Signals,
-    /// Whether the next signal has its default effect, which ends the process.
+    /// Whether the next SIGTERM or SIGINT has its default effect, which ends the process.
     ends_process: Arc<AtomicBool>,
+    /// Whether a SIGHUP has its default effect, which ends the process.
+    hangup_ends_process: Arc<AtomicBool>,
     /// The handlers that set `ends_process` at the first signal.
     setters: Vec<SigId>,
 }
@@ -46,8 +77,10 @@ impl CaughtSignals {
     }
 
     fn register() -> io::Result<Self> {
-        let signals = Signals::new([SIGTERM, SIGINT])?;
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let ends_process = Arc::new(AtomicBool::new(false));
+        let hangup_ends_process = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_default(SIGHUP, Arc::clone(&hangup_ends_process))?;
         let mut setters = Vec::new();
         for signal in [SIGTERM, SIGINT] {
             // Handlers run in this order: the first one reads the flag that the previous signal has set, the second one
@@ -63,6 +96,7 @@ impl CaughtSignals {
         Ok(Self {
             signals,
             ends_process,
+            hangup_ends_process,
             setters,
         })
     }
@@ -71,6 +105,7 @@ impl CaughtSignals {
     /// handle signals.
     pub fn release(mut self) {
         self.ends_process.store(true, Ordering::SeqCst);
+        self.hangup_ends_process.store(true, Ordering::SeqCst);
         if let Some(signal) = self.signals.pending().next() {
             if is_process_1() {
                 process::exit(exit_code_of(signal));
@@ -81,7 +116,7 @@ impl CaughtSignals {
     }
 
     /// From now on a thread acts on the signals; one that has come already is acted on at once. Whatever can't be
-    /// settled within `settle_time` of the first signal is given up, uncommitted. Fails when the system has no
+    /// settled within `settle_time` of the first SIGTERM or SIGINT is given up, uncommitted. Fails when the system has no
     /// thread to give.
     pub fn spawn(
         mut self,
@@ -89,31 +124,36 @@ impl CaughtSignals {
         stop: StopSignal,
         settle_time: Duration,
         events: ProcessEvents,
+        on_hangup: OnHangup,
     ) -> Result<(), Failure> {
         for setter in self.setters.drain(..) {
             unregister(setter);
         }
         self.ends_process.store(false, Ordering::SeqCst);
-        let ask = move || {
+        if let OnHangup::EndProcess = on_hangup {
+            self.hangup_ends_process.store(true, Ordering::SeqCst);
+        }
+        let mut is_asked = false;
+        let mut act = move |signal| {
+            if signal == SIGHUP {
+                on_hangup.pass_on();
+                return;
+            }
+            if is_asked {
+                error!("a second signal: ending the process at once");
+                flush();
+                process::exit(1);
+            }
+            is_asked = true;
+            if let OnHangup::Reload { restart, .. } = &on_hangup {
+                restart.cancel();
+            }
             stop.ask(Instant::now() + settle_time);
             events.stop_requested();
             info!("asked to stop");
         };
         // Here, not on the thread: the caller sees the stop before it begins anything else.
-        let mut is_asked = self.signals.pending().next().is_some();
-        if is_asked {
-            ask();
-        }
-        threads.spawn_detached("signals", move || {
-            for _ in self.signals.forever() {
-                if is_asked {
-                    error!("a second signal: ending the process at once");
-                    flush();
-                    process::exit(1);
-                }
-                is_asked = true;
-                ask();
-            }
-        })
+        self.signals.pending().for_each(&mut act);
+        threads.spawn_detached("signals", move || self.signals.forever().for_each(act))
     }
 }

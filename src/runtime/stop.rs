@@ -44,6 +44,11 @@ impl StopSignal {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// For a `select!`: disconnected from the request on, and nothing is ever received.
+    pub fn asked(&self) -> &Receiver<Infallible> {
+        &self.asked
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.settle_by().is_some()
     }

@@ -1,5 +1,6 @@
 //! The consumer of the specification: connects, and runs until told to stop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,16 +20,18 @@ use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
-use crate::observe::status::{Identity, OnMongodbUnavailable};
+use crate::observe::status::{Identity, OnMongodbUnavailable, Pause};
 use crate::runtime::{
-    CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, RetryError, StopSignal,
-    Threads, instance, retry,
+    CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, Restart, RetryError,
+    StopSignal, Threads, instance, retry,
 };
 use crate::store::OutageTracker;
 
 /// Takes messages off the topic and stores them, until told to stop.
 pub struct DataConsumer {
     pub(super) config: Config,
+    /// Where the configuration is read again.
+    pub(super) config_file: PathBuf,
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
     pub(super) board: Arc<StatusBoard>,
@@ -36,12 +39,24 @@ pub struct DataConsumer {
     /// Every thread has been started.
     pub(super) has_started: Arc<AtomicBool>,
     pub(super) stop: StopSignal,
+    pub(super) restart: Restart,
     pub(super) events: ProcessEvents,
     pub(super) event_receiver: Receiver<ProcessEvent>,
 }
 
+/// How a worker ended that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// As a signal asked.
+    Stopped,
+    /// To begin anew with a new configuration. An operator's pause is to hold further on.
+    Reloading { pause: Option<Pause> },
+}
+
 impl DataConsumer {
-    pub fn new(config: Config) -> Self {
+    /// `config_file` is where `config` was read, together with the environment. An operator may have ordered `pause`
+    /// already.
+    pub fn new(config: Config, config_file: PathBuf, pause: PauseSwitch) -> Self {
         let metrics = Arc::new(MetricsCollector::new(
             config.metrics.port,
             &Reason::ALL.map(Reason::as_str),
@@ -56,20 +71,22 @@ impl DataConsumer {
         let (events, event_receiver) = ProcessEvents::channel();
         Self {
             config,
+            config_file,
             metrics,
             health,
             board,
-            pause: PauseSwitch::default(),
+            pause,
             has_started: Arc::default(),
             stop: StopSignal::new(),
+            restart: Restart::default(),
             events,
             event_receiver,
         }
     }
 
-    /// Runs until a signal or a failure, and stops in order. Fails when the process ends for another reason than a
-    /// signal.
-    pub fn run(self, signals: CaughtSignals) -> Result<(), Failure> {
+    /// Runs until a signal, a reload or a failure, and stops in order. Fails when the process ends for another reason than
+    /// a signal or a reload.
+    pub fn run(self, signals: CaughtSignals) -> Result<Ended, Failure> {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.clone());
         let outcome = self
@@ -84,8 +101,17 @@ impl DataConsumer {
             });
         // Logged here, so that the last line of the log says why the process ends.
         report_suppressed(Instant::now(), Duration::ZERO);
+        let outcome = outcome.map(|()| {
+            if self.restart.is_wanted() {
+                let pause = self.pause.pause();
+                Ended::Reloading { pause }
+            } else {
+                Ended::Stopped
+            }
+        });
         match &outcome {
-            Ok(()) => info!("stopped as asked"),
+            Ok(Ended::Stopped) => info!("stopped as asked"),
+            Ok(Ended::Reloading { .. }) => info!("stopped, to begin anew"),
             Err(failure) => error!("stopped: {}", failure.chain()),
         }
         outcome

@@ -9,9 +9,10 @@
 mod data_consumer;
 mod memory;
 mod observer;
+mod reload;
 mod supervisor;
 mod systemd;
 mod wiring;
 
-pub use data_consumer::DataConsumer;
+pub use data_consumer::{DataConsumer, Ended};
 pub use memory::{MemoryLimit, worst_case as worst_case_memory};

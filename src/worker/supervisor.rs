@@ -5,7 +5,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, after};
+use crossbeam_channel::{RecvTimeoutError, Sender, after};
 use log::{error, warn};
 
 use super::data_consumer::DataConsumer;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::kafka::DeadLetterProducer;
 use crate::observe::http::HttpServer;
 use crate::observe::log::flush;
-use crate::runtime::{CaughtSignals, ProcessEvent, Threads};
+use crate::runtime::{CaughtSignals, OnHangup, ProcessEvent, Threads};
 
 pub(super) const POLLER: &str = "poller";
 
@@ -60,12 +60,17 @@ impl DataConsumer {
         &self,
         threads: &mut Threads,
         signals: CaughtSignals,
+        hangups: Sender<()>,
     ) -> Result<(), Failure> {
         signals.spawn(
             threads,
             self.stop.clone(),
             settle_time(self.config.consumer.shutdown_timeout),
             self.events.clone(),
+            OnHangup::Reload {
+                hangups,
+                restart: self.restart.clone(),
+            },
         )
     }
 

@@ -11,7 +11,7 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 
 use crate::observe::board::StatusBoard;
 use crate::observe::health::Health;
-use crate::runtime::StopSignal;
+use crate::runtime::{Restart, StopSignal};
 
 /// How often the line of status is told, and how often it is said that a start goes on.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -28,6 +28,7 @@ pub(super) struct SystemdNotifier {
     pub(super) health: Arc<Health>,
     pub(super) has_started: Arc<AtomicBool>,
     pub(super) stop: StopSignal,
+    pub(super) restart: Restart,
 }
 
 impl SystemdNotifier {
@@ -40,8 +41,7 @@ impl SystemdNotifier {
         let mut was_heard = true;
         loop {
             let facts = Facts {
-                has_started: self.has_started.load(Ordering::Acquire),
-                is_stopping: self.stop.is_stopping(),
+                phase: self.phase(),
                 is_alive: watchdog.is_some() && self.health.liveness(Instant::now()).is_alive(),
             };
             let line = self.board.line();
@@ -52,7 +52,7 @@ impl SystemdNotifier {
                 warn!("systemd could not be told what this worker does: {error}");
             }
             was_heard = result.is_ok();
-            if facts.is_stopping {
+            if self.stop.is_stopping() {
                 // This only sleeps; the received time doesn't matter.
                 let _ = after(interval).recv();
             } else {
@@ -60,20 +60,39 @@ impl SystemdNotifier {
             }
         }
     }
+
+    fn phase(&self) -> Phase {
+        if self.restart.is_wanted() {
+            Phase::Reloading
+        } else if self.stop.is_stopping() {
+            Phase::Stopping
+        } else if self.has_started.load(Ordering::Acquire) {
+            Phase::Running
+        } else {
+            Phase::Starting
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Facts {
-    has_started: bool,
-    is_stopping: bool,
+    phase: Phase,
     is_alive: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Running,
+    /// It stops, and begins anew.
+    Reloading,
+    Stopping,
 }
 
 /// What systemd was told already.
 #[derive(Debug, Default)]
 struct Told {
-    ready: bool,
-    stopping: bool,
+    phase: Option<Phase>,
     line: String,
 }
 
@@ -81,19 +100,20 @@ impl Told {
     /// What to tell it now.
     fn next<'a>(&mut self, facts: Facts, line: &'a str) -> Vec<NotifyState<'a>> {
         let mut messages = Vec::new();
-        if facts.is_stopping {
-            if !self.stopping {
-                self.stopping = true;
-                messages.push(NotifyState::Stopping);
-            }
-        } else if !self.ready {
-            if facts.has_started {
-                self.ready = true;
-                messages.push(NotifyState::Ready);
-            } else {
+        let is_new = self.phase.replace(facts.phase) != Some(facts.phase);
+        match facts.phase {
+            Phase::Starting => {
                 let micros = u32::try_from(START_GOES_ON.as_micros()).unwrap_or(u32::MAX);
                 messages.push(NotifyState::ExtendTimeoutUsec(micros));
             }
+            Phase::Running if is_new => messages.push(NotifyState::Ready),
+            Phase::Reloading if is_new => {
+                messages.push(NotifyState::Reloading);
+                // Services of type `notify-reload` need it.
+                messages.extend(NotifyState::monotonic_usec_now());
+            }
+            Phase::Stopping if is_new => messages.push(NotifyState::Stopping),
+            Phase::Running | Phase::Reloading | Phase::Stopping => {}
         }
         if facts.is_alive {
             messages.push(NotifyState::Watchdog);
@@ -113,43 +133,42 @@ mod tests {
     #[test]
     fn each_event_is_told_once_and_the_beat_every_time() {
         let mut told = Told::default();
-        let mut next = |has_started, is_stopping, is_alive, line| {
-            let facts = Facts {
-                has_started,
-                is_stopping,
-                is_alive,
-            };
-            let messages = told.next(facts, line);
+        let mut next = |phase, is_alive, line| {
+            let messages = told.next(Facts { phase, is_alive }, line);
             let lines: Vec<String> = messages.iter().map(ToString::to_string).collect();
             lines.join(" ")
         };
         assert_eq!(
-            next(false, false, true, "starting"),
+            next(Phase::Starting, true, "starting"),
             "EXTEND_TIMEOUT_USEC=60000000 WATCHDOG=1 STATUS=starting"
         );
         assert_eq!(
-            next(true, false, true, "running"),
+            next(Phase::Running, true, "running"),
             "READY=1 WATCHDOG=1 STATUS=running"
         );
-        assert_eq!(next(true, false, true, "running"), "WATCHDOG=1");
+        assert_eq!(next(Phase::Running, true, "running"), "WATCHDOG=1");
         // The poll loop doesn't turn: no beat, so that systemd starts the worker anew.
-        assert_eq!(next(true, false, false, "running"), "");
+        assert_eq!(next(Phase::Running, false, "running"), "");
         assert_eq!(
-            next(true, true, true, "stopping"),
+            next(Phase::Stopping, true, "stopping"),
             "STOPPING=1 WATCHDOG=1 STATUS=stopping"
         );
-        assert_eq!(next(true, true, true, "stopping"), "WATCHDOG=1");
+        assert_eq!(next(Phase::Stopping, true, "stopping"), "WATCHDOG=1");
     }
 
     #[test]
-    fn a_stop_during_the_start_is_told() {
+    fn a_reload_is_told_and_so_is_a_stop_during_it() {
         let mut told = Told::default();
-        let facts = Facts {
-            has_started: false,
-            is_stopping: true,
-            is_alive: false,
+        let mut next = |phase| {
+            let is_alive = false;
+            told.next(Facts { phase, is_alive }, "")
         };
-        let messages = told.next(facts, "");
-        assert!(matches!(messages.as_slice(), [NotifyState::Stopping]));
+        assert!(matches!(
+            next(Phase::Reloading).as_slice(),
+            [NotifyState::Reloading, NotifyState::MonotonicUsec(_)]
+        ));
+        assert!(next(Phase::Reloading).is_empty());
+        let stopping = next(Phase::Stopping);
+        assert!(matches!(stopping.as_slice(), [NotifyState::Stopping]));
     }
 }

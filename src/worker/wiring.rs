@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use log::{info, warn};
 
 use super::data_consumer::DataConsumer;
 use super::observer::WorkerObserver;
+use super::reload::Reloader;
 use super::supervisor::{POLLER, Running};
 use super::systemd::{self, SystemdNotifier};
 use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Ownership};
@@ -37,7 +38,9 @@ impl DataConsumer {
         signals: CaughtSignals,
     ) -> Result<Option<Running>, Failure> {
         self.spawn_watchdog(threads)?;
-        self.spawn_signals(threads, signals)?;
+        // One waiting request is enough: a reload reads everything that has changed until it begins.
+        let (hangup, hangups) = bounded(1);
+        self.spawn_signals(threads, signals, hangup)?;
         if self.stop.is_stopping() {
             return Ok(None);
         }
@@ -103,6 +106,7 @@ impl DataConsumer {
         };
         let pool = self.start_writers(threads, stage, dispatcher, &mongodb)?;
         self.spawn_poller(threads, consumer, pool, committer, assignment)?;
+        self.spawn_reloader(threads, hangups)?;
         Ok(Some(Running {
             dead_letters,
             http,
@@ -187,9 +191,24 @@ impl DataConsumer {
             health: Arc::clone(&self.health),
             has_started: Arc::clone(&self.has_started),
             stop: self.stop.clone(),
+            restart: self.restart.clone(),
         };
         // It tells of the stop as well, so that nobody waits for its end.
         threads.spawn_detached("systemd", move || notifier.run())
+    }
+
+    fn spawn_reloader(&self, threads: &mut Threads, hangups: Receiver<()>) -> Result<(), Failure> {
+        let reloader = Reloader {
+            config_file: self.config_file.clone(),
+            config: self.config.clone(),
+            hangups,
+            restart: self.restart.clone(),
+            stop: self.stop.clone(),
+            events: self.events.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        // It may wait for a server when the worker stops.
+        threads.spawn_detached("reload", move || reloader.run())
     }
 
     /// Answers on the control socket, if there is one.

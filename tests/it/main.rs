@@ -21,6 +21,7 @@ mod rebalancing;
 mod recreated_topics;
 mod refusals;
 mod rejections;
+mod reloading;
 mod secrets;
 mod security;
 mod slow_writers;

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::harness::{MINUTE, Producer, SHORT, Worker, World};
+use crate::harness::{MINUTE, Producer, SHORT, Signal, Worker, World};
 
 struct Systemd {
     socket: UnixDatagram,
@@ -54,7 +54,7 @@ impl Drop for Systemd {
 }
 
 #[test]
-fn systemd_is_told_of_start_status_beats_and_stop() {
+fn systemd_is_told_of_start_status_beats_reload_and_stop() {
     let world = World::new(2);
     Producer::new(&world).fill(0..100, 2);
     let mut systemd = Systemd::new(&world);
@@ -70,9 +70,16 @@ fn systemd_is_told_of_start_status_beats_and_stop() {
     systemd.wait_told(&mut worker, done);
     systemd.wait_told(&mut worker, "WATCHDOG=1");
     assert_eq!(systemd.count("STOPPING=1"), 0);
+    worker.signal(Signal::Hup);
+    worker.wait_for("systemd is told of the reload", MINUTE, |_| {
+        systemd.receive();
+        (systemd.count("READY=1") == 2).then_some(())
+    });
+    assert_eq!(systemd.count("RELOADING=1"), 1, "{:?}", systemd.lines);
+    assert_eq!(systemd.count("STOPPING=1"), 0, "{:?}", systemd.lines);
     worker.stop();
     systemd.receive();
     assert_eq!(systemd.count("STOPPING=1"), 1, "{:?}", systemd.lines);
-    assert_eq!(systemd.count("READY=1"), 1, "{:?}", systemd.lines);
+    assert_eq!(systemd.count("READY=1"), 2, "{:?}", systemd.lines);
     worker.assert_no_errors();
 }

@@ -50,6 +50,7 @@ fn defaults_are_those_of_the_specification() {
             max_in_flight_messages: 20_000,
             max_consecutive_rejections: 0,
             stalled_after: Duration::from_secs(60),
+            reload_interval: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(25),
         },
         logging: Logging {

@@ -47,6 +47,7 @@ pub(super) struct Families {
     pub(super) paused: IntGauge,
     pub(super) paused_by_operator: IntGauge,
     pub(super) log_lines_dropped: IntCounter,
+    pub(super) last_reload_successful: IntGauge,
 }
 
 impl Families {
@@ -232,6 +233,10 @@ impl Families {
             log_lines_dropped: new.counter(
                 "consumer_log_lines_dropped_total",
                 "Lines of the log that were dropped, because nobody read them in time.",
+            ),
+            last_reload_successful: new.gauge(
+                "consumer_last_reload_successful",
+                "Whether the last reload of the configuration could be used (1) or not (0); 1 if there was none.",
             ),
         }
     }

@@ -58,6 +58,7 @@ impl MetricsCollector {
             registry,
         };
         collector.register_process_metrics();
+        collector.set_last_reload_successful(true);
         collector
     }
 
@@ -279,6 +280,12 @@ impl MetricsCollector {
             .memory_limit
             .set(gauge_value(limit.unwrap_or_default()));
         self.families.memory_worst_case.set(gauge_value(worst_case));
+    }
+
+    pub fn set_last_reload_successful(&self, successful: bool) {
+        self.families
+            .last_reload_successful
+            .set(i64::from(successful));
     }
 
     pub fn increment_poll_interval_exceeded(&self) {

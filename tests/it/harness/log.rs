@@ -91,6 +91,17 @@ impl Capture {
         self.lines.lock().unwrap().iter().find_map(look)
     }
 
+    /// The last result of `look`.
+    pub fn find_last<T>(&self, look: impl FnMut(&LogLine) -> Option<T>) -> Option<T> {
+        self.lines.lock().unwrap().iter().rev().find_map(look)
+    }
+
+    /// How many lines meet the condition.
+    pub fn count(&self, mut condition: impl FnMut(&LogLine) -> bool) -> usize {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|line| condition(line)).count()
+    }
+
     /// Waits for the end of the stream: that is when the process has ended.
     pub fn finish(&mut self) {
         if let Some(thread) = self.thread.take() {

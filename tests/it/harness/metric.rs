@@ -13,6 +13,7 @@ pub const DELIVERY_DELAY: &str = "consumer_delivery_delay_seconds";
 pub const INFO: &str = "consumer_info";
 pub const LAG_SECONDS: &str = "consumer_lag_seconds";
 pub const LAG: &str = "consumer_lag";
+pub const LAST_RELOAD_SUCCESSFUL: &str = "consumer_last_reload_successful";
 pub const LEADERLESS_PARTITIONS: &str = "consumer_leaderless_partitions";
 pub const LOG_LINES_DROPPED: &str = "consumer_log_lines_dropped_total";
 pub const MONGODB_AVAILABLE: &str = "consumer_mongodb_available";

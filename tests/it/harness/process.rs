@@ -7,6 +7,7 @@ use std::process::Command;
 pub enum Signal {
     Term,
     Int,
+    Hup,
     Kill,
     /// Freezes the process.
     Stop,
@@ -19,6 +20,7 @@ pub fn signal(process: u32, signal: Signal) {
     let name = match signal {
         Signal::Term => "TERM",
         Signal::Int => "INT",
+        Signal::Hup => "HUP",
         Signal::Kill => "KILL",
         Signal::Stop => "STOP",
         Signal::Cont => "CONT",

@@ -221,6 +221,11 @@ impl Worker {
             .is_some()
     }
 
+    /// How many lines' messages contain `text`.
+    pub fn times_logged(&self, text: &str) -> usize {
+        self.log.count(|line| line.msg.contains(text))
+    }
+
     /// The first line whose message contains `text`. The process must have ended: its log is complete then.
     #[track_caller]
     pub fn logged(&self, text: &str) -> LogLine {
@@ -263,11 +268,11 @@ impl Worker {
         })
     }
 
-    /// The address at which it serves its metrics.
+    /// The address at which it serves its metrics; after a reload, the new one.
     #[track_caller]
     pub fn address(&mut self) -> SocketAddr {
         self.wait_for("it serves its metrics", SHORT, |worker| {
-            worker.log.find(|line| {
+            worker.log.find_last(|line| {
                 line.msg
                     .starts_with("serving /metrics")
                     .then(|| line.text("address").unwrap().parse().unwrap())

@@ -1,9 +1,13 @@
 //! Kafka with TLS, logins and access control.
 
+use std::fs;
+
 use super::kafka_server::{Login, SecureKafka};
-use super::{assert_each_is_refused, assert_password_is_hidden, assert_refused, loud, run_command};
+use super::{
+    PASSWORD, assert_each_is_refused, assert_password_is_hidden, assert_refused, loud, run_command,
+};
 use crate::harness::{
-    Authority, MINUTE, Message, Producer, Resource, Right, WorkerSetup, World, allow,
+    Authority, MINUTE, Message, Producer, Resource, Right, Signal, WorkerSetup, World, allow,
 };
 
 const LOGINS: [Login; 3] = [Login::Scram, Login::Plain, Login::Certificate];
@@ -44,6 +48,60 @@ fn worker_logs_in_over_tls_with_the_least_rights_and_faults_are_named() {
     }
     world.check();
     check_commands(&server, &world);
+}
+
+#[test]
+fn a_new_login_in_the_file_is_used_while_the_worker_runs() {
+    let server = SecureKafka::start("security-kafka-renewal");
+    let world = World::on(server.servers(), 1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    grant_the_least(&world, Login::Plain);
+    // Without the right to look at the dead letter topic's settings, which is missed in the log.
+    let kafka = &world.servers.kafka;
+    let operator = Login::Operator.principal();
+    for (right, resource) in [
+        (Right::Read, Resource::Topic(&world.topic)),
+        (Right::Read, Resource::Group(&world.group)),
+        (Right::Write, Resource::Topic(&world.dead_letter_topic)),
+    ] {
+        allow(kafka, operator, right, resource);
+    }
+    let file = world.path("properties");
+    let write = |properties: String| fs::write(&file, properties).unwrap();
+    write(server.properties(Login::Plain));
+    let mut worker = world
+        .worker()
+        .set(
+            "kafka.bootstrap_servers",
+            server.at("127.0.0.1", Login::Plain),
+        )
+        .variable("CONSUMER__KAFKA__PROPERTIES_FILE", file.display())
+        .start();
+    world.wait_committed_to_end(MINUTE);
+    worker.wait_ready();
+
+    write(
+        server
+            .properties(Login::Operator)
+            .replace(PASSWORD, "wrong"),
+    );
+    worker.signal(Signal::Hup);
+    let line = worker.wait_for_log("the configuration can't be reloaded", MINUTE);
+    assert!(line.msg.contains("credentials"), "{}", line.msg);
+    producer.fill(10..20, 1);
+    world.wait_committed_to_end(MINUTE);
+    assert!(!worker.has_logged("can't look at"));
+
+    write(server.properties(Login::Operator));
+    worker.signal(Signal::Hup);
+    worker.wait_for_log("can't look at the dead letter topic's settings", MINUTE);
+    producer.fill(20..30, 1);
+    producer.send_now(Message::refused("{", "invalid_json"));
+    world.wait_committed_to_end(MINUTE);
+    assert_password_is_hidden(&mut worker);
+    world.check();
 }
 
 fn worker(server: &SecureKafka, world: &World, login: Login) -> WorkerSetup {

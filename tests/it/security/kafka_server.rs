@@ -4,6 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::PASSWORD;
 use crate::harness::{Authority, Only, OwnServers, Servers, WorkerSetup};
 
@@ -101,53 +103,50 @@ impl SecureKafka {
 
     /// The worker's settings for a login.
     pub fn log_in(&self, setup: WorkerSetup, login: Login) -> WorkerSetup {
-        let set = |setup: WorkerSetup, properties: &[(&str, &str)]| {
-            properties.iter().fold(setup, |setup, (name, value)| {
+        self.properties_of(login)
+            .iter()
+            .fold(setup, |setup, (name, value)| {
                 setup.property("kafka.properties", name, value)
             })
-        };
+            .set("kafka.bootstrap_servers", self.at("127.0.0.1", login))
+    }
+
+    /// The properties for a login, as a file for the worker has them.
+    pub fn properties(&self, login: Login) -> String {
+        let properties = self.properties_of(login).into_iter();
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.into()));
+        Value::Object(properties.collect()).to_string()
+    }
+
+    fn properties_of(&self, login: Login) -> Vec<(&'static str, String)> {
         let path = |path: &PathBuf| path.to_str().unwrap().to_owned();
-        let sasl = |mechanism, user| {
-            [
-                ("security.protocol", "SASL_SSL"),
-                ("sasl.mechanism", mechanism),
-                ("sasl.username", user),
-                ("sasl.password", PASSWORD),
+        let sasl = |mechanism: &str, user: &str| {
+            vec![
+                ("security.protocol", "SASL_SSL".to_owned()),
+                ("sasl.mechanism", mechanism.to_owned()),
+                ("sasl.username", user.to_owned()),
+                ("sasl.password", PASSWORD.to_owned()),
             ]
         };
-        let setup = setup.property(
-            "kafka.properties",
-            "ssl.ca.location",
-            &path(&self.authority.file),
-        );
-        match login {
-            Login::Token => set(
-                setup,
-                &[
-                    ("security.protocol", "SASL_SSL"),
-                    ("sasl.mechanism", "OAUTHBEARER"),
-                    ("sasl.oauthbearer.method", "oidc"),
-                    ("sasl.oauthbearer.client.id", "token"),
-                    ("sasl.oauthbearer.client.secret", PASSWORD),
-                ],
-            )
-            .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
-            Login::Scram => set(setup, &sasl("SCRAM-SHA-512", "scram"))
-                .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
-            Login::Plain => set(setup, &sasl("PLAIN", "plain"))
-                .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
-            Login::Operator => set(setup, &sasl("PLAIN", "operator"))
-                .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
-            Login::Certificate => set(
-                setup,
-                &[
-                    ("security.protocol", "SSL"),
-                    ("ssl.certificate.location", &path(&self.client_certificate)),
-                    ("ssl.key.location", &path(&self.client_key)),
-                ],
-            )
-            .set("kafka.bootstrap_servers", self.at("127.0.0.1", login)),
-        }
+        let mut properties = match login {
+            Login::Token => vec![
+                ("security.protocol", "SASL_SSL".to_owned()),
+                ("sasl.mechanism", "OAUTHBEARER".to_owned()),
+                ("sasl.oauthbearer.method", "oidc".to_owned()),
+                ("sasl.oauthbearer.client.id", "token".to_owned()),
+                ("sasl.oauthbearer.client.secret", PASSWORD.to_owned()),
+            ],
+            Login::Scram => sasl("SCRAM-SHA-512", "scram"),
+            Login::Plain => sasl("PLAIN", "plain"),
+            Login::Operator => sasl("PLAIN", "operator"),
+            Login::Certificate => vec![
+                ("security.protocol", "SSL".to_owned()),
+                ("ssl.certificate.location", path(&self.client_certificate)),
+                ("ssl.key.location", path(&self.client_key)),
+            ],
+        };
+        properties.push(("ssl.ca.location", path(&self.authority.file)));
+        properties
     }
 
     /// The address of the listener for a login. The broker's certificate names 127.0.0.1 alone.

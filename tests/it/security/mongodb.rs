@@ -1,8 +1,10 @@
 //! MongoDB with TLS, logins and access control.
 
+use std::fs;
+
 use super::mongodb_server::{SecureMongodb, listen_with_an_expired_certificate};
 use super::{PASSWORD, assert_password_is_hidden, assert_refused, loud, run_command};
-use crate::harness::{MINUTE, Producer, World};
+use crate::harness::{MINUTE, Producer, World, metric};
 
 /// What docs/SECURITY.md lists.
 const ON_COLLECTION: [&str; 4] = ["find", "insert", "listIndexes", "createIndex"];
@@ -84,6 +86,54 @@ fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
     for command in ["audit", "check --sample 10 --from-beginning"] {
         run(&uri, command);
     }
+}
+
+#[test]
+fn a_new_password_in_the_file_is_used_while_the_worker_runs() {
+    let server = SecureMongodb::start("security-renewal");
+    let world = World::on(server.servers(), 1);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    for user in ["before", "after"] {
+        server.create_user(&world, user, &ON_COLLECTION, &ON_DATABASE);
+    }
+    let file = world.path("uri");
+    let write = |login: &str| {
+        let (host, trust) = (server.host(), server.trust());
+        fs::write(&file, format!("mongodb://{login}@{host}/?{trust}")).unwrap();
+    };
+    write(&format!("before:{PASSWORD}"));
+    let mut worker = world
+        .worker()
+        .unset("mongodb.uri")
+        .variable("CONSUMER__MONGODB__URI_FILE", file.display())
+        .set("consumer.reload_interval_ms", 100)
+        .start();
+    world.wait_committed_to_end(MINUTE);
+
+    // A file that is half of the new one must not be used.
+    write("after:wrong");
+    let line = worker.wait_for_log("the configuration can't be reloaded", MINUTE);
+    assert!(line.msg.contains("AuthenticationFailed"), "{}", line.msg);
+    producer.fill(10..20, 1);
+    world.wait_committed_to_end(MINUTE);
+
+    write(&format!("after:{PASSWORD}"));
+    worker.wait_for_log("stopped, to begin anew", MINUTE);
+    worker.wait_ready();
+    server.drop_user("before");
+    producer.fill(20..30, 1);
+    world.wait_committed_to_end(MINUTE);
+    let metrics = worker.metrics();
+    assert_eq!(metrics.sum(metric::STORED), 10);
+    assert_eq!(metrics.sum(metric::REPLAYED), 0);
+    assert_eq!(metrics.sum(metric::LAST_RELOAD_SUCCESSFUL), 1);
+    assert_eq!(
+        worker.times_logged("the configuration can't be reloaded"),
+        1
+    );
+    assert_password_is_hidden(&mut worker);
+    world.check();
 }
 
 #[test]

@@ -77,6 +77,13 @@ impl SecureMongodb {
         self.own.restart();
     }
 
+    /// Nobody is logged in as this user any more, and nobody can log in.
+    pub fn drop_user(&self, user: &str) {
+        let client = Client::with_uri_str(&self.servers().mongodb).unwrap();
+        let command = doc! { "dropUser": user };
+        client.database("admin").run_command(command).run().unwrap();
+    }
+
     /// Creates a user who may do `on_collection` and `on_database` in the world's database. A user of `$external` logs
     /// in with a certificate.
     pub fn create_user(
