@@ -36,8 +36,8 @@ use crate::failure::Failure;
 use crate::kafka::CommitOffsets;
 use crate::runtime::Threads;
 
-/// Starts the committer, which receives `messages`, and its commit thread. Returns the dispatcher, which makes
-/// dispatched batches.
+/// Starts the committer, which receives `messages`, and its commit thread. Returns the dispatcher, which makes dispatched
+/// batches.
 pub fn start(
     threads: &mut Threads,
     handle: CommitterHandle,
@@ -47,6 +47,7 @@ pub fn start(
     offsets: impl CommitOffsets + 'static,
     observer: Arc<dyn CommitObserver>,
 ) -> Result<Dispatcher, Failure> {
+    let prefix = settings.thread_prefix;
     // One commit at a time.
     let (requests, to_commit) = bounded(1);
     let (answers, answered) = bounded(1);
@@ -56,13 +57,13 @@ pub fn start(
         ownership,
         offsets,
     };
-    threads.spawn("commit", move || {
+    threads.spawn(format!("{prefix}commit"), move || {
         commit_thread.run();
         Ok(())
     })?;
     let in_flight = Arc::new(InFlight::new(settings.in_flight_limit));
     let dispatcher = Dispatcher::new(handle, Arc::clone(&in_flight), Arc::clone(&observer));
     let committer = Committer::new(messages, requests, answered, in_flight, observer, settings);
-    threads.spawn("committer", move || committer.run())?;
+    threads.spawn(format!("{prefix}committer"), move || committer.run())?;
     Ok(dispatcher)
 }

@@ -8,6 +8,8 @@ use crate::runtime::PauseSwitch;
 
 #[derive(Clone)]
 pub struct CommitterSettings {
+    /// What the names of the threads begin with, where a process has two committers.
+    pub thread_prefix: &'static str,
     /// The most that may be in flight.
     pub in_flight_limit: Weight,
     /// A commit is due after this many settled records …
@@ -23,6 +25,7 @@ pub struct CommitterSettings {
 impl CommitterSettings {
     pub fn new(config: &config::Consumer, pause: PauseSwitch) -> Self {
         Self {
+            thread_prefix: "",
             in_flight_limit: Weight {
                 messages: config.max_in_flight_messages,
                 bytes: config.max_in_flight_bytes,

@@ -57,6 +57,7 @@ impl Setup {
             Arc::clone(&in_flight),
             Arc::new(NoObserver),
             CommitterSettings {
+                thread_prefix: "",
                 in_flight_limit: limit,
                 commit_frequency: 1,
                 commit_interval: BOUND,

@@ -140,6 +140,10 @@ pub struct Mongodb {
     #[schemars(with = "u32", range(min = 10, max = HOUR_MS), extend("default" = 5000))]
     pub reconnect_interval: Duration,
 
+    /// After an outage, the workers store what they sent to the dead letter topic as `mongodb_unavailable`.
+    #[schemars(extend("default" = false))]
+    pub replay_after_outage: bool,
+
     // After loading: merged with the options of the URI.
     pub write_concern: WriteConcern,
 }

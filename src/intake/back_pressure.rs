@@ -25,6 +25,7 @@ const TRYING_AGAIN: &str = "consumption can't be paused or resumed, trying again
 
 pub struct BackPressure {
     metrics: Arc<MetricsCollector>,
+    topic: String,
     /// Since when a full batch has waited for room.
     since: Option<Instant>,
     /// When the consumer was last polled while a full batch waited.
@@ -34,9 +35,10 @@ pub struct BackPressure {
 }
 
 impl BackPressure {
-    pub fn new(metrics: Arc<MetricsCollector>, now: Instant) -> Self {
+    pub fn new(metrics: Arc<MetricsCollector>, topic: String, now: Instant) -> Self {
         Self {
             metrics,
+            topic,
             since: None,
             last_poll_at: now,
             is_paused: false,
@@ -69,7 +71,7 @@ impl BackPressure {
                 Ok(()) => {
                     self.is_paused = false;
                     self.metrics.set_paused(false);
-                    info!("consumption resumed");
+                    info!(topic = self.topic; "consumption resumed");
                 }
                 Err(error) => self.warn(format_args!("{error}")),
             }
@@ -95,7 +97,7 @@ impl BackPressure {
             Ok(()) => {
                 self.is_paused = true;
                 self.metrics.set_paused(true);
-                info!("consumption paused: {why}");
+                info!(topic = self.topic; "consumption paused: {why}");
             }
             Err(error) => self.warn(format_args!("{error}")),
         }

@@ -18,6 +18,7 @@ use super::positions::{Positions, Sequence};
 use super::topic_starts::TopicStarts;
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
+use crate::core::dead_letter::{ReplayCriteria, ReplayDecision};
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::failure::Failure;
 use crate::kafka::{
@@ -33,11 +34,15 @@ const POLL_SLICE: Duration = Duration::from_millis(250);
 /// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
 /// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
+/// Letters that are passed over fill no batch. After so many of them the poller looks around as after a batch.
+const LOOK_AFTER: usize = 1000;
 /// How long after the deadline for settling the worker may still take to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub struct PollerSettings {
     pub topic: String,
+    /// Take only these dead letters: the topic is the dead letter topic.
+    pub letters: Option<ReplayCriteria>,
     pub batch_size: usize,
     pub batch_bytes: usize,
     pub poll_timeout: Duration,
@@ -53,6 +58,9 @@ pub struct Poller {
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
     topic: String,
+    letters: Option<ReplayCriteria>,
+    /// Dead letters that were passed over since the last look around.
+    passed_over: usize,
     poll_timeout: Duration,
     pending: PendingBatches,
     positions: Positions,
@@ -95,7 +103,7 @@ impl Poller {
                 settings.topic.clone(),
                 now,
             ),
-            back_pressure: BackPressure::new(Arc::clone(&metrics), now),
+            back_pressure: BackPressure::new(Arc::clone(&metrics), settings.topic.clone(), now),
             operator_pause: OperatorPause::new(pause, Arc::clone(&metrics), Arc::clone(&health)),
             paused_lag: PausedLag::new(committer.clone(), now),
             consumer,
@@ -113,6 +121,8 @@ impl Poller {
             ),
             health,
             topic: settings.topic,
+            letters: settings.letters,
+            passed_over: 0,
             poll_timeout: settings.poll_timeout,
             pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
             positions: Positions::default(),
@@ -223,7 +233,9 @@ impl Poller {
                 self.take(&message);
                 // No heartbeat for each message: the other events have one, and one of them comes at the latest when a
                 // batch is full. Of an old topic no message fills a batch.
-                if !self.starts.is_settling_the_old_topic() {
+                if self.passed_over >= LOOK_AFTER {
+                    self.look_around();
+                } else if !self.starts.is_settling_the_old_topic() {
                     return Ok(());
                 }
             }
@@ -285,14 +297,34 @@ impl Poller {
             epoch,
             offset,
         };
-        let batch = self.pending.filling(Instant::now);
-        batch.push(
-            id,
-            message.timestamp(),
-            message.key(),
-            message.value(),
-            message.headers(),
-        );
+        match &self.letters {
+            None => self.pending.filling(Instant::now).push(
+                id,
+                message.timestamp(),
+                message.key(),
+                message.value(),
+                message.headers(),
+            ),
+            Some(criteria) => {
+                let written_at = message.timestamp().instant();
+                match criteria.decide(&message.dead_letter_headers(), written_at) {
+                    ReplayDecision::Take(original) => {
+                        let batch = self.pending.filling(Instant::now);
+                        let (key, value) = (message.key(), message.value());
+                        batch.push_replay(id, original, key, value, message.headers());
+                    }
+                    ReplayDecision::OtherReason
+                    | ReplayDecision::OtherTopic
+                    | ReplayDecision::OtherGroup
+                    | ReplayDecision::Older
+                    | ReplayDecision::ReplayedEnough
+                    | ReplayDecision::WithoutValue => {
+                        self.passed_over += 1;
+                        return;
+                    }
+                }
+            }
+        }
         if self.pending.is_overfull() {
             self.back_pressure.pause(&self.consumer, BUSY_WRITERS);
         }
@@ -334,6 +366,7 @@ impl Poller {
 
     /// Tasks that are done now and then.
     fn look_around(&mut self) {
+        self.passed_over = 0;
         self.starts.search_if_due(&self.consumer);
         self.positions.renew(&self.assignment);
         self.assignment_watch.look(&self.consumer, &self.health);

@@ -102,22 +102,22 @@ impl RebalanceListener for RebalanceHandler {
                 unsettled: 0,
                 is_committed: true,
             }) => {
-                info!(partitions:? = partitions, millis = started.elapsed().as_millis();
+                info!(topic = self.topic, partitions:? = partitions, millis = started.elapsed().as_millis();
                 "revoked: drained and committed");
             }
             Ok(Drained {
                 unsettled,
                 is_committed,
             }) => {
-                warn!(partitions:? = partitions, unsettled, is_committed;
+                warn!(topic = self.topic, partitions:? = partitions, unsettled, is_committed;
                     "revoked before everything was settled and committed: the next owner reads the rest again");
             }
             Err(RecvTimeoutError::Timeout) => {
-                warn!(partitions:? = partitions;
+                warn!(topic = self.topic, partitions:? = partitions;
                     "revoked, but the committer has not answered in time: the next owner reads again what isn't committed");
             }
             Err(RecvTimeoutError::Disconnected) => {
-                warn!(partitions:? = partitions;
+                warn!(topic = self.topic, partitions:? = partitions;
                     "revoked, but the committer has ended: the next owner reads again what isn't committed");
             }
         }
@@ -132,7 +132,7 @@ impl RebalanceListener for RebalanceHandler {
 
     fn lost(&self, partitions: &[TopicPartition]) {
         self.metrics.increment_rebalances(RebalanceEvent::Lost);
-        warn!(partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
+        warn!(topic = self.topic, partitions:? = partitions; "partitions were taken from us; their new owner reads on from the committed offsets");
         self.committer
             .send(CommitterMessage::Lost(partitions.to_vec()));
         self.show_assignment(&self.assignment.partitions());

@@ -72,15 +72,15 @@ pub enum TopicState {
 }
 
 impl KafkaConsumer {
-    /// A consumer of the configured topic that has not subscribed yet. Fails when librdkafka refuses a
-    /// property.
+    /// A consumer of `config.kafka.topic` that has not subscribed yet. Fails when librdkafka refuses a property.
     pub fn new(
         config: &Config,
+        topic: TopicId,
         assignment: Arc<Assignment>,
         listener: Arc<dyn RebalanceListener>,
         stop: StopSignal,
     ) -> KafkaResult<Self> {
-        let topic = Topic::new(TopicId::CONSUMED, &config.kafka.topic);
+        let topic = Topic::new(topic, &config.kafka.topic);
         let context = RebalanceContext {
             topic: topic.clone(),
             first_starts: FirstStarts::new(first_start(config)),

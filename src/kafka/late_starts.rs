@@ -58,7 +58,7 @@ impl KafkaConsumer {
         for (partition, start) in starts {
             match failed(partition) {
                 None => {
-                    info!(partition = partition.number, offset = start.offset().0; "the partition begins here");
+                    info!(topic = self.topic().name, partition = partition.number, offset = start.offset().0; "the partition begins here");
                     started.push(context.begin_partition(partition, start));
                 }
                 failure => error = failure,

@@ -47,6 +47,6 @@ pub use queries::PartitionState;
 pub use reader::{Next, Ranges, TopicReader};
 pub use reader_error::ReadError;
 pub use rebalance_listener::{RebalanceListener, StartError};
-pub use settings::{prefetch_bytes, property_errors};
+pub use settings::{PREFETCH_PROPERTY, prefetch_bytes, property_errors};
 pub use topic::Topic;
 pub use undeliverable::Undeliverable;

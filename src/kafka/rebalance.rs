@@ -220,10 +220,10 @@ impl RebalanceContext {
     fn report(&self, partition: TopicPartition, start: StartingOffset) {
         match start {
             StartingOffset::Committed(offset) => {
-                info!(partition = partition.number, offset = offset.0; "assigned: continues at the committed offset");
+                info!(topic = self.topic.name, partition = partition.number, offset = offset.0; "assigned: continues at the committed offset");
             }
             StartingOffset::First(offset) => {
-                info!(partition = partition.number, offset = offset.0; "assigned: the group has no committed offset yet and begins here");
+                info!(topic = self.topic.name, partition = partition.number, offset = offset.0; "assigned: the group has no committed offset yet and begins here");
             }
             StartingOffset::Overtaken {
                 committed,
@@ -235,7 +235,7 @@ impl RebalanceContext {
                 committed,
                 earliest,
             } => {
-                error!(partition = partition.number, committed = committed.0, earliest = earliest.0;
+                error!(topic = self.topic.name, partition = partition.number, committed = committed.0, earliest = earliest.0;
                     "the committed offset lies beyond the log's end: the topic was recreated or truncated; \
                      reading from its earliest offset");
                 self.listener.log_reset();

@@ -13,7 +13,8 @@ use crate::config::{Config, ConfigErrors, DeadLetterOversize};
 
 /// What librdkafka prefetches by default, in KiB.
 const PREFETCH_KIB: u64 = 4096;
-const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
+/// The property for it.
+pub const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
 
 /// The two names of the property for how long a dead letter is tried.
 const TIMEOUT_PROPERTIES: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];

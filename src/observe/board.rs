@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use super::health::{Health, Readiness};
 use super::log::recent_problems;
 use super::metrics::MetricsCollector;
-use super::status::{FORMAT, Identity, InFlight, PartitionStatus, Resources, Status, time_text};
+use super::status::{
+    FORMAT, Identity, InFlight, OutageReplay, PartitionStatus, Resources, Status, time_text,
+};
 
 /// Shared by the threads that know the partitions, and those that show the status.
 pub struct StatusBoard {
@@ -30,6 +32,8 @@ pub struct Fixed {
     pub max_bytes: u64,
     pub memory_limit: Option<u64>,
     pub memory_worst_case: Option<u64>,
+    /// Whether dead letters of an outage are stored afterwards.
+    pub replays_after_outage: bool,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +97,7 @@ impl StatusBoard {
             kafka: condition.kafka,
             mongodb: condition.mongodb,
             partitions,
+            outage_replay: self.outage_replay(),
             in_flight: InFlight {
                 messages: in_flight.messages,
                 bytes: in_flight.bytes,
@@ -110,6 +115,13 @@ impl StatusBoard {
             },
             problems: recent_problems(),
         }
+    }
+
+    /// `None` if no dead letters of an outage are stored afterwards.
+    pub(super) fn outage_replay(&self) -> Option<OutageReplay> {
+        self.fixed
+            .replays_after_outage
+            .then(|| self.metrics.outage_replay())
     }
 
     /// The status in one line, for a process list.

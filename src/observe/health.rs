@@ -85,7 +85,7 @@ pub enum LivenessStatus {
     ThreadDied,
 }
 
-/// The body of `/ready`.
+/// Whether the worker is ready, as `/ready` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(clippy::struct_excessive_bools)] // They are the fields of the JSON.
 pub struct Readiness {

@@ -36,6 +36,8 @@ pub struct Status {
     pub mongodb: Connection,
     /// The partitions of this worker, ascending; `null` before the first assignment.
     pub partitions: Option<Vec<PartitionStatus>>,
+    /// The replay after an outage; `null` unless `mongodb.replay_after_outage` is on.
+    pub outage_replay: Option<OutageReplay>,
     pub in_flight: InFlight,
     pub writers: Writers,
     pub totals: Totals,
@@ -153,6 +155,18 @@ pub struct InFlight {
     pub oldest_seconds: f64,
     pub max_messages: u64,
     pub max_bytes: u64,
+}
+
+/// Dead letters of an outage of MongoDB, which this worker stores once MongoDB is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutageReplay {
+    /// Offsets of this worker's share of the dead letter topic that are still to be looked at or to be settled. Dead
+    /// letters with other reasons count until they are passed over.
+    pub waiting: i64,
+    /// Dead letters that are stored now, since the worker started.
+    pub stored: u64,
+    /// Dead letters that MongoDB refused: they are dead letters again, with the reason.
+    pub failed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

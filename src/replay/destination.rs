@@ -65,7 +65,7 @@ impl Destination {
             retry_backoff: config.consumer.retry_backoff,
         };
         let writers = config.consumer.writer_threads;
-        let pool = WriterPool::start(threads, writers, stage, dispatcher, || {
+        let pool = WriterPool::start(threads, "writer", writers, stage, dispatcher, || {
             Box::new(MongoDbInserter::new(Arc::clone(&mongodb)))
         })?;
         Ok(Self::MongoDb { pool, outage })

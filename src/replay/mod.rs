@@ -30,7 +30,7 @@ use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
-use crate::kafka::{AssignedPartition, Ranges, ReaderOffsets, Topic, TopicReader};
+use crate::kafka::{AssignedPartition, Group, Members, Ranges, ReaderOffsets, Topic, TopicReader};
 use crate::runtime::{CaughtSignals, OnHangup, PauseSwitch, ProcessEvents, StopSignal, Threads};
 
 use destination::Destination;
@@ -87,6 +87,9 @@ fn run(
     let mut reader = TopicReader::new(config, source, &request.group(config))?;
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
+    if !request.dry_run {
+        refuse_beside_workers(&reader, &request.group(config), tally.to_read)?;
+    }
     let ranges: Ranges = spans
         .iter()
         .map(|(&partition, span)| (partition, span.start..span.end))
@@ -135,6 +138,29 @@ fn run(
         &config.consumer,
     )
     .run(&mut reader, tally, show)
+}
+
+/// Workers that store the dead letters of an outage afterwards are members of the group whose progress this replay would
+/// commit. `to_read` is how many offsets they have still to look at or to settle.
+fn refuse_beside_workers(reader: &TopicReader, group: &str, to_read: u64) -> Result<(), Failure> {
+    let Some(Group {
+        members: Members::Known(members),
+        ..
+    }) = reader.group()?
+    else {
+        // Of a group of KIP-848 the client can't tell the members. The brokers refuse the replay's commit while it has some.
+        return Ok(());
+    };
+    if members.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::needs_operator(format!(
+        "the workers bring these dead letters home themselves (`mongodb.replay_after_outage`): the group `{group}` has {} \
+         members, and {to_read} offsets of the dead letter topic are left for them; `/status` and the metric \
+         `consumer_replay_waiting` of each worker show how far it is. To replay by hand, stop the workers or set \
+         `mongodb.replay_after_outage` to false first",
+        members.len()
+    )))
 }
 
 fn spans(

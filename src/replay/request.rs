@@ -1,7 +1,7 @@
 //! What is asked of a replay.
 
 use crate::config::Config;
-use crate::core::dead_letter::ReplayCriteria;
+use crate::core::dead_letter::{ReplayCriteria, replay_group};
 
 /// What is to be replayed, and how.
 #[derive(Debug, Clone)]
@@ -21,6 +21,6 @@ impl ReplayRequest {
     /// The group for which the progress is committed. Each reason has its own consumer group, because a
     /// replay of one reason passes over the letters of all others.
     pub(super) fn group(&self, config: &Config) -> String {
-        format!("{}.replay.{}", config.kafka.group_id, self.criteria.reason)
+        replay_group(&config.kafka.group_id, self.criteria.reason)
     }
 }

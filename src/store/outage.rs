@@ -11,9 +11,17 @@ use crate::core::availability::{
 };
 use crate::core::evidence::{BegunInsert, Evidence, InsertSpan};
 
-/// Behind a lock, because a writer needs permission before each insert, and only one may probe.
+/// What writers of one pool know of MongoDB. Pools that share their knowledge may have different policies.
 pub struct OutageTracker {
+    shared: Arc<Shared>,
+    /// What this pool's writers do with records while MongoDB is unavailable.
+    policy: OutagePolicy,
+}
+
+struct Shared {
+    /// Behind a lock, because a writer needs permission before each insert, and only one may probe.
     state: Mutex<TrackerState>,
+    /// The policy of the first pool, which the log tells.
     policy: OutagePolicy,
     observer: Arc<dyn StoreObserver>,
 }
@@ -33,7 +41,7 @@ impl OutageTracker {
         policy: OutagePolicy,
         observer: Arc<dyn StoreObserver>,
     ) -> Self {
-        Self {
+        let shared = Shared {
             state: Mutex::new(TrackerState {
                 availability: Availability::new(reconnect_interval, policy),
                 evidence: Evidence::default(),
@@ -42,6 +50,18 @@ impl OutageTracker {
             }),
             policy,
             observer,
+        };
+        Self {
+            shared: Arc::new(shared),
+            policy,
+        }
+    }
+
+    /// The same knowledge, for a pool whose records always wait for MongoDB.
+    pub fn waiting(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            policy: OutagePolicy::Wait,
         }
     }
 
@@ -141,7 +161,7 @@ impl OutageTracker {
 
     fn consequence(&self, cause: OutageCause) -> &'static str {
         let are_documents_suspect = cause == OutageCause::UnknownRefusals;
-        match self.policy {
+        match self.shared.policy {
             OutagePolicy::Redirect if are_documents_suspect => {
                 "the messages that it refused are redirected to the dead letter topic until it takes one, \
                  and the others are still tried"
@@ -172,11 +192,14 @@ impl OutageTracker {
     /// Tells the observer whether MongoDB takes writes. After a change of the state this is called under the lock:
     /// otherwise a late report could contradict a newer one.
     pub fn report(&self, available: bool) {
-        self.observer.mongodb_available(available);
+        self.shared.observer.mongodb_available(available);
     }
 
     fn state(&self) -> MutexGuard<'_, TrackerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,7 +236,7 @@ mod tests {
 
     impl StoreObserver for LockObserver {
         fn mongodb_available(&self, available: bool) {
-            let is_unlocked = self.tracker.get().unwrap().state.try_lock().is_ok();
+            let is_unlocked = self.tracker.get().unwrap().shared.state.try_lock().is_ok();
             self.was_unlocked.fetch_or(is_unlocked, Ordering::Relaxed);
             self.available.store(available, Ordering::Relaxed);
         }

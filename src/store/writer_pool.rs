@@ -22,9 +22,10 @@ pub struct WriterPool {
 }
 
 impl WriterPool {
-    /// Starts `writers` threads; each takes an inserter of its own from `inserter`.
+    /// Starts `writers` threads, whose names begin with `name`; each takes an inserter of its own from `inserter`.
     pub fn start(
         threads: &mut Threads,
+        name: &str,
         writers: usize,
         stage: Stage,
         dispatcher: Dispatcher,
@@ -35,7 +36,7 @@ impl WriterPool {
         let stage = Arc::new(stage);
         for number in 0..writers {
             let writer = Writer::new(Arc::clone(&stage), to_write.clone(), inserter());
-            threads.spawn(format!("writer-{number}"), move || writer.run())?;
+            threads.spawn(format!("{name}-{number}"), move || writer.run())?;
         }
         Ok(Self {
             dispatcher,

@@ -11,6 +11,7 @@ use log::{error, info, warn};
 use super::memory::{self, MemoryLimit};
 use crate::config::{Config, OnUnavailable};
 use crate::core::availability::OutageCause;
+use crate::core::partition::TopicId;
 use crate::core::rejection::Reason;
 use crate::failure::Failure;
 use crate::intake::{Attempts, reach_kafka};
@@ -161,6 +162,7 @@ impl DataConsumer {
     ) -> Result<Option<Arc<KafkaConsumer>>, Failure> {
         let consumer = KafkaConsumer::new(
             &self.config,
+            TopicId::CONSUMED,
             Arc::clone(assignment),
             listener,
             self.stop.clone(),
@@ -242,6 +244,7 @@ fn fixed_status(config: &Config) -> Fixed {
         max_bytes: whole(config.consumer.max_in_flight_bytes),
         memory_limit: MemoryLimit::find().container(),
         memory_worst_case: Some(memory::worst_case(config)),
+        replays_after_outage: config.mongodb.replay_after_outage,
     }
 }
 

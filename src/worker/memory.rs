@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
+use super::outage_replay;
 use crate::config::Config;
 use crate::kafka::prefetch_bytes;
 
@@ -34,6 +35,7 @@ pub fn worst_case(config: &Config) -> u64 {
     BASE.saturating_add(prefetch_bytes(config))
         .saturating_add(copies)
         .saturating_add(READ_BACK)
+        .saturating_add(outage_replay::worst_case(config, COPIES_IN_FLIGHT + 1))
 }
 
 /// How much memory the process can use.

@@ -9,6 +9,7 @@
 mod data_consumer;
 mod memory;
 mod observer;
+mod outage_replay;
 mod reload;
 mod supervisor;
 mod systemd;

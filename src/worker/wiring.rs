@@ -89,6 +89,7 @@ impl DataConsumer {
             GroupOffsets::new(&consumer),
             Arc::clone(&observer) as Arc<_>,
         )?;
+        let outage_for_replay = Arc::new(outage.waiting());
         let stage = Stage {
             dead_letters: DeadLetters::new(
                 Arc::clone(&dead_letters) as Arc<_>,
@@ -106,6 +107,9 @@ impl DataConsumer {
         };
         let pool = self.start_writers(threads, stage, dispatcher, &mongodb)?;
         self.spawn_poller(threads, consumer, pool, committer, assignment)?;
+        if self.config.mongodb.replay_after_outage {
+            self.start_outage_replay(threads, &dead_letters, &outage_for_replay, &mongodb)?;
+        }
         self.spawn_reloader(threads, hangups)?;
         Ok(Some(Running {
             dead_letters,
@@ -293,7 +297,7 @@ impl DataConsumer {
     ) -> Result<WriterPool, Failure> {
         let writers = self.config.consumer.writer_threads;
         self.metrics.set_writer_threads(writers);
-        WriterPool::start(threads, writers, stage, dispatcher, || {
+        WriterPool::start(threads, "writer", writers, stage, dispatcher, || {
             Box::new(MongoDbInserter::new(Arc::clone(mongodb)))
         })
     }
@@ -318,6 +322,7 @@ impl DataConsumer {
         let config = &self.config;
         let settings = PollerSettings {
             topic: config.kafka.topic.clone(),
+            letters: None,
             batch_size: config.consumer.batch_size,
             batch_bytes: config.consumer.batch_bytes,
             poll_timeout: config.kafka.poll_timeout,

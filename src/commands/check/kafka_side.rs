@@ -7,15 +7,17 @@ use super::checklist::Finding;
 use super::side::Side;
 use crate::commands::servers::reader_of;
 use crate::config::{AutoOffsetReset, Config};
+use crate::core::dead_letter::replay_group;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
+use crate::core::rejection::Reason;
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::failure::Failure;
 use crate::kafka::{
-    Aspect, DeadLetterTopic, Group, Members, Next, PartitionState, Ranges, ReadError, TopicReader,
-    missing_topic,
+    Aspect, DeadLetterTopic, Group, Members, Next, PartitionState, Ranges, ReadError, Topic,
+    TopicReader, missing_topic,
 };
 
-pub(super) const NAMES: [&str; 11] = [
+pub(super) const NAMES: [&str; 12] = [
     "kafka.brokers",
     "kafka.topic",
     "kafka.leaders",
@@ -27,6 +29,7 @@ pub(super) const NAMES: [&str; 11] = [
     "dead_letters.cleanup_policy",
     "dead_letters.retention",
     "dead_letters.copies",
+    "dead_letters.replay",
 ];
 
 /// How long the check waits for one message.
@@ -272,6 +275,34 @@ fn check_dead_letter_topic(config: &Config, side: &mut Side) {
         };
         side.report(check, finding);
     }
+    let replay = check_replay(config).unwrap_or_else(Finding::failed);
+    side.report("dead_letters.replay", replay);
+}
+
+/// Whether this client may do what `mongodb.replay_after_outage` needs.
+fn check_replay(config: &Config) -> Result<Finding, Failure> {
+    if !config.mongodb.replay_after_outage {
+        let off = "`mongodb.replay_after_outage` is false".to_owned();
+        return Ok(Finding::Skipped(off));
+    }
+    let group = replay_group(&config.kafka.group_id, Reason::MongodbUnavailable);
+    let topic = Topic::new(TopicId::DEAD_LETTERS, &config.kafka.dead_letter_topic);
+    let mut reader = TopicReader::new(config, topic, &group)?;
+    let bounds = reader.bounds()?.unwrap_or_default();
+    let partitions: Vec<TopicPartition> = bounds.keys().copied().collect();
+    let committed = reader.committed(&partitions)?;
+    read_one(&mut reader, &bounds)?;
+    let left: u64 = bounds
+        .iter()
+        .map(|(partition, &bounds)| {
+            let committed = committed.get(partition).copied();
+            let start = StartingOffset::decide(committed, bounds, FirstStart::Earliest);
+            bounds.latest.since(start.offset())
+        })
+        .sum();
+    Ok(Finding::Ok(format!(
+        "the workers bring home what an outage left here, as the group `{group}`: {left} offsets are left to look at"
+    )))
 }
 
 #[cfg(test)]

@@ -95,6 +95,17 @@ pub(super) fn report(status: &Status, rates: Option<&Rates>) -> String {
     for (reason, letters) in &totals.dead_lettered_by_reason {
         text.line("", &format!("{} dead letters: {reason}", count(*letters)));
     }
+    if let Some(replay) = status.outage_replay {
+        text.line(
+            "replay",
+            &format!(
+                "of an outage's dead letters: {} stored, {} refused again, {} offsets left to look at",
+                count(replay.stored),
+                count(replay.failed),
+                count(replay.waiting)
+            ),
+        );
+    }
     text.0.push_str(&partitions(status.partitions.as_deref()));
     for problem in &status.problems {
         text.0.push_str(&problem_line(problem));

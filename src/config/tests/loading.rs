@@ -33,6 +33,7 @@ fn defaults_are_those_of_the_specification() {
             collection: "messages".into(),
             on_unavailable: OnUnavailable::DeadLetter,
             reconnect_interval: Duration::from_secs(5),
+            replay_after_outage: false,
             write_concern: WriteConcern {
                 w: W::Nodes(1),
                 journal: true,

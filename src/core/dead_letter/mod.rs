@@ -9,4 +9,4 @@ pub use headers::{
     ConsumerIdentity, DeadLetterHeaders, Header, VALUE_OMITTED, VALUE_SIZE, is_dead_letter_header,
 };
 pub use index::{DeadLetterIndex, DeadLetterIndexBuilder, IndexedDeadLetter, LetterFound};
-pub use replay_criteria::{ReplayCriteria, ReplayDecision};
+pub use replay_criteria::{ReplayCriteria, ReplayDecision, replay_group};

@@ -4,6 +4,11 @@ use super::DeadLetterHeaders;
 use crate::core::record::OriginalRecord;
 use crate::core::rejection::Reason;
 
+/// The consumer group of the replays of one reason, for which their progress is committed.
+pub fn replay_group(group: &str, reason: Reason) -> String {
+    format!("{group}.replay.{reason}")
+}
+
 /// The dead letters that a replay takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayCriteria {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use tiny_http::Method;
 
 use crate::observe::board::StatusBoard;
+use crate::observe::health::Readiness;
+use crate::observe::status::OutageReplay;
 
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -50,6 +52,15 @@ impl Reply {
     }
 }
 
+/// The body of `/ready`.
+#[derive(Serialize)]
+struct Ready {
+    #[serde(flatten)]
+    readiness: Readiness,
+    /// `null` unless `mongodb.replay_after_outage` is on.
+    outage_replay: Option<OutageReplay>,
+}
+
 /// Creates the pages.
 pub(super) struct Routes {
     pub(super) board: Arc<StatusBoard>,
@@ -80,7 +91,13 @@ impl Routes {
             }
             "/ready" => {
                 let readiness = self.board.health.readiness();
-                Reply::json(if readiness.ready { 200 } else { 503 }, &readiness)
+                let code = if readiness.ready { 200 } else { 503 };
+                let outage_replay = self.board.outage_replay();
+                let body = Ready {
+                    readiness,
+                    outage_replay,
+                };
+                Reply::json(code, &body)
             }
             "/status" => Reply::json(200, &self.board.status()),
             _ => Reply {

@@ -48,6 +48,10 @@ pub(super) struct Families {
     pub(super) paused_by_operator: IntGauge,
     pub(super) log_lines_dropped: IntCounter,
     pub(super) last_reload_successful: IntGauge,
+    pub(super) replay_enabled: IntGauge,
+    pub(super) letters_waiting: IntGauge,
+    pub(super) letters_brought_home: IntCounter,
+    pub(super) letters_refused_again: IntCounter,
 }
 
 impl Families {
@@ -233,6 +237,22 @@ impl Families {
             log_lines_dropped: new.counter(
                 "consumer_log_lines_dropped_total",
                 "Lines of the log that were dropped, because nobody read them in time.",
+            ),
+            replay_enabled: new.gauge(
+                "consumer_replay_enabled",
+                "Whether the worker stores the dead letters of an outage afterwards (1) or not (0).",
+            ),
+            letters_waiting: new.gauge(
+                "consumer_replay_waiting",
+                "Offsets of the dead letter topic that the replay after an outage has still to look at or to settle.",
+            ),
+            letters_brought_home: new.counter(
+                "consumer_replay_stored_total",
+                "Dead letters of an outage that the worker found stored or stored afterwards.",
+            ),
+            letters_refused_again: new.counter(
+                "consumer_replay_failed_total",
+                "Dead letters of an outage that MongoDB refused afterwards: they are dead letters again.",
             ),
             last_reload_successful: new.gauge(
                 "consumer_last_reload_successful",

@@ -288,6 +288,27 @@ impl MetricsCollector {
             .set(i64::from(successful));
     }
 
+    /// The worker stores the dead letters of an outage afterwards.
+    pub fn set_replay_enabled(&self) {
+        self.families.replay_enabled.set(1);
+    }
+
+    /// Offsets of the dead letter topic that the replay after an outage has still to look at or to settle.
+    pub fn set_letters_waiting(&self, count: u64) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.families.letters_waiting.set(count);
+    }
+
+    /// Counts dead letters of an outage that are stored now.
+    pub fn increment_letters_brought_home(&self, count: u64) {
+        self.families.letters_brought_home.inc_by(count);
+    }
+
+    /// Counts dead letters of an outage that became dead letters again.
+    pub fn increment_letters_refused_again(&self, count: u64) {
+        self.families.letters_refused_again.inc_by(count);
+    }
+
     pub fn increment_poll_interval_exceeded(&self) {
         self.families.poll_interval_exceeded.inc();
     }

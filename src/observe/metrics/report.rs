@@ -3,7 +3,7 @@
 use prometheus::Histogram;
 
 use super::MetricsCollector;
-use crate::observe::status::{Measurements, Resources, Sum, Totals, Writers};
+use crate::observe::status::{Measurements, OutageReplay, Resources, Sum, Totals, Writers};
 
 /// What is in flight now.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +65,15 @@ impl MetricsCollector {
         Writers {
             busy: self.families.writers_busy.get(),
             threads: self.families.writer_threads.get(),
+        }
+    }
+
+    pub fn outage_replay(&self) -> OutageReplay {
+        let families = &self.families;
+        OutageReplay {
+            waiting: families.letters_waiting.get(),
+            stored: families.letters_brought_home.get(),
+            failed: families.letters_refused_again.get(),
         }
     }
 

@@ -10,7 +10,7 @@ mod servers;
 mod timeline;
 mod workers;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,6 +94,11 @@ impl Run {
         stage.sample();
         stage.world.wait_committed_to_end(PROGRESS);
         stage.timeline.note("all is committed");
+        stage.world.wait_replayed(PROGRESS);
+        stage
+            .timeline
+            .note("all dead letters of outages are brought home");
+        stage.assert_outages_are_healed();
         stage.sample();
         stage.workers.stop(self.ticks + 20, &mut stage.timeline);
 
@@ -125,6 +130,7 @@ fn setup(world: &World, redirects: bool) -> WorkerSetup {
             "mongodb.on_unavailable",
             if redirects { "dead_letter" } else { "pause" },
         )
+        .set("mongodb.replay_after_outage", true)
         .set("mongodb.reconnect_interval_ms", 500)
         .set("consumer.batch_size", 50)
         .set("consumer.writer_threads", 4)
@@ -198,6 +204,28 @@ impl Stage {
             self.checked.insert(*partition, offset.unwrap_or(0));
         }
         self.committed = vec![newest];
+    }
+
+    /// Each message that was redirected during an outage is stored now, or MongoDB has refused it for another reason.
+    fn assert_outages_are_healed(&self) {
+        let stored = self.world.stored().ids();
+        let letters = self.world.dead_letters();
+        let (redirected, refused): (Vec<_>, Vec<_>) = letters
+            .iter()
+            .partition(|letter| letter.reason() == "mongodb_unavailable");
+        let refused: HashSet<(i32, i64)> = refused.into_iter().map(DeadLetter::source).collect();
+        let entries = self.world.ledger.entries();
+        let ids: HashMap<(i32, i64), Option<String>> = entries
+            .iter()
+            .map(|entry| ((entry.partition, entry.offset), entry.content.message_id()))
+            .collect();
+        for place in redirected.into_iter().map(DeadLetter::source) {
+            let id = ids[&place].as_ref();
+            assert!(
+                id.is_some_and(|id| stored.contains(id)) || refused.contains(&place),
+                "the message at {place:?} was redirected and never stored"
+            );
+        }
     }
 }
 

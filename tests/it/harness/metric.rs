@@ -29,6 +29,9 @@ pub const PROCESSING_TIME: &str = "consumer_processing_time_seconds";
 pub const REBALANCES: &str = "consumer_rebalances_total";
 /// Messages that MongoDB held already, identical.
 pub const REPLAYED: &str = "consumer_messages_replayed_total";
+pub const REPLAY_FAILED: &str = "consumer_replay_failed_total";
+pub const REPLAY_STORED: &str = "consumer_replay_stored_total";
+pub const REPLAY_WAITING: &str = "consumer_replay_waiting";
 pub const RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
 pub const STALLED_PARTITIONS: &str = "consumer_stalled_partitions";
 pub const STORED: &str = "consumer_messages_stored_total";

@@ -208,6 +208,25 @@ impl World {
         }
     }
 
+    /// Waits until the workers have looked at every dead letter there is, and have settled those of an outage.
+    #[track_caller]
+    pub fn wait_replayed(&self, bound: Duration) {
+        let observer = Observer::new(&self.servers.kafka, &replay_group(&self.group));
+        waiting::until("all dead letters are looked at", bound, || {
+            let committed = observer.committed(&self.dead_letter_topic);
+            let ends = observer.bounds(&self.dead_letter_topic);
+            let is_done = |(partition, bounds): (&i32, &Bounds)| {
+                committed.get(partition).copied().flatten().unwrap_or(0) == bounds.end
+            };
+            ends.iter().all(is_done).then_some(())
+        });
+    }
+
+    /// The number of workers that bring home the dead letters of an outage.
+    pub fn replaying_members(&self) -> usize {
+        self.observer.members(&replay_group(&self.group))
+    }
+
     fn ends(&self) -> BTreeMap<i32, Option<i64>> {
         let bounds = self.bounds();
         assert!(!bounds.is_empty(), "there is no topic {}", self.topic);
@@ -229,6 +248,11 @@ impl World {
         self.ledger
             .check(&self.stored().read(), &self.dead_letters(), reasons)
     }
+}
+
+/// The workers' group for the dead letters of an outage.
+fn replay_group(group: &str) -> String {
+    format!("{group}.replay.mongodb_unavailable")
 }
 
 /// Waits until the group has committed these offsets, of partitions 0, 1, 2, …

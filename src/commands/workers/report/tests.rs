@@ -25,6 +25,7 @@ pub(in crate::commands::workers) fn status() -> Status {
             {"partition": 0, "committed_offset": 1200, "in_flight": 5, "lag": 1500, "lag_seconds": 12.5, "stalled": true},
             {"partition": 3, "committed_offset": null, "in_flight": 0, "lag": null, "lag_seconds": null, "stalled": false}
         ],
+        "outage_replay": {"waiting": 7, "stored": 40, "failed": 1},
         "in_flight": {
             "messages": 5, "bytes": 1_048_576, "oldest_seconds": 0.25, "max_messages": 20000, "max_bytes": 33_554_432
         },
@@ -77,6 +78,7 @@ writers   1 of 8 busy
 memory    44.0 MiB of 256.0 MiB
 so far    1,200 stored, 0 already stored, 2 dead letters, 3 inserts tried again, 0 commits failed, 0 offsets skipped
           2 dead letters: invalid_json
+replay    of an outage's dead letters: 40 stored, 1 refused again, 7 offsets left to look at
 
 partition      committed  in flight          lag       behind
         0           1200          5        1,500       12.5 s  does not move on

@@ -1,0 +1,254 @@
+//! After an outage of MongoDB, brings home what was sent to the dead letter topic meanwhile: a second intake, with a group
+//! of its own, reads these dead letters, and few writers of its own store them beside the live messages.
+//!
+//! While MongoDB is unavailable, the letters wait. What MongoDB refuses for another reason becomes a dead letter again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+
+use super::data_consumer::DataConsumer;
+use crate::commit::{
+    self, CommitObserver, CommitterHandle, CommitterSettings, Outcome, Ownership, Settlement,
+};
+use crate::config::{AutoOffsetReset, Config};
+use crate::core::dead_letter::{ReplayCriteria, replay_group};
+use crate::core::leader_watch::LeaderWatch;
+use crate::core::partition::{TopicId, TopicPartition};
+use crate::core::record::Timestamp;
+use crate::core::rejection::Reason;
+use crate::core::time_limits::RevokeBudget;
+use crate::failure::Failure;
+use crate::intake::{LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
+use crate::kafka::{
+    Assignment, DeadLetterProducer, GroupOffsets, KafkaConsumer, PREFETCH_PROPERTY, TopicState,
+};
+use crate::mongo::MongoDbHandler;
+use crate::observe::health::Health;
+use crate::observe::metrics::MetricsCollector;
+use crate::runtime::{StopSignal, Threads};
+use crate::store::{
+    DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
+    consumer_identity,
+};
+
+/// Of so many writers for live messages, one more stores dead letters.
+const LIVE_WRITERS_FOR_EACH: usize = 8;
+/// The most bytes of dead letters in flight; a larger one goes alone.
+const MAX_IN_FLIGHT: usize = 2 << 20;
+/// What the second consumer prefetches, in KiB.
+const PREFETCH_KIB: usize = 1024;
+/// How often a missing dead letter topic is looked for, and how long one look may take.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The memory of the second consumer and of its threads, with empty queues.
+const BASE: usize = 3 << 20;
+
+/// The memory that this takes in the worst case, in bytes. `copies` is how many there are of what is in flight.
+pub(super) fn worst_case(config: &Config, copies: u64) -> u64 {
+    if !config.mongodb.replay_after_outage {
+        return 0;
+    }
+    let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    bytes(MAX_IN_FLIGHT) * copies + bytes(BASE + PREFETCH_KIB * 1024)
+}
+
+impl DataConsumer {
+    /// Starts the second intake. `outage` shares what the writers of live messages know of
+    /// MongoDB, and lets records wait.
+    pub(super) fn start_outage_replay(
+        &self,
+        threads: &mut Threads,
+        dead_letters: &Arc<DeadLetterProducer>,
+        outage: &Arc<OutageTracker>,
+        mongodb: &Arc<MongoDbHandler>,
+    ) -> Result<(), Failure> {
+        self.metrics.set_replay_enabled();
+        let config = config_of_replay(&self.config);
+        let assignment = Arc::new(Assignment::default());
+        let (committer, messages) = CommitterHandle::channel();
+        let observer = Arc::new(ReplayObserver {
+            metrics: Arc::clone(&self.metrics),
+            waiting: Mutex::default(),
+        });
+        // The intake reports about its partitions, and those are of the dead letter topic. What the worker shows is about
+        // the partitions of the topic that it consumes.
+        let metrics = Arc::new(MetricsCollector::new(0, &[]));
+        let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
+        let listener = RebalanceHandler {
+            committer: committer.clone(),
+            events: self.events.clone(),
+            assignment: Arc::clone(&assignment),
+            outage: Arc::clone(outage),
+            stop: self.stop.clone(),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            budget: RevokeBudget::new(
+                config.kafka.max_poll_interval,
+                config.consumer.shutdown_timeout,
+            ),
+            leaders: Mutex::new(LeaderWatch::new(LEADERLESS_BOUND)),
+            topic: config.kafka.topic.clone(),
+        };
+        let consumer = KafkaConsumer::new(
+            &config,
+            TopicId::DEAD_LETTERS,
+            Arc::clone(&assignment),
+            Arc::new(listener),
+            self.stop.clone(),
+        )
+        .map_err(|error| {
+            Failure::configuration("the Kafka client refused the settings of the replay's consumer")
+                .because(error)
+        })?;
+        let consumer = Arc::new(consumer);
+        let ownership = Ownership::Assigned(Arc::clone(&assignment));
+        let dispatcher = commit::start(
+            threads,
+            committer.clone(),
+            messages,
+            CommitterSettings {
+                thread_prefix: "replay-",
+                ..CommitterSettings::new(&config.consumer, self.pause.clone())
+            },
+            ownership.clone(),
+            GroupOffsets::new(&consumer),
+            Arc::clone(&observer) as Arc<_>,
+        )?;
+        let stage = Stage {
+            dead_letters: DeadLetters::new(
+                Arc::clone(dead_letters) as Arc<_>,
+                consumer_identity(&self.config),
+                &self.config.kafka.dead_letter_topic,
+                self.events.clone(),
+                // All of these messages were good when they were taken, but those behind them may be bad: no limit.
+                0,
+            ),
+            outage: Arc::clone(outage),
+            ownership,
+            stop: self.stop.clone(),
+            observer,
+            max_attempts: config.consumer.max_retries,
+            retry_backoff: config.consumer.retry_backoff,
+        };
+        let writers = config.consumer.writer_threads;
+        let pool = WriterPool::start(threads, "replay-writer", writers, stage, dispatcher, || {
+            Box::new(MongoDbInserter::new(Arc::clone(mongodb)))
+        })?;
+        // Nobody receives: the worker's own consumer finds out whether Kafka can be reached.
+        let (brokers_down, _) = bounded(1);
+        let poller = Poller::new(
+            Arc::clone(&consumer),
+            pool,
+            committer,
+            assignment,
+            self.events.clone(),
+            self.stop.clone(),
+            metrics,
+            health,
+            self.pause.clone(),
+            brokers_down,
+            PollerSettings {
+                topic: config.kafka.topic.clone(),
+                letters: Some(criteria(&self.config)),
+                batch_size: config.consumer.batch_size,
+                batch_bytes: config.consumer.batch_bytes,
+                poll_timeout: config.kafka.poll_timeout,
+            },
+        );
+        let stop = self.stop.clone();
+        threads.spawn("replay-poller", move || {
+            wait_for_topic(&consumer, &stop);
+            drop(consumer);
+            poller.run()
+        })
+    }
+}
+
+/// The same servers and logins, with the dead letter topic in the place of the topic, and with less at a time.
+fn config_of_replay(config: &Config) -> Config {
+    let mut replay = config.clone();
+    let kafka = &mut replay.kafka;
+    kafka.topic.clone_from(&config.kafka.dead_letter_topic);
+    kafka.group_id = replay_group(&config.kafka.group_id, Reason::MongodbUnavailable);
+    kafka.auto_offset_reset = AutoOffsetReset::Earliest;
+    for (name, value) in [
+        (PREFETCH_PROPERTY, PREFETCH_KIB.to_string()),
+        ("fetch.message.max.bytes", "262144".to_owned()),
+    ] {
+        kafka.consumer_properties.insert(name.to_owned(), value);
+    }
+    let consumer = &mut replay.consumer;
+    consumer.writer_threads = consumer.writer_threads.div_ceil(LIVE_WRITERS_FOR_EACH);
+    consumer.batch_bytes = consumer.batch_bytes.min(MAX_IN_FLIGHT / 2);
+    consumer.max_in_flight_bytes = MAX_IN_FLIGHT;
+    // One batch with each writer, and one that waits for it.
+    consumer.max_in_flight_messages = consumer.batch_size * consumer.writer_threads * 2;
+    replay
+}
+
+fn criteria(config: &Config) -> ReplayCriteria {
+    ReplayCriteria {
+        topic: config.kafka.topic.clone(),
+        consumer_group: config.kafka.group_id.clone(),
+        reason: Reason::MongodbUnavailable,
+        since: None,
+        max_replays: u32::MAX,
+    }
+}
+
+/// Returns when there is a dead letter topic, or at the stop. The first dead letter creates the topic, where the brokers
+/// allow that, so it is no fault that it is missing. If nobody answers, the poller finds out why.
+fn wait_for_topic(consumer: &KafkaConsumer, stop: &StopSignal) {
+    while let Ok(TopicState::Missing) = consumer.topic_state(TOPIC_TIMEOUT) {
+        consumer.serve_log();
+        if stop.wait(TOPIC_INTERVAL) {
+            return;
+        }
+    }
+}
+
+/// Counts what is brought home, and how much waits.
+struct ReplayObserver {
+    metrics: Arc<MetricsCollector>,
+    /// By partition of the dead letter topic.
+    waiting: Mutex<BTreeMap<TopicPartition, u64>>,
+}
+
+impl StoreObserver for ReplayObserver {}
+
+impl CommitObserver for ReplayObserver {
+    fn settled(&self, settlement: &Settlement) {
+        let count = u64::try_from(settlement.weight.messages).unwrap_or(u64::MAX);
+        match settlement.outcome {
+            Outcome::Stored | Outcome::AlreadyStored => {
+                self.metrics.increment_letters_brought_home(count);
+            }
+            Outcome::DeadLettered(reason) => {
+                self.metrics.increment_letters_refused_again(count);
+                self.metrics.increment_dead_letters(reason.as_str(), count);
+            }
+            // Only the command publishes.
+            Outcome::Published => {}
+        }
+    }
+
+    fn lag(&self, partition: TopicPartition, lag: u64, _oldest: Option<Timestamp>) {
+        self.change(|waiting| waiting.insert(partition, lag));
+    }
+
+    fn forgotten(&self, partition: TopicPartition) {
+        self.change(|waiting| waiting.remove(&partition));
+    }
+}
+
+impl ReplayObserver {
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, u64>) -> T) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut waiting);
+        self.metrics.set_letters_waiting(waiting.values().sum());
+    }
+}
