@@ -285,7 +285,9 @@ impl Poller {
             epoch,
             offset,
         };
-        let batch = self.pending.filling(Instant::now);
+        let batch = self
+            .pending
+            .filling(Instant::now, || self.pool.batch_limit());
         batch.push(
             id,
             message.timestamp(),
