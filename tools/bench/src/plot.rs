@@ -26,7 +26,7 @@ pub fn draw_all(folder: &Path, rows: &[Row]) -> Result<()> {
         growth(&folder.join("growth.svg"), row)?;
     }
     if let Some(row) = named(over_time::NAME) {
-        over_time(&folder.join("growing-batches.svg"), row)?;
+        over_time(&folder.join(over_time::PLOT), row)?;
     }
     Ok(())
 }

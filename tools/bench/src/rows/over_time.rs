@@ -13,6 +13,8 @@ use crate::systems::{BatchSize, Job, System};
 use crate::{Result, pause};
 
 pub const NAME: &str = "growing-over-time";
+/// The file of its plot.
+pub const PLOT: &str = "growing-batches.svg";
 
 /// Messages a second before, during and after the backlog.
 const STEADY: u32 = 500;
