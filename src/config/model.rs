@@ -162,9 +162,14 @@ pub enum OnUnavailable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
-    /// The most messages of one insert; at most `consumer.max_in_flight_messages`.
+    /// The most messages of one insert, unless all writers are busy; at most `consumer.max_in_flight_messages`.
     #[schemars(range(min = 1, max = 100_000), extend("default" = 100))]
     pub batch_size: usize,
+
+    /// The most messages of one insert while all writers are busy; 0 stands for `consumer.batch_size`.
+    // After loading: never less than `batch_size`.
+    #[schemars(range(min = 0, max = 100_000), extend("default" = 0))]
+    pub max_batch_size: usize,
 
     /// The most payload bytes of one insert, at most `consumer.max_in_flight_bytes`; a larger message goes alone.
     #[schemars(range(min = 1, max = 268_435_456), extend("default" = 4_194_304))]

@@ -44,6 +44,19 @@ pub(super) fn apply(
         errors.add("`mongodb.collection`", fault);
     }
 
+    let given_max_batch_size = consumer.max_batch_size;
+    if consumer.max_batch_size == 0 {
+        consumer.max_batch_size = consumer.batch_size;
+    } else if are_sound(&["consumer.batch_size", "consumer.max_batch_size"])
+        && consumer.max_batch_size < consumer.batch_size
+    {
+        let fault = format!(
+            "found `{}`, less than `consumer.batch_size` with `{}`; raise the one or lower the other",
+            consumer.max_batch_size, consumer.batch_size
+        );
+        errors.add("`consumer.max_batch_size`", fault);
+    }
+
     // A batch larger than what may be in flight would never be dispatched.
     for (part, part_value, whole, whole_value) in [
         (
@@ -55,6 +68,13 @@ pub(super) fn apply(
         (
             "consumer.batch_size",
             consumer.batch_size,
+            "consumer.max_in_flight_messages",
+            consumer.max_in_flight_messages,
+        ),
+        (
+            "consumer.max_batch_size",
+            // If it is the batch size, the fault is reported once.
+            given_max_batch_size,
             "consumer.max_in_flight_messages",
             consumer.max_in_flight_messages,
         ),

@@ -3,6 +3,9 @@
 //! A full batch goes as soon as there is room for it. A batch that isn't full goes as soon as Kafka has
 //! nothing more ready and a writer is idle. So a backlog goes in full batches and a lone message goes at
 //! once, without a timer.
+//!
+//! Where batches may grow, a batch of `batch_size` messages goes as soon as a writer is idle, and takes further
+//! messages until then. So batches are larger while all writers are busy, and no writer waits for a larger one.
 
 use std::time::Duration;
 
@@ -32,8 +35,10 @@ pub struct PollerState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pending {
     Nothing,
-    /// The next batch can still take messages.
+    /// The next batch has fewer messages than `batch_size`.
     PartialBatch,
+    /// The next batch has at least `batch_size` messages, and can still take messages.
+    GrowingBatch,
     FullBatch,
 }
 
@@ -43,6 +48,7 @@ impl PollerState {
         match self.pending {
             Pending::Nothing => false,
             Pending::PartialBatch => self.is_source_drained && has_idle_writer(),
+            Pending::GrowingBatch => has_idle_writer(),
             Pending::FullBatch => true,
         }
     }
@@ -55,7 +61,7 @@ impl PollerState {
             (Pending::FullBatch, _) => SERVE_POLL.min(longest),
             (_, false) => Duration::ZERO,
             (Pending::Nothing, true) => longest,
-            (Pending::PartialBatch, true) => FILL_POLL.min(longest),
+            (Pending::PartialBatch | Pending::GrowingBatch, true) => FILL_POLL.min(longest),
         }
     }
 }
@@ -65,8 +71,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_batch_goes_at_once_and_a_partial_one_when_nothing_more_is_ready() {
-        use Pending::{FullBatch, Nothing, PartialBatch};
+    fn a_full_batch_goes_at_once_a_growing_one_to_an_idle_writer_and_a_partial_one_when_nothing_more_is_ready()
+     {
+        use Pending::{FullBatch, GrowingBatch, Nothing, PartialBatch};
         let longest = Duration::from_secs(1);
         for (pending, is_source_drained, idle, is_ready, timeout) in [
             (Nothing, false, true, false, Duration::ZERO),
@@ -74,6 +81,10 @@ mod tests {
             (PartialBatch, false, true, false, Duration::ZERO),
             (PartialBatch, true, false, false, FILL_POLL),
             (PartialBatch, true, true, true, FILL_POLL),
+            (GrowingBatch, false, false, false, Duration::ZERO),
+            (GrowingBatch, false, true, true, Duration::ZERO),
+            (GrowingBatch, true, false, false, FILL_POLL),
+            (GrowingBatch, true, true, true, FILL_POLL),
             (FullBatch, false, false, true, SERVE_POLL),
             (FullBatch, true, false, true, SERVE_POLL),
         ] {

@@ -3,6 +3,7 @@
 //! Nothing here knows Kafka's or MongoDB's client, the configuration or the metrics.
 
 pub mod availability;
+pub mod batch_limit;
 pub mod batching;
 pub mod commit_schedule;
 pub mod commit_text;

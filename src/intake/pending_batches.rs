@@ -15,7 +15,10 @@ const MOST_BEHIND: usize = 100;
 pub struct PendingBatches {
     /// No batch is empty, and only the last one may have room.
     batches: VecDeque<Batch>,
+    /// A batch of so many messages goes to an idle writer, even if it may grow further.
     batch_size: usize,
+    /// The most messages of the last batch; at least `batch_size`.
+    limit: usize,
     batch_bytes: usize,
     /// The size of the last batch: the next one will probably need as much memory.
     expected: Weight,
@@ -26,6 +29,7 @@ impl PendingBatches {
         Self {
             batches: VecDeque::new(),
             batch_size,
+            limit: batch_size,
             batch_bytes,
             expected: Weight::default(),
         }
@@ -44,8 +48,9 @@ impl PendingBatches {
     pub fn state(&self) -> Pending {
         match self.batches.front() {
             None => Pending::Nothing,
-            Some(batch) if self.has_room(batch) => Pending::PartialBatch,
-            Some(_) => Pending::FullBatch,
+            Some(batch) if self.batches.len() > 1 || !self.has_room(batch) => Pending::FullBatch,
+            Some(batch) if batch.len() >= self.batch_size => Pending::GrowingBatch,
+            Some(_) => Pending::PartialBatch,
         }
     }
 
@@ -58,13 +63,19 @@ impl PendingBatches {
         messages >= MOST_BEHIND || bytes >= self.batch_bytes
     }
 
-    /// The batch that the next record goes into. If there is none with room, a new one begins `now`.
-    pub fn filling(&mut self, now: impl FnOnce() -> Instant) -> &mut Batch {
+    /// The batch that the next record goes into. If there is none with room, a new one begins `now`, and takes up to
+    /// `limit` messages.
+    pub fn filling(
+        &mut self,
+        now: impl FnOnce() -> Instant,
+        limit: impl FnOnce() -> usize,
+    ) -> &mut Batch {
         if self
             .batches
             .back()
             .is_none_or(|batch| !self.has_room(batch))
         {
+            self.limit = limit();
             let Weight { messages, bytes } = self.expected;
             self.batches
                 .push_back(Batch::with_capacity(now(), messages, bytes));
@@ -108,7 +119,7 @@ impl PendingBatches {
     }
 
     fn has_room(&self, batch: &Batch) -> bool {
-        batch.len() < self.batch_size && batch.bytes() < self.batch_bytes
+        batch.len() < self.limit && batch.bytes() < self.batch_bytes
     }
 }
 
@@ -119,13 +130,24 @@ mod tests {
     use crate::core::record::Timestamp;
 
     fn put(pending: &mut PendingBatches, partition: i32, offset: i64, bytes: usize) {
+        put_below(pending.batch_size, pending, partition, offset, bytes);
+    }
+
+    /// The same where a batch that begins now may have up to `limit` records.
+    fn put_below(
+        limit: usize,
+        pending: &mut PendingBatches,
+        partition: i32,
+        offset: i64,
+        bytes: usize,
+    ) {
         let id = RecordId {
             partition: TopicPartition::consumed(partition),
             epoch: Epoch(1),
             offset: Offset(offset),
         };
         let value = vec![0; bytes];
-        let batch = pending.filling(Instant::now);
+        let batch = pending.filling(Instant::now, || limit);
         batch.push(id, Timestamp::NotAvailable, None, Some(&value), None);
     }
 
@@ -171,6 +193,38 @@ mod tests {
         }
         put(&mut small, 0, 100, 1);
         assert!(small.is_overfull());
+    }
+
+    #[test]
+    fn a_batch_grows_up_to_the_limit_at_its_beginning() {
+        let mut pending = PendingBatches::new(2, 1000);
+        for (limit, state) in [
+            (4, Pending::PartialBatch),
+            (4, Pending::GrowingBatch),
+            (3, Pending::GrowingBatch),
+            (3, Pending::FullBatch),
+            (9, Pending::FullBatch),
+            (9, Pending::FullBatch),
+        ] {
+            put_below(limit, &mut pending, 0, 0, 1);
+            assert_eq!(pending.state(), state, "{limit}");
+        }
+        assert_eq!(taken(&mut pending), Some(4));
+        assert_eq!(pending.state(), Pending::GrowingBatch);
+        assert_eq!(taken(&mut pending), Some(2));
+    }
+
+    #[test]
+    fn a_batch_grows_up_to_its_most_bytes() {
+        let mut pending = PendingBatches::new(2, 1000);
+        for (bytes, state) in [
+            (1, Pending::PartialBatch),
+            (998, Pending::GrowingBatch),
+            (1, Pending::FullBatch),
+        ] {
+            put_below(9, &mut pending, 0, 0, bytes);
+            assert_eq!(pending.state(), state, "{bytes}");
+        }
     }
 
     #[test]

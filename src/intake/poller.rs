@@ -297,22 +297,12 @@ impl Poller {
             epoch,
             offset,
         };
-        match &self.letters {
-            None => self.pending.filling(Instant::now).push(
-                id,
-                message.timestamp(),
-                message.key(),
-                message.value(),
-                message.headers(),
-            ),
+        let original = match &self.letters {
+            None => None,
             Some(criteria) => {
                 let written_at = message.timestamp().instant();
                 match criteria.decide(&message.dead_letter_headers(), written_at) {
-                    ReplayDecision::Take(original) => {
-                        let batch = self.pending.filling(Instant::now);
-                        let (key, value) = (message.key(), message.value());
-                        batch.push_replay(id, original, key, value, message.headers());
-                    }
+                    ReplayDecision::Take(original) => Some(original),
                     ReplayDecision::OtherReason
                     | ReplayDecision::OtherTopic
                     | ReplayDecision::OtherGroup
@@ -324,6 +314,14 @@ impl Poller {
                     }
                 }
             }
+        };
+        let batch = self
+            .pending
+            .filling(Instant::now, || self.pool.batch_limit());
+        let (key, value) = (message.key(), message.value());
+        match original {
+            None => batch.push(id, message.timestamp(), key, value, message.headers()),
+            Some(original) => batch.push_replay(id, original, key, value, message.headers()),
         }
         if self.pending.is_overfull() {
             self.back_pressure.pause(&self.consumer, BUSY_WRITERS);

@@ -7,12 +7,13 @@ use super::publisher::Publisher;
 use crate::commit::{Dispatcher, Ownership};
 use crate::config::Config;
 use crate::core::availability::OutagePolicy;
+use crate::core::batch_limit::BatchRange;
 use crate::core::record::Batch;
 use crate::failure::Failure;
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
 use crate::store::{
-    DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
+    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
     consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
@@ -61,6 +62,11 @@ impl Destination {
             ownership: Ownership::Exclusive,
             stop,
             observer: Arc::new(Unobserved),
+            // A replay's batches don't grow.
+            batch_limit: Arc::new(BatchLimit::new(BatchRange {
+                least: config.consumer.batch_size,
+                most: config.consumer.batch_size,
+            })),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
         };

@@ -11,6 +11,7 @@ use super::stage::Stage;
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome};
 use crate::core::availability::{Caller, OutageCause, OutagePolicy, Permit};
+use crate::core::batch_limit::EndedInsert;
 use crate::core::document::Documents;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, Step, Verdict, WriteError, WritePlan};
@@ -158,14 +159,27 @@ impl<'a> BatchWrite<'a> {
         plan: &mut WritePlan,
     ) -> Result<(), Unfinished> {
         let Stage {
-            outage, observer, ..
+            outage,
+            observer,
+            batch_limit,
+            ..
         } = self.stage;
         let raw: Vec<&RawDocument> = documents.get_all(indexes);
         let begun = outage.insert_begins();
         observer.insert_begins();
         let started = Instant::now();
         let outcome = self.inserter.insert(&raw);
-        observer.insert_took(started.elapsed());
+        let took = started.elapsed();
+        observer.insert_took(took);
+        let ended = EndedInsert {
+            documents: indexes.len(),
+            took,
+            has_failed: matches!(outcome, InsertOutcome::Failed(_)),
+        };
+        if let Some(messages) = batch_limit.insert_ended(ended) {
+            debug!("the next batches have up to {messages} messages");
+            observer.batch_limit_changed(messages);
+        }
         let span = outage.insert_ended(&begun, outcome.took_any(indexes.len()));
         if outcome.proves_availability(indexes.len()) {
             outage.succeeded();

@@ -6,6 +6,7 @@
 //! The same stage serves the worker and the replay of dead letters. What an outage of MongoDB means is the
 //! stage's policy.
 
+mod batch_limit;
 mod batch_write;
 mod dead_letters;
 mod inserter;
@@ -19,6 +20,7 @@ mod unfinished;
 mod writer;
 mod writer_pool;
 
+pub use batch_limit::BatchLimit;
 pub use dead_letters::{
     DeadLetters, consumer_identity, dead_letter_producer, producer_settings, spawn_report_pollers,
 };

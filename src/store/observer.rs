@@ -9,6 +9,8 @@ pub trait StoreObserver: Send + Sync {
     fn writer_finished(&self) {}
     /// A writer begins with a batch of this many records.
     fn batch_started(&self, _records: usize) {}
+    /// A batch may have so many messages from now on.
+    fn batch_limit_changed(&self, _messages: usize) {}
     fn insert_begins(&self) {}
     fn insert_took(&self, _duration: Duration) {}
     fn read_back_begins(&self) {}

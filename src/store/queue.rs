@@ -51,7 +51,7 @@ impl BatchSender {
 
     /// Whether a batch sent now is taken at once.
     pub(super) fn has_idle_receiver(&self) -> bool {
-        self.batches.is_empty() && self.shared.idle.load(Ordering::Acquire) > 0
+        self.shared.idle.load(Ordering::Acquire) > 0 && self.batches.is_empty()
     }
 
     /// Never waits. Returns whether the batch is in the queue; otherwise the batch was dropped, which

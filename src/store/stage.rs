@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch_limit::BatchLimit;
 use super::dead_letters::DeadLetters;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
@@ -15,6 +16,7 @@ pub struct Stage {
     pub ownership: Ownership,
     pub stop: StopSignal,
     pub observer: Arc<dyn StoreObserver>,
+    pub batch_limit: Arc<BatchLimit>,
     /// How often an insert is tried before MongoDB counts as unavailable.
     pub max_attempts: u32,
     /// The wait before the second attempt.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bson::RawDocument;
 use proptest::prelude::*;
 
+use super::batch_limit::BatchLimit;
 use super::dead_letters::{DeadLetterSink, DeadLetters};
 use super::inserter::Inserter;
 use super::observer::StoreObserver;
@@ -20,6 +21,7 @@ use crate::commit::{
     CommitObserver, CommitterHandle, CommitterMessage, Dispatcher, Outcome, Ownership,
 };
 use crate::core::availability::OutagePolicy;
+use crate::core::batch_limit::BatchRange;
 use crate::core::dead_letter::ConsumerIdentity;
 use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::{Batch, Timestamp, Weight};
@@ -309,6 +311,7 @@ proptest! {
             ownership: Ownership::Assigned(Arc::clone(&assignment)),
             stop: stop.clone(),
             observer: Arc::new(Unobserved),
+            batch_limit: Arc::new(BatchLimit::new(BatchRange { least: 1, most: 20 })),
             max_attempts: 3,
             retry_backoff: Duration::from_micros(100),
         });

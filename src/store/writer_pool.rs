@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::debug;
 
+use super::batch_limit::BatchLimit;
 use super::inserter::Inserter;
 use super::queue::{BatchSender, batch_queue};
 use super::stage::Stage;
@@ -19,6 +20,7 @@ use crate::runtime::Threads;
 pub struct WriterPool {
     dispatcher: Dispatcher,
     batches: BatchSender,
+    batch_limit: Arc<BatchLimit>,
 }
 
 impl WriterPool {
@@ -33,6 +35,8 @@ impl WriterPool {
     ) -> Result<Self, Failure> {
         // One batch waits for each writer, so that no writer waits for the next batch.
         let (batches, to_write) = batch_queue(writers);
+        let batch_limit = Arc::clone(&stage.batch_limit);
+        stage.observer.batch_limit_changed(batch_limit.now());
         let stage = Arc::new(stage);
         for number in 0..writers {
             let writer = Writer::new(Arc::clone(&stage), to_write.clone(), inserter());
@@ -41,6 +45,7 @@ impl WriterPool {
         Ok(Self {
             dispatcher,
             batches,
+            batch_limit,
         })
     }
 
@@ -59,6 +64,11 @@ impl WriterPool {
 
     pub fn has_idle_writer(&self) -> bool {
         self.batches.has_idle_receiver()
+    }
+
+    /// The most messages of the next batch.
+    pub fn batch_limit(&self) -> usize {
+        self.batch_limit.now()
     }
 
     /// Waits for room, up to `timeout`: in the queue if that is full, and otherwise under the limit of what may be in

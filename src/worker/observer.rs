@@ -41,6 +41,10 @@ impl StoreObserver for WorkerObserver {
         self.metrics.observe_batch_size(records);
     }
 
+    fn batch_limit_changed(&self, messages: usize) {
+        self.metrics.set_batch_limit(messages);
+    }
+
     fn insert_begins(&self) {
         self.inserts.fetch_add(1, Ordering::Relaxed);
     }

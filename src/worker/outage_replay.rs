@@ -14,6 +14,7 @@ use crate::commit::{
     self, CommitObserver, CommitterHandle, CommitterSettings, Outcome, Ownership, Settlement,
 };
 use crate::config::{AutoOffsetReset, Config};
+use crate::core::batch_limit::BatchRange;
 use crate::core::dead_letter::{ReplayCriteria, replay_group};
 use crate::core::leader_watch::LeaderWatch;
 use crate::core::partition::{TopicId, TopicPartition};
@@ -30,7 +31,7 @@ use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
 use crate::runtime::{StopSignal, Threads};
 use crate::store::{
-    DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
+    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
     consumer_identity,
 };
 
@@ -131,6 +132,11 @@ impl DataConsumer {
             ownership,
             stop: self.stop.clone(),
             observer,
+            // Small inserts: live messages go first.
+            batch_limit: Arc::new(BatchLimit::new(BatchRange {
+                least: config.consumer.batch_size,
+                most: config.consumer.batch_size,
+            })),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
         };

@@ -17,6 +17,7 @@ use crate::commit::{self, CommitterHandle, CommitterSettings, Dispatcher, Owners
 use crate::config::OnUnavailable;
 use crate::control::{ControlServer, ControlSocket};
 use crate::core::availability::OutagePolicy;
+use crate::core::batch_limit::BatchRange;
 use crate::core::leader_watch::LeaderWatch;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
@@ -26,7 +27,7 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::HttpServer;
 use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, open_files_limit, retry};
 use crate::store::{
-    DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
+    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
     dead_letter_producer, spawn_report_pollers,
 };
 
@@ -102,6 +103,10 @@ impl DataConsumer {
             ownership,
             stop: self.stop.clone(),
             observer,
+            batch_limit: Arc::new(BatchLimit::new(BatchRange {
+                least: self.config.consumer.batch_size,
+                most: self.config.consumer.max_batch_size,
+            })),
             max_attempts: self.config.consumer.max_retries,
             retry_backoff: self.config.consumer.retry_backoff,
         };

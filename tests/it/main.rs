@@ -4,6 +4,7 @@ mod chaos;
 mod configuration;
 mod crashes;
 mod faults;
+mod growing_batches;
 mod harness;
 mod metrics;
 mod operator_audit;

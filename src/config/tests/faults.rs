@@ -18,6 +18,7 @@ consumer.max_retries = 0 => found `0`, expected a whole number from 1 to 100
 consumer.retry_backoff_ms = 60001 => found `60001`, expected a whole number from 1 to 60000
 kafka.poll_timeout_ms = 1001 => found `1001`, expected a whole number from 1 to 1000
 consumer.shutdown_timeout_ms = 999 => found `999`, expected a whole number from 1000 to 3600000
+consumer.max_batch_size = -1 => found `-1`, expected a whole number from 0 to 100000
 consumer.writer_threads = -1 => found `-1`, expected a whole number from 1 to 256
 metrics.port = 65536 => found `65536`, expected a whole number from 0 to 65535
 metrics.host = "localhost" => found `localhost`, expected an IP address such as `0.0.0.0` or `::1`
@@ -98,6 +99,28 @@ fn a_batch_larger_than_what_may_be_in_flight_is_refused() {
             "`consumer.batch_size`: found `101`, more than `consumer.max_in_flight_messages` with `100`; lower the one or raise the other",
         ]
     );
+}
+
+#[test]
+fn a_largest_batch_below_the_batch_size_or_above_what_may_be_in_flight_is_refused() {
+    assert_eq!(
+        faults_of(&[("consumer.max_batch_size", json!(99))]),
+        [
+            "`consumer.max_batch_size`: found `99`, less than `consumer.batch_size` with `100`; raise the one or lower the other"
+        ]
+    );
+    assert_eq!(
+        faults_of(&[("consumer.max_batch_size", json!(20_001))]),
+        [
+            "`consumer.max_batch_size`: found `20001`, more than `consumer.max_in_flight_messages` with `20000`; lower the one or raise the other"
+        ]
+    );
+    for size in [0, 100, 20_000] {
+        assert_eq!(
+            faults_of(&[("consumer.max_batch_size", json!(size))]),
+            [""; 0]
+        );
+    }
 }
 
 #[test]

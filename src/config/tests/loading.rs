@@ -41,6 +41,7 @@ fn defaults_are_those_of_the_specification() {
         },
         consumer: Consumer {
             batch_size: 100,
+            max_batch_size: 100,
             batch_bytes: 4_194_304,
             offset_commit_frequency: 1000,
             offset_commit_interval: Duration::from_secs(1),
@@ -72,14 +73,17 @@ fn defaults_are_those_of_the_specification() {
 }
 
 #[test]
-fn the_file_in_the_repository_has_the_defaults() {
+fn the_file_in_the_repository_has_the_defaults_and_lets_batches_grow() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.json");
     let shipped = Config::load::<&str, &str>(&path, []).unwrap();
-    assert_eq!(shipped, load(MINIMAL, &[]).unwrap());
+    let mut expected = load(MINIMAL, &[]).unwrap();
+    expected.consumer.max_batch_size = 1000;
+    assert_eq!(shipped, expected);
 
     let mut text: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     for (section, key) in [
         ("mongodb", "on_unavailable"),
+        ("consumer", "max_batch_size"),
         ("consumer", "writer_threads"),
         ("consumer", "shutdown_timeout_ms"),
     ] {
@@ -123,6 +127,7 @@ fn other_values() -> Vec<(&'static str, Value)> {
         ("mongodb.write_concern.w", json!("two_sites")),
         ("mongodb.write_concern.journal", json!(false)),
         ("consumer.batch_size", json!(7)),
+        ("consumer.max_batch_size", json!(8)),
         ("consumer.batch_bytes", json!(8)),
         ("consumer.offset_commit_frequency", json!(9)),
         ("consumer.offset_commit_interval_ms", json!(10)),

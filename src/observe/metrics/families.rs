@@ -12,6 +12,7 @@ pub(super) struct Families {
     pub(super) connection_kafka: IntGauge,
     pub(super) connection_mongodb: IntGauge,
     pub(super) batch_size: Histogram,
+    pub(super) batch_limit: IntGauge,
     pub(super) processing_time: Histogram,
     pub(super) lag: IntGaugeVec,
     pub(super) lag_seconds: GaugeVec,
@@ -97,6 +98,10 @@ impl Families {
                 "consumer_batch_size",
                 &SIZE_BUCKETS,
                 "Messages per batch handed to a writer.",
+            ),
+            batch_limit: new.gauge(
+                "consumer_batch_limit",
+                "The most messages that the next batch may have.",
             ),
             processing_time: new.histogram(
                 "consumer_processing_time_seconds",

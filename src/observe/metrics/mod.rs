@@ -110,6 +110,11 @@ impl MetricsCollector {
             .observe(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
     }
 
+    /// Shows how many messages a batch may have from now on.
+    pub fn set_batch_limit(&self, messages: usize) {
+        self.families.batch_limit.set(gauge_value(messages));
+    }
+
     pub fn observe_mongodb_write_time(&self, duration: Duration) {
         self.families
             .mongodb_write_time

@@ -75,6 +75,7 @@ fn every_metric_has_its_name_and_type() {
         ("consumer_processing_errors_total", "counter"),
         ("consumer_active_connections", "gauge"),
         ("consumer_batch_size", "histogram"),
+        ("consumer_batch_limit", "gauge"),
         ("consumer_processing_time_seconds", "histogram"),
         ("consumer_lag", "gauge"),
         ("consumer_mongodb_write_time_seconds", "histogram"),
@@ -176,6 +177,8 @@ fn each_method_changes_its_metric() {
     check(&metrics, "consumer_in_flight_messages", &[], 12.0);
     metrics.set_in_flight_bytes(4096);
     check(&metrics, "consumer_in_flight_bytes", &[], 4096.0);
+    metrics.set_batch_limit(1000);
+    check(&metrics, "consumer_batch_limit", &[], 1000.0);
     metrics.set_writer_threads(8);
     check(&metrics, "consumer_writer_threads", &[], 8.0);
     metrics.increment_mongodb_retries();

@@ -133,6 +133,7 @@ fn setup(world: &World, redirects: bool) -> WorkerSetup {
         .set("mongodb.replay_after_outage", true)
         .set("mongodb.reconnect_interval_ms", 500)
         .set("consumer.batch_size", 50)
+        .set("consumer.max_batch_size", 500)
         .set("consumer.writer_threads", 4)
         .set("consumer.retry_backoff_ms", 100)
         .set("consumer.offset_commit_interval_ms", 200)

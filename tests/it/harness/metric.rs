@@ -2,6 +2,7 @@
 
 pub const ACTIVE_CONNECTIONS: &str = "consumer_active_connections";
 pub const ASSIGNED_PARTITIONS: &str = "consumer_assigned_partitions";
+pub const BATCH_LIMIT: &str = "consumer_batch_limit";
 pub const BATCH_SIZE: &str = "consumer_batch_size";
 pub const COMMITTED_OFFSET: &str = "consumer_committed_offset";
 pub const COMMIT_TIME: &str = "consumer_offset_commit_time_seconds";

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::Result;
 use crate::report::{number, optional_number};
 use crate::results::Results;
+use crate::rows::over_time;
 
 const BEGIN: &str = "<!-- measured: begin -->\n";
 const END: &str = "<!-- measured: end -->\n";
@@ -86,6 +87,9 @@ fn markdown(results: &Results) -> Result<String> {
         }
         for note in &row.notes {
             writeln!(text, "\n{note}")?;
+        }
+        if row.name == over_time::NAME {
+            writeln!(text, "\n![{}](performance/{})", row.title, over_time::PLOT)?;
         }
     }
     Ok(text)

@@ -48,6 +48,16 @@ impl Batches {
     }
 }
 
+/// How many messages wait in Kafka or are in flight, in all partitions.
+pub fn lag(port: u16) -> Result<f64> {
+    let text = get(port, "/metrics")?;
+    let lags = text
+        .lines()
+        .filter(|line| line.starts_with("consumer_lag{"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(lags.sum())
+}
+
 fn metric(text: &str, name: &str) -> Option<f64> {
     let value = text
         .lines()

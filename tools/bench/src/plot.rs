@@ -9,6 +9,7 @@ use crate::Result;
 use crate::report::{Quantity, Row};
 use crate::rows::batching;
 use crate::rows::growth::{self, Dimension};
+use crate::rows::over_time;
 use crate::statistics::{Summary, float};
 
 pub use panel::number_on_axis;
@@ -23,6 +24,9 @@ pub fn draw_all(folder: &Path, rows: &[Row]) -> Result<()> {
     }
     if let Some(row) = named(growth::NAME) {
         growth(&folder.join("growth.svg"), row)?;
+    }
+    if let Some(row) = named(over_time::NAME) {
+        over_time(&folder.join(over_time::PLOT), row)?;
     }
     Ok(())
 }
@@ -106,6 +110,31 @@ fn natural_batching(path: &Path, row: &Row) -> Result<()> {
             "ms",
             median.into_iter().chain(p99).collect(),
         ),
+    ];
+    draw(path, (980, 420), (1, 2), &panels)
+}
+
+/// Batch size and backlog while a backlog comes and goes.
+fn over_time(path: &Path, row: &Row) -> Result<()> {
+    let panel = |title, y_label, quantity| {
+        let curves = row.curves.iter().filter(|it| it.quantity == quantity);
+        let series = curves.map(|curve| Series {
+            name: curve.subject.clone(),
+            is_line: true,
+            dots: curve.points.iter().map(|&(x, y)| Dot::at(x, y)).collect(),
+        });
+        Panel {
+            title,
+            x_label: "seconds",
+            y_label,
+            x: Axis::FromZero,
+            y: Axis::FromZero,
+            series: series.collect(),
+        }
+    };
+    let panels = [
+        panel("Batch size", "messages a batch, mean", Quantity::BatchSize),
+        panel("Backlog", "messages", Quantity::Lag),
     ];
     draw(path, (980, 420), (1, 2), &panels)
 }

@@ -17,9 +17,21 @@ pub struct Row {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub observations: Value,
     pub figures: Vec<Figure>,
+    /// What a plot shows over time, and no table has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     pub targets: Vec<Judgement>,
     /// What a reader must know beside the numbers, such as runs that failed.
     pub notes: Vec<String>,
+}
+
+/// One quantity of a system over time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Curve {
+    pub subject: String,
+    pub quantity: Quantity,
+    /// Seconds since the beginning, and the value.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// One quantity of a system, or of one point of a plot.
@@ -46,6 +58,8 @@ pub enum Quantity {
     Latency,
     #[serde(rename = "messages/batch")]
     BatchSize,
+    #[serde(rename = "messages waiting")]
+    Lag,
     #[serde(rename = "start s")]
     Start,
     #[serde(rename = "ns/record")]
@@ -101,6 +115,7 @@ impl Row {
             settings: Value::Null,
             observations: Value::Null,
             figures: Vec::new(),
+            curves: Vec::new(),
             targets: Vec::new(),
             notes: Vec::new(),
         }

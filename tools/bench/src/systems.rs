@@ -21,13 +21,40 @@ pub enum System {
     Peer(String),
 }
 
+/// How many messages a batch may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchSize {
+    Fixed(u32),
+    /// As in `config.json`, where the worker's batches grow with the backlog.
+    AsShipped,
+}
+
+impl BatchSize {
+    /// The size for a system other than the worker: its batches don't grow.
+    fn number(self) -> u32 {
+        match self {
+            Self::Fixed(size) => size,
+            Self::AsShipped => SHIPPED_BATCH_SIZE,
+        }
+    }
+}
+
+impl From<u32> for BatchSize {
+    fn from(size: u32) -> Self {
+        Self::Fixed(size)
+    }
+}
+
+/// `consumer.batch_size` of `config.json`.
+const SHIPPED_BATCH_SIZE: u32 = 100;
+
 /// The job of a system in one run.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub topic: String,
     /// The consumer group and the database: both are new for each run.
     pub run: String,
-    pub batch_size: u32,
+    pub batch_size: BatchSize,
     /// How many writer threads; `None` is the worker's default.
     pub writers: Option<u32>,
     /// Where the worker serves its metrics; 0 is any free port.
@@ -35,11 +62,11 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn new(topic: &str, run: &str, batch_size: u32) -> Self {
+    pub fn new(topic: &str, run: &str, batch_size: impl Into<BatchSize>) -> Self {
         Self {
             topic: topic.to_owned(),
             run: run.to_owned(),
-            batch_size,
+            batch_size: batch_size.into(),
             writers: None,
             metrics_port: 0,
         }
@@ -64,18 +91,19 @@ impl System {
     }
 
     /// The settings that it runs with, for the record.
-    pub fn settings(&self, context: &Context, batch_size: u32) -> Result<Value> {
+    pub fn settings(&self, context: &Context, batch_size: impl Into<BatchSize>) -> Result<Value> {
+        let batch_size = batch_size.into();
         let mut command = match self {
             Self::Worker => worker(context, &Job::new("TOPIC", "RUN", batch_size), "check"),
             Self::BareLoop => {
                 return Ok(json!({
-                    "batch_size": batch_size, "writers": context.default_writers,
+                    "batch_size": batch_size.number(), "writers": context.default_writers,
                     "the rest": "in tools/bare-loop",
                 }));
             }
             Self::Peer(name) => {
                 let mut command = Command::new(launcher(context, name));
-                command.args(["settings", "--batch", &batch_size.to_string()]);
+                command.args(["settings", "--batch", &batch_size.number().to_string()]);
                 command
             }
         };
@@ -107,13 +135,14 @@ fn worker(context: &Context, job: &Job, subcommand: &str) -> Command {
         ("CONSUMER__MONGODB__URI", &context.mongodb_uri),
         ("CONSUMER__MONGODB__DATABASE", &job.run),
         ("CONSUMER__MONGODB__COLLECTION", COLLECTION),
-        (
-            "CONSUMER__CONSUMER__BATCH_SIZE",
-            &job.batch_size.to_string(),
-        ),
         ("CONSUMER__METRICS__HOST", "127.0.0.1"),
         ("CONSUMER__METRICS__PORT", &job.metrics_port.to_string()),
     ]);
+    if let BatchSize::Fixed(size) = job.batch_size {
+        let size = size.to_string();
+        command.env("CONSUMER__CONSUMER__BATCH_SIZE", &size);
+        command.env("CONSUMER__CONSUMER__MAX_BATCH_SIZE", size);
+    }
     if let Some(writers) = job.writers {
         command.env("CONSUMER__CONSUMER__WRITER_THREADS", writers.to_string());
     }
@@ -129,7 +158,7 @@ fn bare_loop(context: &Context, job: &Job) -> Command {
         .args(["--mongodb", &context.mongodb_uri])
         .args(["--topic", &job.topic, "--group", &job.run])
         .args(["--database", &job.run])
-        .args(["--batch-size", &job.batch_size.to_string()])
+        .args(["--batch-size", &job.batch_size.number().to_string()])
         .args(["--writers", &writers.to_string()])
         .args(["--count", &u64::MAX.to_string()]);
     command
@@ -143,7 +172,7 @@ fn peer(context: &Context, name: &str, job: &Job) -> Command {
         .args(["--mongodb", &context.mongodb_uri])
         .args(["--topic", &job.topic, "--group", &job.run])
         .args(["--database", &job.run, "--collection", COLLECTION])
-        .args(["--batch", &job.batch_size.to_string()]);
+        .args(["--batch", &job.batch_size.number().to_string()]);
     command
 }
 

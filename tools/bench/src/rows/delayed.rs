@@ -12,7 +12,7 @@ use crate::report::{Quantity, Row, Target};
 use crate::statistics::float;
 use crate::systems::{Job, System};
 
-const DELAY_MS: u32 = 50;
+pub const DELAY_MS: u32 = 50;
 const BATCH_SIZE: u32 = 100;
 const WRITERS: [u32; 3] = [1, 4, 16];
 
@@ -55,13 +55,13 @@ pub fn run(context: &Context) -> Outcome {
 }
 
 /// A fail point of mongod that delays the worker's inserts and no others.
-struct Delay<'a> {
+pub struct Delay<'a> {
     client: &'a Client,
     is_on: bool,
 }
 
 impl<'a> Delay<'a> {
-    fn enable(client: &'a Client) -> Result<Self> {
+    pub fn enable(client: &'a Client) -> Result<Self> {
         let data = doc! {
             "failCommands": ["insert"], "appName": "kafka-mongo-consumer",
             "blockConnection": true, "blockTimeMS": i64::from(DELAY_MS),
@@ -73,7 +73,7 @@ impl<'a> Delay<'a> {
         })
     }
 
-    fn disable(mut self) -> Result<()> {
+    pub fn disable(mut self) -> Result<()> {
         self.is_on = false;
         configure(self.client, doc! { "mode": "off" })
     }

@@ -13,7 +13,7 @@ use crate::http;
 use crate::probe::{self, Pace};
 use crate::process::Process;
 use crate::report::{Quantity, Row, Target};
-use crate::systems::{Job, System};
+use crate::systems::{BatchSize, Job, System};
 
 const RATE: u32 = 100;
 /// How many phases each of the two kinds has; they alternate.
@@ -27,7 +27,7 @@ pub fn run(context: &Context) -> Outcome {
         size: 0,
     };
     context.fill(topic, load)?;
-    let mut job = Job::new(topic, "bench_lone", 100);
+    let mut job = Job::new(topic, "bench_lone", BatchSize::AsShipped);
     job.metrics_port = http::free_port()?;
     let collection = context.prepare_database(&job.run)?;
     let direct = direct_collection(context, &job.run);
@@ -58,7 +58,7 @@ pub fn run(context: &Context) -> Outcome {
     let title =
         format!("lone messages at {RATE}/s, from acknowledged by Kafka to readable in MongoDB");
     let mut row = Row::new("lone", &title);
-    row.settings["worker"] = System::Worker.settings(context, 100)?;
+    row.settings["worker"] = System::Worker.settings(context, BatchSize::AsShipped)?;
     row.settings["direct"] =
         json!("insert_one, w: 1, j: true; from the call to readable in MongoDB");
     row.observations = json!({ "worker_ms": through_worker, "direct_ms": by_itself });

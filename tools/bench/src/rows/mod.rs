@@ -4,9 +4,11 @@ mod backlog;
 pub mod batching;
 mod bookkeeping;
 mod delayed;
+mod growing;
 pub mod growth;
 mod large;
 mod lone;
+pub mod over_time;
 mod start;
 
 use crate::context::Context;
@@ -23,7 +25,7 @@ pub struct Entry {
     pub run: fn(&Context) -> Outcome,
 }
 
-pub const ALL: [Entry; 9] = [
+pub const ALL: [Entry; 12] = [
     Entry {
         name: "backlog-100",
         about: "1,000,000 messages wait, batches of 100: worker, bare loop, peers",
@@ -35,6 +37,24 @@ pub const ALL: [Entry; 9] = [
         about: "the same with batches of 1,000",
         estimate: "5 min, 12 with peers",
         run: |context| backlog::run(context, 1000),
+    },
+    Entry {
+        name: "growing",
+        about: "the same with batches as shipped, which grow, beside batches of 100, and Kafka Connect at several sizes",
+        estimate: "4 min, 12 with peers",
+        run: growing::backlog,
+    },
+    Entry {
+        name: "growing-far",
+        about: "each insert takes 50 ms more: batches as shipped beside batches of 100",
+        estimate: "2 min",
+        run: growing::far,
+    },
+    Entry {
+        name: "growing-over-time",
+        about: "the size of the batches while a backlog comes and goes",
+        estimate: "2 min",
+        run: over_time::run,
     },
     Entry {
         name: "large",
