@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use bson::{Bson, Document};
 use kafka_mongo_consumer_fuzz::Budget;
-use kafka_mongo_consumer_fuzz::core::document::{Documents, ReceivedAt, is_same_document};
+use kafka_mongo_consumer_fuzz::core::document::{
+    Documents, MessageParts, MessageRules, ReceivedAt, is_same_document,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// An array of one-digit numbers grows most: an item of two bytes becomes an element of up to ten. A growing buffer has
@@ -18,7 +20,11 @@ const LONGEST_ERROR: usize = 2048;
 fuzz_target!(|value: &[u8]| {
     let received_at = ReceivedAt::new(SystemTime::UNIX_EPOCH);
     let mut documents = Documents::default();
-    let pushed = BUDGET.check(value.len(), || documents.push(0, Some(value), &received_at));
+    let rules = MessageRules::default();
+    let parts = MessageParts::of_value(Some(value));
+    let pushed = BUDGET.check(value.len(), || {
+        documents.push(0, &parts, &rules, &received_at)
+    });
     if let Err(rejection) = pushed {
         assert!(
             rejection.error.len() <= LONGEST_ERROR,

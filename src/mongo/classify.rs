@@ -74,17 +74,28 @@ pub(super) enum IndexRefusal {
 
 pub(super) fn index_refusal(error: &Error) -> Option<IndexRefusal> {
     match error.kind.as_ref() {
-        ErrorKind::Command(command) => index_refusal_of_code(command.code),
+        ErrorKind::Command(command) => index_refusal_of_code(command.code, &command.message),
         _ => None,
     }
 }
 
-fn index_refusal_of_code(code: i32) -> Option<IndexRefusal> {
+/// The server uses the last of these codes for every index that it can't create.
+fn index_refusal_of_code(code: i32, message: &str) -> Option<IndexRefusal> {
     match code {
         85 => Some(IndexRefusal::OtherOptions),
         86 => Some(IndexRefusal::NameTaken),
-        67 => Some(IndexRefusal::TooMany),
+        67 if message.contains("too many") => Some(IndexRefusal::TooMany),
         _ => None,
+    }
+}
+
+impl IndexRefusal {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::OtherOptions => "its fields have an index with other options or of another name",
+            Self::NameTaken => "its name belongs to another index",
+            Self::TooMany => "the server takes no further index in this collection",
+        }
     }
 }
 

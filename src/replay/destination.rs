@@ -61,6 +61,7 @@ impl Destination {
             ownership: Ownership::Exclusive,
             stop,
             observer: Arc::new(Unobserved),
+            rules: Arc::clone(&config.message.rules),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
         };

@@ -7,6 +7,7 @@ use super::dead_letters::DeadLetters;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
 use crate::commit::Ownership;
+use crate::core::document::MessageRules;
 use crate::runtime::StopSignal;
 
 pub struct Stage {
@@ -15,6 +16,8 @@ pub struct Stage {
     pub ownership: Ownership,
     pub stop: StopSignal,
     pub observer: Arc<dyn StoreObserver>,
+    /// What a message must be, and where its `_id` comes from.
+    pub rules: Arc<MessageRules>,
     /// How often an insert is tried before MongoDB counts as unavailable.
     pub max_attempts: u32,
     /// The wait before the second attempt.

@@ -309,6 +309,7 @@ proptest! {
             ownership: Ownership::Assigned(Arc::clone(&assignment)),
             stop: stop.clone(),
             observer: Arc::new(Unobserved),
+            rules: Arc::default(),
             max_attempts: 3,
             retry_backoff: Duration::from_micros(100),
         });

@@ -27,10 +27,16 @@ fn defaults_are_those_of_the_specification() {
             dead_letter_oversize: DeadLetterOversize::Stop,
             max_poll_interval: Duration::from_secs(300),
         },
+        message: Message {
+            schema: "specification".into(),
+            id: "message_id".into(),
+            rules: std::sync::Arc::default(),
+        },
         mongodb: Mongodb {
             uri: SecretUri::new("mongodb://mongodb:27017"),
             database: "pubsub_data".into(),
             collection: "messages".into(),
+            indexes: vec![serde_json::from_value(json!({"created_at": 1})).unwrap()],
             on_unavailable: OnUnavailable::DeadLetter,
             reconnect_interval: Duration::from_secs(5),
             write_concern: WriteConcern {
@@ -113,9 +119,15 @@ fn other_values() -> Vec<(&'static str, Value)> {
         ("kafka.auto_offset_reset", json!("latest")),
         ("kafka.poll_timeout_ms", json!(1)),
         ("kafka.dead_letter_oversize", json!("omit_value")),
+        ("message.schema", json!("any")),
+        ("message.id", json!("$position")),
         ("mongodb.uri", json!("mongodb+srv://h/?tls=true")),
         ("mongodb.database", json!("db")),
         ("mongodb.collection", json!("c")),
+        (
+            "mongodb.indexes",
+            json!([{"a": 1, "b": -1}, {"key": {"c": "text"}, "name": "n", "unique": true}]),
+        ),
         ("mongodb.on_unavailable", json!("pause")),
         ("mongodb.reconnect_interval_ms", json!(10)),
         ("mongodb.write_concern.w", json!("two_sites")),
