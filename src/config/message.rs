@@ -32,8 +32,8 @@ pub(super) fn id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "pattern": r"^(\$key|\$position|[^$.\x00][^.\x00]*(\.[^.\x00]+)*)$",
-        // `received_at` is the worker's own field, and MongoDB takes no second `_id`.
-        "not": {"pattern": r"^(received_at|_id\..*)$"},
+        // `received_at` is the worker's own field, and MongoDB takes no second `_id`. A URI stands under the wrong key.
+        "not": {"pattern": r"^(received_at|_id\..*)$|://"},
         "errorMessage": format!("expected {EXPECTED_ID}"),
     })
 }
@@ -43,8 +43,9 @@ pub(super) fn schema_of(text: &str) -> Result<MessageSchema, String> {
     match text {
         SPECIFICATION => Ok(MessageSchema::Specification),
         ANY => Ok(MessageSchema::Any),
-        text if text.starts_with('{') => Err(format!(
-            "found a text that looks like a schema itself, expected {EXPECTED_SCHEMA}"
+        text if text.trim_start().starts_with('{') => Err(format!(
+            "found a text that looks like a schema itself, expected {EXPECTED_SCHEMA}; a variable that ends with `_FILE` names a file \
+             that holds such a path"
         )),
         path => {
             let shown = quoted(path);

@@ -68,23 +68,22 @@ pub(super) enum IndexRefusal {
     OtherOptions,
     /// Another index has the name: `IndexKeySpecsConflict`.
     NameTaken,
-    /// The collection has as many indexes as it may have: `CannotCreateIndex`.
-    TooMany,
+    /// The collection has as many indexes as it may have, or the server can't make one of this kind: `CannotCreateIndex`.
+    CannotCreate,
 }
 
 pub(super) fn index_refusal(error: &Error) -> Option<IndexRefusal> {
     match error.kind.as_ref() {
-        ErrorKind::Command(command) => index_refusal_of_code(command.code, &command.message),
+        ErrorKind::Command(command) => index_refusal_of_code(command.code),
         _ => None,
     }
 }
 
-/// The server uses the last of these codes for every index that it can't create.
-fn index_refusal_of_code(code: i32, message: &str) -> Option<IndexRefusal> {
+fn index_refusal_of_code(code: i32) -> Option<IndexRefusal> {
     match code {
         85 => Some(IndexRefusal::OtherOptions),
         86 => Some(IndexRefusal::NameTaken),
-        67 if message.contains("too many") => Some(IndexRefusal::TooMany),
+        67 => Some(IndexRefusal::CannotCreate),
         _ => None,
     }
 }
@@ -94,7 +93,9 @@ impl IndexRefusal {
         match self {
             Self::OtherOptions => "its fields have an index with other options or of another name",
             Self::NameTaken => "its name belongs to another index",
-            Self::TooMany => "the server takes no further index in this collection",
+            Self::CannotCreate => {
+                "the server takes no further index in this collection, or none of this kind"
+            }
         }
     }
 }

@@ -259,9 +259,9 @@ fn warn_of_missing_index(index: &Index, refusal: IndexRefusal) {
              drop it or give it another name, and start the worker again",
             index.name()
         ),
-        IndexRefusal::TooMany => warn!(
-            "no index on {fields} was created: the server takes no further index in this collection; drop one, \
-             and start the worker again"
+        IndexRefusal::CannotCreate => warn!(
+            "no index on {fields} was created: the server takes no further index in this collection, or none of this kind; \
+             drop one, or change `mongodb.indexes`, and start the worker again"
         ),
     }
 }

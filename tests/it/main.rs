@@ -14,6 +14,7 @@ mod operator_errors;
 mod operator_offsets;
 mod operator_refusals;
 mod operator_sample;
+mod own_messages;
 mod page;
 mod port;
 mod positions;

@@ -41,7 +41,7 @@ mongodb.write_concern.w = "Majority" => found `Majority`, expected a whole numbe
 kafka.enable_auto_commit = true => found `true`, expected `false`: Kafka's client would commit offsets by time, whether or not their messages are stored, and a crash would lose those; remove the key
 message.schema = "" => found ``, expected `specification`, `any` or the path of a JSON Schema file
 message.schema = "no-such-file.json" => can't read the schema `no-such-file.json`: No such file or directory (os error 2); expected `specification`, `any` or the path of a JSON Schema file
-message.schema = "{}" => found a text that looks like a schema itself, expected `specification`, `any` or the path of a JSON Schema file
+message.schema = "{}" => found a text that looks like a schema itself, expected `specification`, `any` or the path of a JSON Schema file; a variable that ends with `_FILE` names a file that holds such a path
 message.schema = {} => found an object, expected `specification`, `any` or the path of a JSON Schema file
 message.id = "" => found ``, expected the name of a field (dots reach inside), `$key` or `$position`
 message.id = "$offset" => found `$offset`, expected the name of a field (dots reach inside), `$key` or `$position`

@@ -11,14 +11,20 @@ use jsonschema::{Draft, PatternOptions, ReferencingError, ValidationError, Valid
 use serde_json::Value;
 
 use super::field_path::{FieldPath, cut};
-use super::schema_value::{DocumentValues, SchemaValue};
+use super::schema_value::{Budget, DocumentValues, SchemaValue};
 use crate::core::rejection::{Reason, Rejection};
 
 /// The only dialect, as `$schema` may name it.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// To find the violated keyword takes copies of parts of the message. Of a longer document only the verdict is told.
-const LONGEST_EXPLAINED: usize = 1 << 20;
+/// The steps of a check, whatever the message, and for each byte of its document. Usual schemas take a few for each byte.
+/// Without a limit, a schema with alternatives that lead back to itself could take time that doubles with each level.
+const STEPS: usize = 1 << 20;
+const STEPS_PER_BYTE: usize = 64;
+
+/// The steps to find the violated keyword, which takes copies of parts of the message for each alternative of the schema. If
+/// they aren't enough, only the verdict is told.
+const STEPS_TO_EXPLAIN: usize = 1 << 19;
 
 /// The most characters that are shown of a place in the schema.
 const LONGEST_PLACE: usize = 200;
@@ -60,25 +66,29 @@ impl JsonSchema {
 
     /// Checks the document that a message has become. `has_own_id` tells whether the message itself has the `_id`.
     pub(super) fn check(&self, document: &[u8], has_own_id: bool) -> Result<(), Rejection> {
-        let value = SchemaValue::of_message(document, has_own_id);
-        if self.validator.is_valid(value) {
+        let budget = Budget::new(STEPS + STEPS_PER_BYTE * document.len());
+        let value = SchemaValue::of_message(document, has_own_id, &budget);
+        let is_valid = self.validator.is_valid(value);
+        if budget.is_used_up() {
+            let error = "the schema that `message.schema` names takes too long on this message";
+            return Err(Rejection::new(Reason::SchemaViolation, error));
+        }
+        if is_valid {
             return Ok(());
         }
-        Err(self.violation(document, value))
+        Err(self.violation(document, has_own_id))
     }
 
     #[cold]
-    fn violation(&self, document: &[u8], value: SchemaValue<'_>) -> Rejection {
-        let unexplained = || {
-            let error = "the message breaks the schema that `message.schema` names";
-            Rejection::new(Reason::SchemaViolation, error)
-        };
-        if document.len() > LONGEST_EXPLAINED {
-            return unexplained();
-        }
+    fn violation(&self, document: &[u8], has_own_id: bool) -> Rejection {
+        let budget = Budget::new(STEPS_TO_EXPLAIN);
+        let value = SchemaValue::of_message(document, has_own_id, &budget);
         match self.validator.validate(value) {
-            Ok(()) => unexplained(),
-            Err(error) => violation(&error),
+            Err(error) if !budget.is_used_up() => violation(&error),
+            Ok(()) | Err(_) => {
+                let error = "the message breaks the schema that `message.schema` names";
+                Rejection::new(Reason::SchemaViolation, error)
+            }
         }
     }
 }

@@ -75,6 +75,10 @@ impl MessageRules {
         Self { schema, id }
     }
 
+    pub fn has_json_schema(&self) -> bool {
+        matches!(self.schema, MessageSchema::JsonSchema(_))
+    }
+
     #[inline]
     pub(super) fn way(&self) -> Way<'_> {
         match (&self.schema, &self.id) {

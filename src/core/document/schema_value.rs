@@ -2,6 +2,7 @@
 //! keyword compares.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use jsonschema::JsonType;
@@ -14,9 +15,29 @@ use super::message::RECEIVED_AT;
 /// The representation of documents that the transcoder wrote.
 pub(super) struct DocumentValues;
 
+/// How much one check may still cost. A step is a look at a value, and a copy of a value costs its bytes. When nothing is left,
+/// every value looks like a null, so that the check comes to its end at once: what it says then doesn't count.
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub fn new(steps: usize) -> Self {
+        Self(Cell::new(steps))
+    }
+
+    pub fn is_used_up(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    #[inline]
+    fn take(&self, steps: usize) {
+        self.0.set(self.0.get().saturating_sub(steps));
+    }
+}
+
 /// One value of a document.
 #[derive(Clone, Copy)]
 pub(super) struct SchemaValue<'a> {
+    budget: &'a Budget,
     kind: Kind,
     /// As in BSON, but the text alone of a string.
     value: &'a [u8],
@@ -38,8 +59,9 @@ enum Level {
 
 impl<'a> SchemaValue<'a> {
     /// The message that became this document. `has_own_id` tells whether the message itself has the `_id`.
-    pub fn of_message(document: &'a [u8], has_own_id: bool) -> Self {
+    pub fn of_message(document: &'a [u8], has_own_id: bool, budget: &'a Budget) -> Self {
         Self {
+            budget,
             kind: Kind::Document,
             value: document,
             begin: document.first().unwrap_or(&0),
@@ -51,8 +73,9 @@ impl<'a> SchemaValue<'a> {
         }
     }
 
-    fn of(element: &RawElement<'a>) -> Self {
+    fn of(element: &RawElement<'a>, budget: &'a Budget) -> Self {
         Self {
+            budget,
             kind: element.kind,
             value: match element.kind {
                 Kind::String => element.text(),
@@ -63,12 +86,23 @@ impl<'a> SchemaValue<'a> {
         }
     }
 
+    /// The kind, as long as the budget lasts.
+    #[inline]
+    fn kind(&self) -> Kind {
+        self.budget.take(1);
+        if self.budget.is_used_up() {
+            Kind::Null
+        } else {
+            self.kind
+        }
+    }
+
     fn text(&self) -> Option<&'a str> {
-        (self.kind == Kind::String).then(|| utf8(self.value))
+        (self.kind() == Kind::String).then(|| utf8(self.value))
     }
 
     fn number(&self) -> Option<Number> {
-        match self.kind {
+        match self.kind() {
             Kind::Int32 => Some(i32::from_le_bytes(*self.value.first_chunk()?).into()),
             Kind::Int64 => Some(i64::from_le_bytes(*self.value.first_chunk()?).into()),
             Kind::Double => Number::from_f64(f64::from_le_bytes(*self.value.first_chunk()?)),
@@ -77,13 +111,13 @@ impl<'a> SchemaValue<'a> {
     }
 
     fn boolean(&self) -> Option<bool> {
-        (self.kind == Kind::Boolean).then(|| self.value != [0])
+        (self.kind() == Kind::Boolean).then(|| self.value != [0])
     }
 
     /// Adds what makes values unequal to `state`. Equal values add the same: 1 and 1.0 are equal, and so are objects whose
     /// fields have another order.
     fn add_to(&self, hashes: &RandomState, state: &mut impl Hasher) {
-        match self.kind {
+        match self.kind() {
             Kind::Int32 | Kind::Int64 | Kind::Double => {
                 // Numbers that are equal have the same double. −0.0 is equal to 0.
                 let number = self.number().and_then(|number| number.as_f64());
@@ -119,7 +153,7 @@ fn utf8(bytes: &[u8]) -> &str {
 impl Json for DocumentValues {
     type Node<'a> = SchemaValue<'a>;
     type PreparedKey = Box<str>;
-    type StringBuffer = String;
+    type StringBuffer = NameBuffer;
 
     // A look-up walks through the document, and a pass over all fields is such a walk, too.
     const KEYS_PER_LOOKUP: usize = usize::MAX >> 16;
@@ -130,15 +164,16 @@ impl Json for DocumentValues {
     }
 
     fn with_string_node<T>(
-        buffer: &mut String,
+        buffer: &mut NameBuffer,
         string: &str,
         f: impl FnOnce(SchemaValue<'_>) -> T,
     ) -> T {
-        string.clone_into(buffer);
+        string.clone_into(&mut buffer.text);
         // A text of its own has an address of its own, also if it is empty.
-        buffer.push('\0');
-        let bytes = buffer.as_bytes();
+        buffer.text.push('\0');
+        let bytes = buffer.text.as_bytes();
         f(SchemaValue {
+            budget: &buffer.budget,
             kind: Kind::String,
             value: &bytes[..string.len()],
             begin: &bytes[0],
@@ -153,11 +188,11 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
     type Number = SchemaNumber;
 
     fn as_object(&self) -> Option<Self> {
-        (self.kind == Kind::Document).then_some(*self)
+        (self.kind() == Kind::Document).then_some(*self)
     }
 
     fn as_array(&self) -> Option<Self> {
-        (self.kind == Kind::Array).then_some(*self)
+        (self.kind() == Kind::Array).then_some(*self)
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
@@ -169,7 +204,7 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self.kind, Kind::Int32 | Kind::Int64 | Kind::Double)
+        matches!(self.kind(), Kind::Int32 | Kind::Int64 | Kind::Double)
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -177,11 +212,11 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
     }
 
     fn is_null(&self) -> bool {
-        self.kind == Kind::Null
+        self.kind() == Kind::Null
     }
 
     fn json_type(&self) -> JsonType {
-        match self.kind {
+        match self.kind() {
             Kind::Double | Kind::Int32 | Kind::Int64 => JsonType::Number,
             Kind::String => JsonType::String,
             Kind::Document => JsonType::Object,
@@ -196,14 +231,14 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
             Value::Null => self.is_null(),
             Value::Bool(expected) => self.boolean() == Some(*expected),
             Value::String(expected) => {
-                self.kind == Kind::String && self.value == expected.as_bytes()
+                self.kind() == Kind::String && self.value == expected.as_bytes()
             }
             Value::Number(expected) => {
                 let number = self.as_number();
                 number.is_some_and(|number| cmp::equal_numbers(&number, expected))
             }
             Value::Array(expected) => {
-                self.kind == Kind::Array
+                self.kind() == Kind::Array
                     && Array::len(self) == expected.len()
                     && self
                         .elements()
@@ -211,7 +246,7 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
                         .all(|(item, expected)| item.equals_value(expected))
             }
             Value::Object(expected) => {
-                self.kind == Kind::Document
+                self.kind() == Kind::Document
                     && Object::len(self) == expected.len()
                     && self.members().all(|(name, value)| {
                         expected
@@ -224,7 +259,8 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
 
     fn to_value(&self) -> Cow<'a, Value> {
         let owned = |value: Self| value.to_value().into_owned();
-        Cow::Owned(match self.kind {
+        self.budget.take(self.value.len());
+        Cow::Owned(match self.kind() {
             Kind::Null => Value::Null,
             Kind::Boolean => Value::from(self.boolean()),
             Kind::Double | Kind::Int32 | Kind::Int64 => {
@@ -256,7 +292,7 @@ impl<'a> Object<'a, DocumentValues> for SchemaValue<'a> {
 
     fn get(&self, key: &Box<str>) -> Option<Self> {
         let field = fields_of(self).find(|field| field.name == key.as_bytes())?;
-        Some(Self::of(&field))
+        Some(Self::of(&field, self.budget))
     }
 
     fn members(&self) -> Members<'a> {
@@ -273,28 +309,31 @@ impl<'a> Array<'a, DocumentValues> for SchemaValue<'a> {
     }
 
     fn elements(&self) -> Items<'a> {
-        Items(elements::of(self.value))
+        Items(elements::of(self.value), self.budget)
     }
 
     /// Compares hashes, so that many items take neither quadratic time nor much memory. A sender can't choose values whose
     /// hashes collide.
     fn is_unique(&self) -> bool {
         let hashes = RandomState::new();
-        let mut items: Vec<(u64, SchemaValue<'a>)> = self
-            .elements()
-            .map(|item| {
-                let mut state = hashes.build_hasher();
-                item.add_to(&hashes, &mut state);
-                (state.finish(), item)
-            })
-            .collect();
-        items.sort_unstable_by_key(|(hash, _)| *hash);
+        let hash_of = |item: Self| {
+            let mut state = hashes.build_hasher();
+            item.add_to(&hashes, &mut state);
+            state.finish()
+        };
+        let mut items: Vec<(u64, usize)> = Vec::with_capacity(Array::len(self));
+        items.extend(self.elements().map(hash_of).zip(0..));
+        items.sort_unstable();
         items
             .chunk_by(|(one, _), (other, _)| one == other)
             .filter(|equal| equal.len() > 1)
             .all(|equal| {
-                let values: Vec<_> = equal.iter().map(|(_, item)| item.to_value()).collect();
-                unique::is_unique(&values)
+                // Two of them are probably enough to know.
+                let values = equal
+                    .iter()
+                    .filter_map(|&(_, place)| self.elements().nth(place));
+                let values: Vec<_> = values.take(2).map(|item| item.to_value()).collect();
+                equal.len() == 2 && unique::is_unique(&values)
             })
     }
 }
@@ -309,12 +348,14 @@ fn fields_of<'a>(object: &SchemaValue<'a>) -> FieldElements<'a> {
     FieldElements {
         elements,
         is_top: object.level != Level::Inner,
+        budget: object.budget,
     }
 }
 
 struct FieldElements<'a> {
     elements: Elements<'a>,
     is_top: bool,
+    budget: &'a Budget,
 }
 
 impl<'a> Iterator for FieldElements<'a> {
@@ -323,6 +364,10 @@ impl<'a> Iterator for FieldElements<'a> {
     #[inline]
     fn next(&mut self) -> Option<RawElement<'a>> {
         let element = self.elements.next()?;
+        self.budget.take(1);
+        if self.budget.is_used_up() {
+            return None;
+        }
         // It is the last one.
         let is_received_at = self.is_top && element.name == RECEIVED_AT.as_bytes();
         (!is_received_at).then_some(element)
@@ -337,18 +382,38 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let field = self.0.next()?;
-        Some((utf8(field.name), SchemaValue::of(&field)))
+        let value = SchemaValue::of(&field, self.0.budget);
+        Some((utf8(field.name), value))
     }
 }
 
 /// The items of an array.
-pub(super) struct Items<'a>(Elements<'a>);
+pub(super) struct Items<'a>(Elements<'a>, &'a Budget);
 
 impl<'a> Iterator for Items<'a> {
     type Item = SchemaValue<'a>;
 
     fn next(&mut self) -> Option<SchemaValue<'a>> {
-        Some(SchemaValue::of(&self.0.next()?))
+        self.1.take(1);
+        (!self.1.is_used_up())
+            .then(|| self.0.next())?
+            .map(|item| SchemaValue::of(&item, self.1))
+    }
+}
+
+/// Holds the name of a field while it is judged as a text.
+pub(super) struct NameBuffer {
+    text: String,
+    /// A name is looked at a few times only.
+    budget: Budget,
+}
+
+impl Default for NameBuffer {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            budget: Budget::new(usize::MAX),
+        }
     }
 }
 

@@ -235,7 +235,7 @@ fn a_message_that_is_obviously_of_another_kind_is_named() {
     let extended = Some("Extended JSON");
     check(
         br#"{"_id":{"$oid":"5f"},"a":1}"#,
-        Reason::MissingField,
+        Reason::ReservedField,
         extended,
     );
     check(

@@ -37,6 +37,7 @@ fn a_violation_names_the_path_and_the_keyword_and_quotes_no_value() {
         "type": "object",
         "required": ["id", "items"],
         "properties": {
+            "id": {},
             "items": {"type": "array", "items": {"$ref": "#/$defs/item"}, "uniqueItems": true},
             "kind": {"enum": ["a", "b"]},
             "text": {"type": "string", "pattern": "^s", "maxLength": 9},
@@ -204,7 +205,7 @@ fn no_schema_makes_a_message_take_long() {
 }
 
 #[test]
-fn a_long_message_that_breaks_its_schema_gets_the_verdict_alone() {
+fn a_large_message_that_breaks_its_schema_gets_the_verdict_alone() {
     let payload = format!(r#"{{"id":1,"x":"{}"}}"#, "x".repeat(1 << 20));
     let rejection = judge(json!({"properties": {"x": {"type": "integer"}}}), &payload).unwrap_err();
     assert_eq!(
