@@ -7,7 +7,14 @@ use std::time::SystemTime;
 use bson::Document;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use kafka_mongo_consumer::per_record::{Documents, MAX_LEVELS, ReceivedAt};
+use kafka_mongo_consumer::per_record::{
+    Documents, IdSource, JsonSchema, MAX_LEVELS, MessageParts, MessageRules, MessageSchema,
+    ReceivedAt,
+};
+
+mod own_messages;
+
+use own_messages::Example;
 
 /// As producers send it.
 const EXAMPLE: &str = r#"{"message_id":"550e8400-e29b-41d4-a716-446655440000","name":"Test Message","created_at":"2023-07-15T12:34:56.789Z","metadata":{"source":"api","version":"1.0","priority":1}}"#;
@@ -56,15 +63,39 @@ fn faulty() -> impl IntoIterator<Item = Case> {
 #[divan::bench(args = valid())]
 fn transcoder(bencher: Bencher<'_, '_>, case: &Case) {
     let received_at = ReceivedAt::new(SystemTime::now());
+    let rules = MessageRules::default();
     let mut documents = Documents::default();
     bencher
         .counter(BytesCount::of_str(&case.json))
         .bench_local(|| {
             documents.clear();
             documents
-                .push(0, Some(case.json.as_bytes()), &received_at)
+                .push(0, &parts(case), &rules, &received_at)
                 .expect("the message is valid");
         });
+}
+
+/// Any JSON object, with its field `id` as its id.
+#[divan::bench(args = &own_messages::MESSAGES)]
+fn own_id(bencher: Bencher<'_, '_>, message: &Example) {
+    let rules = MessageRules::new(MessageSchema::Any, field_id());
+    under(&rules, bencher, message);
+}
+
+/// Any JSON object, with its place as its id.
+#[divan::bench(args = &own_messages::MESSAGES)]
+fn own_position(bencher: Bencher<'_, '_>, message: &Example) {
+    let topic = "data-topic".to_owned();
+    let rules = MessageRules::new(MessageSchema::Any, IdSource::Position { topic });
+    under(&rules, bencher, message);
+}
+
+/// What a JSON Schema accepts, with the field `id` as its id.
+#[divan::bench(args = &own_messages::MESSAGES)]
+fn own_schema(bencher: Bencher<'_, '_>, message: &Example) {
+    let schema = JsonSchema::compile(message.schema).expect("the schema is valid");
+    let schema = MessageSchema::JsonSchema(Box::new(schema));
+    under(&MessageRules::new(schema, field_id()), bencher, message);
 }
 
 #[divan::bench(args = valid())]
@@ -81,14 +112,38 @@ fn through_document(bencher: Bencher<'_, '_>, case: &Case) {
 #[divan::bench(args = faulty())]
 fn rejected(bencher: Bencher<'_, '_>, case: &Case) {
     let received_at = ReceivedAt::new(SystemTime::now());
+    let rules = MessageRules::default();
     let mut documents = Documents::default();
     bencher
         .counter(BytesCount::of_str(&case.json))
         .bench_local(|| {
             documents
-                .push(0, Some(case.json.as_bytes()), &received_at)
+                .push(0, &parts(case), &rules, &received_at)
                 .expect_err("the message is faulty")
         });
+}
+
+fn field_id() -> IdSource {
+    IdSource::Field(vec!["id".to_owned()])
+}
+
+fn under(rules: &MessageRules, bencher: Bencher<'_, '_>, message: &Example) {
+    let received_at = ReceivedAt::new(SystemTime::now());
+    // As producers send it: without white space.
+    let json: serde_json::Value = serde_json::from_str(message.json).expect("it is JSON");
+    let json = json.to_string();
+    let parts = MessageParts::of_value(Some(json.as_bytes()));
+    let mut documents = Documents::default();
+    bencher.counter(BytesCount::of_str(&json)).bench_local(|| {
+        documents.clear();
+        documents
+            .push(0, &parts, rules, &received_at)
+            .expect("the message is valid");
+    });
+}
+
+fn parts(case: &Case) -> MessageParts<'_> {
+    MessageParts::of_value(Some(case.json.as_bytes()))
 }
 
 /// The example with other `metadata`: the fields of an object.

@@ -28,7 +28,10 @@ pub use worker::DataConsumer;
 
 /// What the benchmarks measure by itself: the work for each record.
 pub mod per_record {
-    pub use crate::core::document::{Documents, MAX_LEVELS, ReceivedAt};
+    pub use crate::core::document::{
+        Documents, IdSource, JsonSchema, MAX_LEVELS, MessageParts, MessageRules, MessageSchema,
+        ReceivedAt,
+    };
     pub use crate::core::offset_tracker::{Arrival, OffsetTracker};
     pub use crate::core::partition::{Epoch, Offset, TopicPartition};
     pub use crate::core::record::Timestamp;

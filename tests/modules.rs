@@ -53,7 +53,8 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("observe", &[]),
     // Only for words, such as the reasons.
     ("cli", &["core"]),
-    ("config", &[]),
+    // Only for the rules for messages, which it compiles.
+    ("config", &["core"]),
     ("core", &[]),
 ];
 

@@ -4,14 +4,14 @@ use std::mem;
 use std::time::{Duration, SystemTime};
 
 use bson::RawDocument;
-use bson::raw::RawBsonRef;
 use log::warn;
 
 use crate::config::Config;
-use crate::core::document::{Documents, ReceivedAt};
+use crate::core::document::{DocumentId, Documents, MessageParts, MessageRules, ReceivedAt};
 use crate::core::rejection::Rejection;
 use crate::core::write_plan::{ErrorSubject, StoredDocument};
 use crate::failure::Failure;
+use crate::kafka::ConsumedMessage;
 use crate::mongo::MongoDbHandler;
 use crate::runtime::{Delays, RetryError, StopSignal, retry};
 
@@ -22,6 +22,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// The messages that wait for the next look-up. `T` is what the caller knows of a message.
 pub(super) struct LookUp<'a, T> {
     mongodb: &'a MongoDbHandler,
+    rules: &'a MessageRules,
     received_at: ReceivedAt,
     documents: Documents,
     waiting: Vec<T>,
@@ -38,18 +39,17 @@ pub(super) struct LookedUp<'d, T> {
 }
 
 impl<T> LookedUp<'_, T> {
-    pub(super) fn message_id(&self) -> Option<&str> {
-        match self.document.get("_id") {
-            Ok(Some(RawBsonRef::String(id))) => Some(id),
-            Ok(_) | Err(_) => None,
-        }
+    /// The document's `_id`.
+    pub(super) fn id(&self) -> Option<DocumentId<&str>> {
+        DocumentId::of(self.document)
     }
 }
 
 impl<'a, T> LookUp<'a, T> {
-    pub(super) fn new(config: &Config, mongodb: &'a MongoDbHandler) -> Self {
+    pub(super) fn new(config: &'a Config, mongodb: &'a MongoDbHandler) -> Self {
         Self {
             mongodb,
+            rules: &config.message.rules,
             received_at: ReceivedAt::new(SystemTime::now()),
             documents: Documents::default(),
             waiting: Vec::new(),
@@ -60,13 +60,26 @@ impl<'a, T> LookUp<'a, T> {
     }
 
     /// Adds a message. Gives it back if it can't become a document.
-    pub(super) fn add(&mut self, message: T, value: Option<&[u8]>) -> Result<(), (T, Rejection)> {
+    pub(super) fn add(
+        &mut self,
+        message: T,
+        consumed: &ConsumedMessage<'_>,
+    ) -> Result<(), (T, Rejection)> {
         let index = self.waiting.len();
-        if let Err(rejection) = self.documents.push(index, value, &self.received_at) {
+        let parts = MessageParts {
+            key: consumed.key(),
+            value: consumed.value(),
+            partition: consumed.partition(),
+            offset: consumed.offset(),
+        };
+        let pushed = self
+            .documents
+            .push(index, &parts, self.rules, &self.received_at);
+        if let Err(rejection) = pushed {
             return Err((message, rejection));
         }
         self.waiting.push(message);
-        self.waiting_bytes += value.map_or(0, <[u8]>::len);
+        self.waiting_bytes += parts.value.map_or(0, <[u8]>::len);
         Ok(())
     }
 

@@ -77,7 +77,7 @@ fn value_of(key: &Key, text: &str) -> Result<(Value, Vec<Pointer>), String> {
         Type::Integer => integer(),
         Type::IntegerOrText => integer().or_else(|| Some(Value::from(text))),
         Type::Boolean => text.parse().ok().map(Value::Bool),
-        Type::Object => {
+        Type::Object | Type::Array => {
             return parse(text).map_err(|error| {
                 format!(
                     "not valid JSON, expected {expected}: {} at line {}, column {}",

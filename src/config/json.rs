@@ -57,12 +57,12 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A JSON value whose objects keep entries with the same name. No key takes an array, so the contents of arrays don't
-/// matter.
+/// A JSON value whose objects keep entries with the same name.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Node {
     Object(Entries),
+    List(Vec<Node>),
     Other(Value),
 }
 
@@ -72,6 +72,12 @@ impl Node {
     fn into_value(self, at: &str, repeated: &mut Vec<Pointer>) -> Value {
         let entries = match self {
             Self::Object(Entries(entries)) => entries,
+            Self::List(nodes) => {
+                let nodes = nodes.into_iter().enumerate();
+                let values =
+                    nodes.map(|(index, node)| node.into_value(&format!("{at}/{index}"), repeated));
+                return values.collect();
+            }
             Self::Other(value) => return value,
         };
         let mut object = Map::new();
@@ -119,10 +125,10 @@ mod tests {
 
     #[test]
     fn repeated_names_are_reported_and_the_first_value_is_kept() {
-        let text = r#"{"a": 1, "a": 1.0, "b": {"c": 2, "d": [{}], "c": 3}, "b": {"e": 0, "e": 0}}"#;
+        let text = r#"{"a": 1, "a": 1.0, "b": {"c": 2, "d": [{}, {"f": 1, "f": 2}], "c": 3}, "b": {"e": 0, "e": 0}}"#;
         let (value, repeated) = parse(text).unwrap();
-        assert_eq!(value, json!({"a": 1, "b": {"c": 2, "d": [{}]}}));
-        assert_eq!(repeated, ["/a", "/b/c", "/b"]);
+        assert_eq!(value, json!({"a": 1, "b": {"c": 2, "d": [{}, {"f": 1}]}}));
+        assert_eq!(repeated, ["/a", "/b/d/1/f", "/b/c", "/b"]);
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Layer {
         // A value can be refused for several reasons. Only the first one is reported.
         let mut refused = BTreeSet::new();
         for error in validator().iter_errors(&judged) {
-            let pointer = error.instance_path().as_str();
+            let pointer = outside_of_lists(error.instance_path().as_str());
+            let pointer = pointer.as_str();
             if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
                 for name in unexpected {
                     let pointer = format!("{pointer}/{}", escaped(name));
@@ -160,6 +161,14 @@ fn without_fractions(value: &Value) -> Value {
     }
 }
 
+/// A list is refused as a whole: the pointer to it for a value in it.
+fn outside_of_lists(pointer: &str) -> Pointer {
+    match key_at(pointer) {
+        Some((key, _)) if key.value_type() == Type::Array => key.pointer(),
+        Some(_) | None => pointer.to_owned(),
+    }
+}
+
 /// The error message for a value that the schema refuses.
 fn refusal(pointer: &str, value: &Value) -> String {
     let found = type_name(value);
@@ -193,6 +202,12 @@ fn refusal(pointer: &str, value: &Value) -> String {
         _ => {}
     }
     let takes_text = matches!(key.value_type(), Type::Text | Type::IntegerOrText);
+    if key.value_type() == Type::Array && value.is_array() {
+        return format!(
+            "found a list with other values in it, expected {}",
+            key.expected()
+        );
+    }
     let found = match value {
         _ if key.is_secret() => found.to_owned(),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),

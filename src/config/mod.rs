@@ -1,14 +1,17 @@
 //! The configuration: `config.json`, overridden by environment variables.
 //!
 //! [`Config::load`] reads everything, and either returns values that nothing needs to check again, or
-//! every fault at once. A key is declared once, in `model.rs`. This module imports nothing of the rest of the crate.
+//! every fault at once. A key is declared once, in `model.rs`. Of the rest of the crate, this module imports only the rules for
+//! messages, which are pure.
 
 mod credential_files;
 mod environment;
 mod errors;
+mod indexes;
 mod json;
 mod layer;
 mod masking;
+mod message;
 mod model;
 mod names;
 mod properties;
@@ -29,10 +32,11 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use errors::ConfigErrors;
+pub use indexes::Index;
 pub use masking::is_harmless;
 pub use model::{
     AutoOffsetReset, Config, Consumer, Control, DeadLetterOversize, Kafka, LogFormat, Logging,
-    Metrics, Mongodb, OnUnavailable,
+    Message, Metrics, Mongodb, OnUnavailable,
 };
 pub use schema::{Key, keys, schema_text};
 pub use secret_uri::SecretUri;

@@ -9,15 +9,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::indexes::Index;
 use super::secret_uri::SecretUri;
 use super::serial::{level, millis};
 use super::write_concern::WriteConcern;
-use super::{names, properties};
+use super::{indexes, message, names, properties};
+use crate::core::document::MessageRules;
 
 const HOUR_MS: u32 = 3_600_000;
 
@@ -26,6 +29,7 @@ const HOUR_MS: u32 = 3_600_000;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub kafka: Kafka,
+    pub message: Message,
     pub mongodb: Mongodb,
     pub consumer: Consumer,
     pub logging: Logging,
@@ -115,6 +119,30 @@ pub enum DeadLetterOversize {
     OmitValue,
 }
 
+/// What a message must be, and where its id comes from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// What a message must be: one with the specification's four fields, any JSON object that has its id, or what a schema of draft 2020-12 accepts.
+    #[schemars(schema_with = "message::schema", extend("default" = "specification"))]
+    pub schema: String,
+
+    /// What becomes `_id`: a field's value, the record's key as text, or the record's place as `topic-partition-offset`.
+    #[schemars(schema_with = "message::id", extend("default" = "message_id"))]
+    pub id: String,
+
+    /// Not a key: what the two keys mean, with the schema compiled.
+    #[serde(skip)]
+    pub rules: Arc<MessageRules>,
+}
+
+/// The keys alone: the rules follow from them.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.schema, &self.id) == (&other.schema, &other.id)
+    }
+}
+
 /// Where the documents are stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +158,10 @@ pub struct Mongodb {
     /// The collection to write to.
     #[schemars(schema_with = "names::collection", extend("default" = "messages"))]
     pub collection: String,
+
+    /// The indexes that the start creates unless they exist; `[]` for none.
+    #[schemars(schema_with = "indexes::schema", extend("default" = [{"created_at": 1}]))]
+    pub indexes: Vec<Index>,
 
     /// While MongoDB is unavailable: redirect messages to the dead letter topic, or pause until it is back.
     #[schemars(extend("default" = "dead_letter"))]

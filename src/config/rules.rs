@@ -1,12 +1,15 @@
 //! The rules about several keys. A rule isn't checked if the value of one of its keys has been refused already.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::errors::ConfigErrors;
 use super::layer::Faulty;
 use super::model::Config;
-use super::properties;
 use super::write_concern::{JOURNAL_PATH, W_PATH};
+use super::{indexes, message, properties};
+use crate::core::document::MessageRules;
 
 /// The longest `database.collection` of MongoDB, in bytes (of an unsharded collection).
 const NAMESPACE_BYTES: usize = 255;
@@ -22,6 +25,7 @@ pub(super) fn apply(
     let are_sound = |paths: &[&str]| !paths.iter().any(|path| faulty.contains(path));
     let Config {
         kafka,
+        message,
         mongodb,
         consumer,
         ..
@@ -55,6 +59,20 @@ pub(super) fn apply(
             consumer.max_batch_size, consumer.batch_size
         );
         errors.add("`consumer.max_batch_size`", fault);
+    }
+
+    if are_sound(&[indexes::PATH]) {
+        indexes::judge(&mongodb.indexes, errors);
+    }
+
+    if are_sound(&["message.schema"]) {
+        match message::schema_of(&message.schema) {
+            Ok(schema) => {
+                let id = message::id_source_of(&message.id, &kafka.topic);
+                message.rules = Arc::new(MessageRules::new(schema, id));
+            }
+            Err(fault) => errors.add("`message.schema`", fault),
+        }
     }
 
     // A batch larger than what may be in flight would never be dispatched.

@@ -88,6 +88,7 @@ pub(super) enum Type {
     IntegerOrText,
     Boolean,
     Object,
+    Array,
 }
 
 impl Key {
@@ -101,7 +102,7 @@ impl Key {
 
     /// The environment variable that names a file with the value, where the key has one.
     pub fn env_file_name(&self) -> Option<String> {
-        matches!(self.value_type(), Type::Text | Type::Object)
+        matches!(self.value_type(), Type::Text | Type::Object | Type::Array)
             .then(|| self.env_name() + ENV_FILE_SUFFIX)
     }
 
@@ -144,7 +145,7 @@ impl Key {
                     bound("maximum")
                 )
             }
-            Type::Text | Type::IntegerOrText | Type::Object => {
+            Type::Text | Type::IntegerOrText | Type::Object | Type::Array => {
                 // Names in upper case are there for editors.
                 let names = self.names().filter(|name| **name == name.to_lowercase());
                 let mut names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
@@ -176,6 +177,7 @@ impl Key {
             Some(Value::String(name)) if name == "integer" => Type::Integer,
             Some(Value::String(name)) if name == "boolean" => Type::Boolean,
             Some(Value::String(name)) if name == "object" => Type::Object,
+            Some(Value::String(name)) if name == "array" => Type::Array,
             _ => Type::Text,
         }
     }

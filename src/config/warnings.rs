@@ -1,5 +1,6 @@
 //! Settings that are allowed but weaken a guarantee.
 
+use super::indexes::EXPIRE_AFTER;
 use super::model::Config;
 use super::properties::trusts_any_broker;
 
@@ -13,6 +14,16 @@ impl Config {
                  messages whose offsets are committed already"
                     .to_owned(),
             );
+        }
+        for index in &self.mongodb.indexes {
+            if index.options.contains_key(EXPIRE_AFTER) {
+                warnings.push(format!(
+                    "the index `{}` of `mongodb.indexes` has `{EXPIRE_AFTER}`: MongoDB deletes only by values of BSON's date \
+                     type, which JSON doesn't have, so it deletes nothing that the worker stores; whatever is \
+                     deleted otherwise, an audit reports as missing",
+                    index.name()
+                ));
+            }
         }
         for (path, properties) in [
             ("consumer", &self.kafka.consumer_properties),

@@ -29,6 +29,8 @@ pub enum Reason {
     NestingTooDeep,
     /// The document is larger than 16 MiB of BSON.
     DocumentTooLarge,
+    /// The message breaks the JSON Schema that the configuration names.
+    SchemaViolation,
     /// MongoDB refused this record.
     WriteRejected,
     /// MongoDB has a different document with this `_id`.
@@ -38,7 +40,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EmptyPayload,
         Self::InvalidJson,
         Self::NotAnObject,
@@ -50,6 +52,7 @@ impl Reason {
         Self::UnsupportedNumber,
         Self::NestingTooDeep,
         Self::DocumentTooLarge,
+        Self::SchemaViolation,
         Self::WriteRejected,
         Self::IdConflict,
         Self::MongodbUnavailable,
@@ -69,6 +72,7 @@ impl Reason {
             Self::UnsupportedNumber => "unsupported_number",
             Self::NestingTooDeep => "nesting_too_deep",
             Self::DocumentTooLarge => "document_too_large",
+            Self::SchemaViolation => "schema_violation",
             Self::WriteRejected => "write_rejected",
             Self::IdConflict => "id_conflict",
             Self::MongodbUnavailable => "mongodb_unavailable",

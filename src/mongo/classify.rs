@@ -68,8 +68,8 @@ pub(super) enum IndexRefusal {
     OtherOptions,
     /// Another index has the name: `IndexKeySpecsConflict`.
     NameTaken,
-    /// The collection has as many indexes as it may have: `CannotCreateIndex`.
-    TooMany,
+    /// The collection has as many indexes as it may have, or the server can't make one of this kind: `CannotCreateIndex`.
+    CannotCreate,
 }
 
 pub(super) fn index_refusal(error: &Error) -> Option<IndexRefusal> {
@@ -83,8 +83,20 @@ fn index_refusal_of_code(code: i32) -> Option<IndexRefusal> {
     match code {
         85 => Some(IndexRefusal::OtherOptions),
         86 => Some(IndexRefusal::NameTaken),
-        67 => Some(IndexRefusal::TooMany),
+        67 => Some(IndexRefusal::CannotCreate),
         _ => None,
+    }
+}
+
+impl IndexRefusal {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::OtherOptions => "its fields have an index with other options or of another name",
+            Self::NameTaken => "its name belongs to another index",
+            Self::CannotCreate => {
+                "the server takes no further index in this collection, or none of this kind"
+            }
+        }
     }
 }
 

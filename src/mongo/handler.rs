@@ -1,4 +1,4 @@
-//! The target collection: connects to MongoDB, creates the index, inserts documents.
+//! The target collection: connects to MongoDB, inserts documents.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::{RawDocument, RawDocumentBuf, doc};
-use log::warn;
-use mongodb::IndexModel;
 use mongodb::error::Error;
 use mongodb::options::{Acknowledgment, ClientOptions, WriteConcern};
 use mongodb::sync::{Client, Collection};
 
-use super::classify::IndexRefusal;
 use super::heartbeats::Heartbeats;
 use super::turn::Turn;
 use super::{InsertSession, classify};
-use crate::config::{Config, W};
+use crate::config::{Config, Index, W};
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, WriteError};
 
 /// The longest time to select a server. It limits an attempt to write while no server is available.
@@ -30,28 +27,16 @@ const URI_ADVICE: &str = "`mongodb.uri` is not valid: it must be \
     mongodb://[user:password@]host[:port][,…]/[?options] with known options, and special characters in \
     user and password must be percent-encoded";
 
-/// The name of the index on `created_at`, which the specification requires.
-const INDEX_NAME: &str = "created_at_1";
-
 /// Writes to one collection. All writers share it; each uses a connection of its pool.
 pub struct MongoDbHandler {
     pub(super) client: Client,
     pub(super) collection: Collection<RawDocumentBuf>,
+    /// The indexes that the configuration asks for.
+    pub(super) indexes: Vec<Index>,
     heartbeats: Arc<Heartbeats>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
     pub(super) read_back_turn: Turn,
-}
-
-/// What stands where the index on `created_at` belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexState {
-    Present,
-    Missing,
-    /// The field has an index of another name.
-    OfAnotherName,
-    /// The name belongs to an index on other fields.
-    NameTaken,
 }
 
 /// Why MongoDB can't be used.
@@ -106,6 +91,7 @@ impl MongoDbHandler {
         Ok(Self {
             client,
             collection,
+            indexes: mongodb.indexes.clone(),
             heartbeats,
             has_accepted_us: AtomicBool::new(false),
             read_back_turn: Turn::default(),
@@ -136,38 +122,6 @@ impl MongoDbHandler {
         match self.heartbeats.first_fault() {
             Some(fault) => Err(MongoDbError::Refused(fault)),
             None => Ok(()),
-        }
-    }
-
-    /// Creates the index on `created_at` unless it exists. Several workers may do so at the same time.
-    /// Returns when the server has built the index, which may take hours. Fails if no server answers, or
-    /// the server refuses the command.
-    pub fn create_indexes(&self) -> Result<(), MongoDbError> {
-        if self.index_state()? == IndexState::Present {
-            return Ok(());
-        }
-        let index = IndexModel::builder().keys(doc! { "created_at": 1 }).build();
-        match self.collection.create_index(index).run() {
-            Ok(_) => Ok(()),
-            Err(error) => match classify::index_refusal(&error) {
-                Some(refusal) => {
-                    warn_of_missing_index(refusal);
-                    Ok(())
-                }
-                None => Err(self.error_without("createIndex", &self.namespace(), &error)),
-            },
-        }
-    }
-
-    /// What stands where the index on `created_at` belongs. Fails if no server answers, or the server refuses the
-    /// command.
-    pub fn index_state(&self) -> Result<IndexState, MongoDbError> {
-        let indexes = self.collection.list_indexes().run();
-        let indexes = indexes.and_then(Iterator::collect::<Result<Vec<IndexModel>, Error>>);
-        match indexes {
-            Ok(indexes) => Ok(IndexState::among(&indexes)),
-            Err(error) if classify::is_missing_collection(&error) => Ok(IndexState::Missing),
-            Err(error) => Err(self.error_without("listIndexes", &self.namespace(), &error)),
         }
     }
 
@@ -284,47 +238,9 @@ impl fmt::Debug for MongoDbHandler {
     }
 }
 
-impl IndexState {
-    fn among(indexes: &[IndexModel]) -> Self {
-        let mut state = Self::Missing;
-        for index in indexes {
-            let name = index
-                .options
-                .as_ref()
-                .and_then(|options| options.name.as_deref());
-            let has_our_name = name == Some(INDEX_NAME);
-            // Whatever its direction.
-            let has_our_field = index.keys.keys().eq(["created_at"]);
-            state = match (has_our_name, has_our_field) {
-                (true, true) => return Self::Present,
-                (true, false) => Self::NameTaken,
-                (false, true) if state == Self::Missing => Self::OfAnotherName,
-                (false, _) => state,
-            };
-        }
-        state
-    }
-}
-
 /// Without the server's words, which quote the command.
 fn needs_privilege(action: &str, resource: &str, summary: &str) -> String {
     format!("the user needs the privilege `{action}` on `{resource}`: {summary}")
-}
-
-fn warn_of_missing_index(refusal: IndexRefusal) {
-    match refusal {
-        IndexRefusal::OtherOptions => {
-            warn!("an index on `created_at` with other options already exists and is kept");
-        }
-        IndexRefusal::NameTaken => warn!(
-            "no index on `created_at` was created: the index `{INDEX_NAME}` of the collection is on other fields; \
-             drop it or give it another name, and start the worker again"
-        ),
-        IndexRefusal::TooMany => warn!(
-            "no index on `created_at` was created: the server takes no further index in this collection; drop one, \
-             and start the worker again"
-        ),
-    }
 }
 
 /// The configured write concern. Without a timeout the server would wait without a limit for a write concern that it

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bson::doc;
 
-use super::handler::IndexState;
 use super::privileges::Privileges;
 use super::{MongoDbError, MongoDbHandler};
 
@@ -60,8 +59,8 @@ impl MongoDbHandler {
         })
     }
 
-    /// The rights of the client. With the index present, the right to create it isn't needed.
-    pub fn rights(&self, index: IndexState) -> Result<Rights, MongoDbError> {
+    /// The rights of the client. With all indexes present, the right to create them isn't needed.
+    pub fn rights(&self, has_indexes: bool) -> Result<Rights, MongoDbError> {
         let answer = self.ask_admin(doc! { "connectionStatus": 1, "showPrivileges": true })?;
         let Some(privileges) = Privileges::of(&answer) else {
             return Ok(Rights::Unknown);
@@ -71,10 +70,9 @@ impl MongoDbHandler {
             return Ok(Rights::WithoutLogin);
         }
         let namespace = self.collection.namespace();
-        let has_index = index != IndexState::Missing;
         Ok(Rights::LoggedIn {
             user: users.join(", "),
-            missing: privileges.missing(&namespace.db, &namespace.coll, has_index),
+            missing: privileges.missing(&namespace.db, &namespace.coll, has_indexes),
         })
     }
 

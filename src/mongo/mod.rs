@@ -4,6 +4,7 @@ mod certificate;
 mod classify;
 mod handler;
 mod heartbeats;
+mod indexes;
 mod inspection;
 mod privileges;
 mod read_back;
@@ -11,7 +12,8 @@ mod session;
 mod target;
 mod turn;
 
-pub use handler::{IndexState, MongoDbError, MongoDbHandler};
+pub use handler::{MongoDbError, MongoDbHandler};
+pub use indexes::{FoundIndex, IndexState};
 pub use inspection::Rights;
 pub use session::InsertSession;
 pub use target::{Deployment, Topology, rollback_warning};

@@ -2,7 +2,7 @@
 
 use bson::Document;
 
-/// What the worker does with the collection, and the index on `created_at` that its start creates.
+/// What the worker does with the collection, and the indexes that its start creates.
 const ON_THE_COLLECTION: [&str; 3] = ["find", "insert", "listIndexes"];
 const FOR_A_MISSING_INDEX: &str = "createIndex";
 const ON_THE_DATABASE: &str = "listCollections";

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use bson::raw::RawBsonRef;
-use bson::{RawDocument, doc};
+use bson::{Bson, RawDocument, doc};
 use mongodb::error::Error;
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 
 use super::MongoDbHandler;
 use super::handler::QUERY_TIMEOUT;
-use crate::core::document::is_same_document;
+use crate::core::document::{DocumentId, is_same_document};
 use crate::core::write_plan::{StoredDocument, WriteError};
 
 /// The most bytes of documents whose stored counterparts are read by one query; a larger document is read alone. Each
@@ -105,17 +104,17 @@ fn portions<'d, 'a>(
 struct Comparison<'a> {
     documents: &'a [&'a RawDocument],
     /// The `_id`s and the places of their documents, sorted. An `_id` may occur more than once.
-    places: Vec<(&'a str, usize)>,
+    places: Vec<(Option<DocumentId<&'a str>>, usize)>,
     /// For each document.
     found: Vec<StoredDocument>,
-    /// A stored document has an `_id` that no document of ours has: the collection's collation takes it for one of
-    /// ours.
+    /// A stored document has an `_id` that no document of ours has: MongoDB takes it for one of ours, by the collection's
+    /// collation or as a number of a type that the worker doesn't write.
     has_other_ids: bool,
 }
 
 impl<'a> Comparison<'a> {
     fn new(documents: &'a [&'a RawDocument]) -> Self {
-        let ids = documents.iter().map(|document| id_of(document));
+        let ids = documents.iter().map(|document| DocumentId::of(document));
         let mut places: Vec<_> = ids.zip(0..).collect();
         places.sort_unstable();
         Self {
@@ -127,19 +126,24 @@ impl<'a> Comparison<'a> {
     }
 
     /// The `_id`s, each once.
-    fn ids(&self) -> Vec<&'a str> {
-        let mut ids: Vec<_> = self.places.iter().map(|(id, _)| *id).collect();
+    fn ids(&self) -> Vec<Bson> {
+        let mut ids: Vec<_> = self
+            .places
+            .iter()
+            .filter_map(|(id, _)| id.as_ref())
+            .collect();
         ids.dedup();
-        ids
+        ids.into_iter().map(DocumentId::to_bson).collect()
     }
 
     /// Takes one stored document into account.
     fn stored(&mut self, stored: &RawDocument) {
-        let id = id_of(stored);
+        // An `_id` that the worker doesn't write belongs to another program's document.
+        let id = DocumentId::of(stored);
         let first = self.places.partition_point(|(ours, _)| *ours < id);
         let of_id = self.places[first..]
             .iter()
-            .take_while(|(ours, _)| *ours == id);
+            .take_while(|(ours, _)| id.is_some() && *ours == id);
         let mut is_ours = false;
         for &(_, place) in of_id {
             is_ours = true;
@@ -150,15 +154,6 @@ impl<'a> Comparison<'a> {
             };
         }
         self.has_other_ids |= !is_ours;
-    }
-}
-
-/// The `_id` of a document if it is a string, otherwise an empty text. The worker writes only non-empty
-/// strings, so any other `_id` belongs to another program's document.
-fn id_of(document: &RawDocument) -> &str {
-    match document.get("_id") {
-        Ok(Some(RawBsonRef::String(id))) => id,
-        _ => "",
     }
 }
 
@@ -218,7 +213,7 @@ mod tests {
         ];
         let ours = borrowed(&ours);
         let mut comparison = Comparison::new(&ours);
-        assert_eq!(comparison.ids(), ["a", "b", "c"]);
+        assert_eq!(comparison.ids(), ["a", "b", "c"].map(Bson::from));
         comparison.stored(&rawdoc! { "_id": "b", "n": 2 });
         comparison.stored(&rawdoc! { "_id": "a", "n": 1 });
         assert!(!comparison.has_other_ids);

@@ -67,6 +67,7 @@ impl Destination {
                 least: config.consumer.batch_size,
                 most: config.consumer.batch_size,
             })),
+            rules: Arc::clone(&config.message.rules),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
         };

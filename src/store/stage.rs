@@ -8,6 +8,7 @@ use super::dead_letters::DeadLetters;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
 use crate::commit::Ownership;
+use crate::core::document::MessageRules;
 use crate::runtime::StopSignal;
 
 pub struct Stage {
@@ -17,6 +18,8 @@ pub struct Stage {
     pub stop: StopSignal,
     pub observer: Arc<dyn StoreObserver>,
     pub batch_limit: Arc<BatchLimit>,
+    /// What a message must be, and where its `_id` comes from.
+    pub rules: Arc<MessageRules>,
     /// How often an insert is tried before MongoDB counts as unavailable.
     pub max_attempts: u32,
     /// The wait before the second attempt.

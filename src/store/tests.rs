@@ -312,6 +312,7 @@ proptest! {
             stop: stop.clone(),
             observer: Arc::new(Unobserved),
             batch_limit: Arc::new(BatchLimit::new(BatchRange { least: 1, most: 20 })),
+            rules: Arc::default(),
             max_attempts: 3,
             retry_backoff: Duration::from_micros(100),
         });

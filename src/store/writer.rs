@@ -17,7 +17,7 @@ use super::stage::Stage;
 use super::unfinished::Unfinished;
 use crate::commit::DispatchedBatch;
 use crate::core::availability::{Caller, OutageCause, Permit};
-use crate::core::document::{Documents, ReceivedAt};
+use crate::core::document::{Documents, MessageParts, MessageRules, ReceivedAt};
 use crate::core::drain::may_leave_unsettled;
 use crate::core::rejection::Rejection;
 use crate::core::write_plan::{ErrorSubject, WritePlan};
@@ -142,7 +142,7 @@ impl Writer {
             return Ok(());
         }
         stage.observer.batch_started(records);
-        let rejections = transcode(&batch, &mut self.documents);
+        let rejections = transcode(&batch, &stage.rules, &mut self.documents);
         let plan = WritePlan::new(self.documents.indexes().collect(), stage.max_attempts);
         self.write(batch, plan, rejections)
     }
@@ -152,7 +152,7 @@ impl Writer {
         let SetAside { batch, plan } = set_aside;
         // `documents` held other batches meanwhile, so it is filled again. These records had valid documents before,
         // so none of them is rejected now.
-        transcode(&batch, &mut self.documents);
+        transcode(&batch, &self.stage.rules, &mut self.documents);
         self.write(batch, plan, Vec::new())
     }
 
@@ -236,13 +236,23 @@ impl Writer {
 }
 
 /// Fills `documents` with the documents of the unsettled records. Returns the records that can't become documents.
-fn transcode(batch: &DispatchedBatch, documents: &mut Documents) -> Vec<(usize, Rejection)> {
+fn transcode(
+    batch: &DispatchedBatch,
+    rules: &MessageRules,
+    documents: &mut Documents,
+) -> Vec<(usize, Rejection)> {
     let received_at = ReceivedAt::new(SystemTime::now());
     documents.clear();
     let mut rejections = Vec::new();
     for (index, record) in batch.unsettled() {
-        let value = batch.batch().value(record);
-        if let Err(rejection) = documents.push(index, value, &received_at) {
+        let (partition, offset) = record.source();
+        let parts = MessageParts {
+            key: batch.batch().key(record),
+            value: batch.batch().value(record),
+            partition,
+            offset,
+        };
+        if let Err(rejection) = documents.push(index, &parts, rules, &received_at) {
             rejections.push((index, rejection));
         }
     }

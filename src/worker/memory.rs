@@ -21,6 +21,10 @@ const READ_BACK: u64 = 2 * (16 << 20);
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
 
+/// A JSON Schema with `uniqueItems` keeps 16 bytes for each item of an array, which has at least ten in its document. One
+/// message of each writer is checked at once.
+const COPIES_FOR_A_SCHEMA: u64 = 2;
+
 /// The file that names the cgroups of this process.
 const CGROUPS_FILE: &str = "/proc/self/cgroup";
 /// Where cgroups are, and the file of each that holds its memory limit: version 2, then version 1.
@@ -31,7 +35,11 @@ const V1: (&str, &str) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes");
 pub fn worst_case(config: &Config) -> u64 {
     let in_flight = u64::try_from(config.consumer.max_in_flight_bytes).unwrap_or(u64::MAX);
     // A dead letter is in flight until it is acknowledged: the producer holds one more copy.
-    let copies = in_flight.saturating_mul(COPIES_IN_FLIGHT + 1);
+    let mut copies = COPIES_IN_FLIGHT + 1;
+    if config.message.rules.has_json_schema() {
+        copies += COPIES_FOR_A_SCHEMA;
+    }
+    let copies = in_flight.saturating_mul(copies);
     BASE.saturating_add(prefetch_bytes(config))
         .saturating_add(copies)
         .saturating_add(READ_BACK)

@@ -132,6 +132,7 @@ impl DataConsumer {
             ownership,
             stop: self.stop.clone(),
             observer,
+            rules: Arc::clone(&self.config.message.rules),
             // Small inserts: live messages go first.
             batch_limit: Arc::new(BatchLimit::new(BatchRange {
                 least: config.consumer.batch_size,

@@ -107,6 +107,7 @@ impl DataConsumer {
                 least: self.config.consumer.batch_size,
                 most: self.config.consumer.max_batch_size,
             })),
+            rules: Arc::clone(&self.config.message.rules),
             max_attempts: self.config.consumer.max_retries,
             retry_backoff: self.config.consumer.retry_backoff,
         };
@@ -241,7 +242,7 @@ impl DataConsumer {
         Ok(Some(socket))
     }
 
-    /// Checks the collection and creates its index. Building the index may take long, and may have to wait
+    /// Checks the collection and creates its indexes. Building them may take long, and may have to wait
     /// for MongoDB.
     fn spawn_mongodb_setup(
         &self,
@@ -268,7 +269,7 @@ impl DataConsumer {
                         MongoDbError::Unavailable(why) => {
                             // A cause is logged again only after another one.
                             if last_cause != why {
-                                warn!("the index on `created_at` could not be created yet: {why}");
+                                warn!("the indexes could not be created yet: {why}");
                                 last_cause = why;
                             }
                             RetryError::Again

@@ -280,3 +280,34 @@ staticMembership: false
 		}
 	}
 }
+
+func TestAMessageSchemaIsMountedWhereTheWorkerLooksForIt(t *testing.T) {
+	schema := `{"type": "object"}`
+	with := rendered(t, "messageSchema: '"+schema+"'")
+	if text := with["ConfigMap"].(*core.ConfigMap).Data["message.schema.json"]; strings.TrimSpace(text) != schema {
+		t.Errorf("the schema is %q", text)
+	}
+	path := ""
+	for _, variable := range with.worker().Env {
+		if variable.Name == "CONSUMER__MESSAGE__SCHEMA" {
+			path = variable.Value
+		}
+	}
+	mounted := false
+	for _, mount := range with.worker().VolumeMounts {
+		mounted = mounted || mount.MountPath == path && mount.SubPath == "message.schema.json"
+	}
+	if !mounted {
+		t.Errorf("nothing is mounted at %q", path)
+	}
+	without := rendered(t, "")
+	checksum := func(all objects) string {
+		return all.statefulSet().Spec.Template.Annotations["checksum/config"]
+	}
+	if checksum(with) == checksum(without) {
+		t.Error("another schema doesn't replace the pods")
+	}
+	if _, err := render("config: {message: {schema: /etc/own.json}}"); err == nil {
+		t.Error("a path is accepted, although nothing is mounted there")
+	}
+}

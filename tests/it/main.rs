@@ -16,6 +16,7 @@ mod operator_offsets;
 mod operator_refusals;
 mod operator_sample;
 mod outage_replay;
+mod own_messages;
 mod page;
 mod port;
 mod positions;

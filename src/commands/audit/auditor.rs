@@ -8,6 +8,7 @@ use crate::cli::PartitionOffset;
 use crate::commands::look_up::LookUp;
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, IndexedDeadLetter, LetterFound};
+use crate::core::document::DocumentId;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::write_plan::StoredDocument;
 use crate::failure::Failure;
@@ -37,7 +38,7 @@ struct AuditedMessage<'a> {
 
 impl<'a, S: BuildHasher> Auditor<'a, S> {
     pub(super) fn new(
-        config: &Config,
+        config: &'a Config,
         mongodb: &'a MongoDbHandler,
         dead_letters: &'a DeadLetterIndex<S>,
         committed: BTreeMap<TopicPartition, Offset>,
@@ -66,11 +67,11 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         let letter = self
             .dead_letters
             .find(partition, offset, message.timestamp(), value);
-        let message = AuditedMessage {
+        let audited = AuditedMessage {
             place: PartitionOffset { partition, offset },
             letter,
         };
-        match self.look_up.add(message, value) {
+        match self.look_up.add(audited, message) {
             Ok(()) if self.look_up.is_full() => self.look_up(),
             Ok(()) => Ok(()),
             Err((message, rejection)) => {
@@ -101,14 +102,14 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
             };
             let cause = match looked_up.found {
                 StoredDocument::Different => {
-                    "another document is stored under its `message_id`, and it"
+                    "another document is stored under its `_id`, and it"
                 }
                 StoredDocument::EqualId => {
-                    "another document is stored under an `_id` that the collation takes for its `message_id`, and it"
+                    "another document is stored under an `_id` that MongoDB takes for its own, and it"
                 }
                 StoredDocument::Same | StoredDocument::Absent => "is not stored, and",
             };
-            verdicts.report(message, status, looked_up.message_id(), cause);
+            verdicts.report(message, status, looked_up.id(), cause);
         })
     }
 }
@@ -150,7 +151,7 @@ impl Verdicts {
         &mut self,
         message: AuditedMessage<'_>,
         status: MessageStatus,
-        message_id: Option<&str>,
+        id: Option<DocumentId<&str>>,
         cause: &str,
     ) {
         let place = message.place;
@@ -164,7 +165,7 @@ impl Verdicts {
             kind,
             partition: place.partition,
             offset: place.offset,
-            message_id: message_id.map(str::to_owned),
+            id: id.map(|id| id.to_owned()),
             cause: format!("{cause} {letter}"),
         });
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::output::{CountTable, printable};
+use crate::core::document::DocumentId;
 use crate::core::partition::{Offset, TopicPartition};
 
-/// The most characters printed of a `message_id`.
+/// The most characters printed of an id.
 const ID_CHARACTERS: usize = 100;
 
 /// Where the audit found one message.
@@ -40,7 +41,8 @@ pub(super) struct Problem {
     pub kind: ProblemKind,
     pub partition: TopicPartition,
     pub offset: Offset,
-    pub message_id: Option<String>,
+    /// The `_id` that its document has, or would have.
+    pub id: Option<DocumentId>,
     pub cause: String,
 }
 
@@ -203,10 +205,11 @@ impl ProblemKind {
 
 impl Problem {
     fn to_text(&self) -> String {
-        let id = self.message_id.as_ref().map_or_else(
-            || "none".to_owned(),
-            |id| format!("`{}`", printable(id.as_bytes(), ID_CHARACTERS)),
-        );
+        let id = match &self.id {
+            None => "none".to_owned(),
+            Some(DocumentId::Text(id)) => format!("`{}`", printable(id.as_bytes(), ID_CHARACTERS)),
+            Some(DocumentId::Integer(id)) => id.to_string(),
+        };
         format!(
             "{}: partition {}, offset {}, message_id {id}: {}",
             self.kind.as_str(),
@@ -216,12 +219,16 @@ impl Problem {
         )
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    fn to_json(&self) -> Value {
         json!({
             "kind": self.kind.as_str(),
             "partition": self.partition.number,
             "offset": self.offset.0,
-            "message_id": self.message_id,
+            "message_id": match &self.id {
+                None => Value::Null,
+                Some(DocumentId::Text(id)) => Value::from(id.as_str()),
+                Some(DocumentId::Integer(id)) => Value::from(*id),
+            },
             "cause": self.cause,
         })
     }
@@ -236,7 +243,7 @@ mod tests {
             kind,
             partition: TopicPartition::consumed(1),
             offset: Offset(7),
-            message_id: Some("a\u{1b}b".to_owned()),
+            id: Some(DocumentId::Text("a\u{1b}b".to_owned())),
             cause: "is not stored, and is not dead-lettered".to_owned(),
         }
     }

@@ -6,7 +6,8 @@ use crate::commands::servers::failed_mongodb;
 use crate::config::{Config, W};
 use crate::failure::Failure;
 use crate::mongo::{
-    Deployment, IndexState, MongoDbError, MongoDbHandler, Rights, Topology, rollback_warning,
+    Deployment, FoundIndex, IndexState, MongoDbError, MongoDbHandler, Rights, Topology,
+    rollback_warning,
 };
 
 pub(super) const NAMES: [&str; 7] = [
@@ -99,15 +100,16 @@ fn check_all(
     };
     side.report("mongodb.shard_key", shard_key);
 
-    let index = mongodb.index_state();
-    let state = index.as_ref().copied().unwrap_or(IndexState::Missing);
-    report(
-        side,
-        "mongodb.index",
-        index.and_then(|index| index_in_words(mongodb, index)),
-    )?;
+    let indexes = mongodb.found_indexes();
+    let exist = |indexes: &[FoundIndex<'_>]| {
+        let is_missing = |found: &FoundIndex<'_>| found.state == IndexState::Missing;
+        !indexes.iter().any(is_missing)
+    };
+    let has_indexes = indexes.as_deref().is_ok_and(exist);
+    let words = indexes.and_then(|indexes| indexes_in_words(mongodb, &indexes));
+    report(side, "mongodb.index", words)?;
 
-    let rights = mongodb.rights(state);
+    let rights = mongodb.rights(has_indexes);
     let rights = rights.map(|rights| rights_in_words(rights, may_read, &namespace));
     report(side, "mongodb.privileges", rights)
 }
@@ -153,26 +155,42 @@ fn write_concern(config: &Config, deployment: &Deployment) -> Finding {
     }
 }
 
-fn index_in_words(mongodb: &MongoDbHandler, index: IndexState) -> Result<Finding, MongoDbError> {
-    Ok(match index {
-        IndexState::Present => Finding::Ok("the index on `created_at` exists".to_owned()),
-        IndexState::OfAnotherName => {
-            Finding::Ok("another index on `created_at` exists, and is kept".to_owned())
-        }
-        IndexState::NameTaken => Finding::Warning(
-            "the name of the index on `created_at` belongs to an index on other fields, so that it will not be \
-             created: drop that one, or give it another name"
-                .to_owned(),
-        ),
-        IndexState::Missing => match mongodb.estimated_count()? {
-            0 => Finding::Ok(
-                "there is no index on `created_at` yet; the worker creates it".to_owned(),
-            ),
-            count => Finding::Warning(format!(
-                "there is no index on `created_at`: the worker's start builds it over about {count} documents, which \
-                 takes time and loads the server"
+/// One finding for all indexes: a failure before a warning, and a warning before what is well.
+fn indexes_in_words(
+    mongodb: &MongoDbHandler,
+    indexes: &[FoundIndex<'_>],
+) -> Result<Finding, MongoDbError> {
+    let faults: Vec<String> = indexes.iter().filter_map(FoundIndex::fault).collect();
+    if !faults.is_empty() {
+        return Ok(Finding::failed(Failure::needs_operator(faults.join("; "))));
+    }
+    let (mut good, mut warnings) = (Vec::new(), Vec::new());
+    for found in indexes {
+        let fields = found.index.fields();
+        match found.state {
+            IndexState::Present => good.push(format!("the index on {fields} exists")),
+            IndexState::OfAnotherName => {
+                good.push(format!("another index on {fields} exists, and is kept"));
+            }
+            IndexState::NameTaken | IndexState::OtherOptions => warnings.push(format!(
+                "the name of the index on {fields} belongs to an index on other fields, so that it will not be \
+                 created: drop that one, or give it another name"
             )),
-        },
+            IndexState::Missing => match mongodb.estimated_count()? {
+                0 => good.push(format!(
+                    "there is no index on {fields} yet; the worker creates it"
+                )),
+                count => warnings.push(format!(
+                    "there is no index on {fields}: the worker's start builds it over about {count} documents, which \
+                     takes time and loads the server"
+                )),
+            },
+        }
+    }
+    Ok(match (warnings.is_empty(), good.is_empty()) {
+        (false, _) => Finding::Warning(warnings.join("; ")),
+        (true, false) => Finding::Ok(good.join("; ")),
+        (true, true) => Finding::Skipped("`mongodb.indexes` is empty".to_owned()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `check --sample`: reads real messages, and finds out what the worker would do with each of them. It only reads.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::commands::output::ProgressLine;
 use crate::commands::servers::{failed_mongodb, reader_of};
 use crate::commands::topic_log::TopicLog;
 use crate::config::Config;
+use crate::core::document::DocumentId;
 use crate::core::partition::{TopicId, TopicPartition};
 use crate::core::rejection::Reason;
 use crate::core::starting_offset::{FirstStart, StartingOffset};
@@ -83,13 +85,13 @@ struct Sampler<'a> {
     look_up: LookUp<'a, PartitionOffset>,
     /// A hash of each document that would be stored, by its `_id`: a later message of the sample may have the same
     /// `_id`. All documents of a sample have the same `received_at`, so equal messages have equal bytes.
-    stored: HashMap<String, u64>,
+    stored: HashMap<DocumentId, u64>,
     hashes: RandomState,
     report: SampleReport,
 }
 
 impl<'a> Sampler<'a> {
-    fn new(config: &Config, mongodb: &'a MongoDbHandler) -> Self {
+    fn new(config: &'a Config, mongodb: &'a MongoDbHandler) -> Self {
         Self {
             look_up: LookUp::new(config, mongodb),
             stored: HashMap::new(),
@@ -106,7 +108,7 @@ impl<'a> Sampler<'a> {
             partition: message.partition(),
             offset: message.offset(),
         };
-        match self.look_up.add(place, value) {
+        match self.look_up.add(place, message) {
             Ok(()) if self.look_up.is_full() => self.look_up(),
             Ok(()) => Ok(()),
             Err((place, rejection)) => {
@@ -134,7 +136,7 @@ impl<'a> Sampler<'a> {
 
 fn fate_of(
     looked_up: &LookedUp<'_, PartitionOffset>,
-    stored: &mut HashMap<String, u64>,
+    stored: &mut HashMap<DocumentId, u64>,
     hashes: &RandomState,
 ) -> Fate {
     match looked_up.found {
@@ -144,14 +146,16 @@ fn fate_of(
         }
         StoredDocument::Absent => {}
     }
-    let id = looked_up.message_id().unwrap_or_default();
+    let Some(id) = looked_up.id() else {
+        return Fate::Stored;
+    };
     let hash = hashes.hash_one(looked_up.document.as_bytes());
-    match stored.get(id) {
-        None => {
-            stored.insert(id.to_owned(), hash);
+    match stored.entry(id.to_owned()) {
+        Entry::Vacant(entry) => {
+            entry.insert(hash);
             Fate::Stored
         }
-        Some(earlier) if *earlier == hash => Fate::AlreadyStored,
-        Some(_) => Fate::Rejected(Reason::IdConflict),
+        Entry::Occupied(earlier) if *earlier.get() == hash => Fate::AlreadyStored,
+        Entry::Occupied(_) => Fate::Rejected(Reason::IdConflict),
     }
 }

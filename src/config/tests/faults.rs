@@ -40,6 +40,18 @@ mongodb.write_concern.w = 0 => found `0`, with which the server acknowledges not
 mongodb.write_concern.w = "3" => found `3`, expected a whole number from 1 to 50, `majority` or the name of a custom write concern
 mongodb.write_concern.w = "Majority" => found `Majority`, expected a whole number from 1 to 50, `majority` or the name of a custom write concern
 kafka.enable_auto_commit = true => found `true`, expected `false`: Kafka's client would commit offsets by time, whether or not their messages are stored, and a crash would lose those; remove the key
+message.schema = "" => found ``, expected `specification`, `any` or the path of a JSON Schema file
+message.schema = "no-such-file.json" => can't read the schema `no-such-file.json`: No such file or directory (os error 2); expected `specification`, `any` or the path of a JSON Schema file
+message.schema = "{}" => found a text that looks like a schema itself, expected `specification`, `any` or the path of a JSON Schema file; a variable that ends with `_FILE` names a file that holds such a path
+message.schema = {} => found an object, expected `specification`, `any` or the path of a JSON Schema file
+message.id = "" => found ``, expected the name of a field (dots reach inside), `$key` or `$position`
+message.id = "$offset" => found `$offset`, expected the name of a field (dots reach inside), `$key` or `$position`
+message.id = "a..b" => found `a..b`, expected the name of a field (dots reach inside), `$key` or `$position`
+message.id = ".a" => found `.a`, expected the name of a field (dots reach inside), `$key` or `$position`
+message.id = "received_at" => found `received_at`, expected the name of a field (dots reach inside), `$key` or `$position`
+message.id = "_id.x" => found `_id.x`, expected the name of a field (dots reach inside), `$key` or `$position`
+mongodb.indexes = {"created_at": 1} => found an object, expected a list of indexes, such as `[{"created_at": 1}]`
+mongodb.indexes = [1, {}, "a"] => found a list with other values in it, expected a list of indexes, such as `[{"created_at": 1}]`
 kafka.properties = "acks=all" => found a text, expected an object of librdkafka properties
 kafka = [] => found an array, expected an object
 mongodb.write_concern = 1 => found a number, expected an object
@@ -76,7 +88,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_key() {
         ),
         (
             "zzz",
-            "known here are `consumer`, `control`, `kafka`, `logging`, `metrics`, `mongodb`",
+            "known here are `consumer`, `control`, `kafka`, `logging`, `message`, `metrics`, `mongodb`",
         ),
     ] {
         let expected = format!("`{path}`: unknown key; {fault}");

@@ -2,6 +2,7 @@
 
 mod faults;
 mod loading;
+mod messages;
 mod schema;
 mod secrets;
 mod sources;

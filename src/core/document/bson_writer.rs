@@ -15,8 +15,10 @@ const NULL: u8 = 0x0A;
 const INT32: u8 = 0x10;
 const INT64: u8 = 0x12;
 
-/// The type and the name of the `_id` element.
-const ID_HEADER: &[u8] = b"\x02_id\0";
+/// The name of the `_id` element, with the NUL behind it.
+const ID_NAME: &[u8] = b"_id\0";
+/// The size of the type and the name of the `_id` element.
+const ID_HEADER_BYTES: usize = 1 + ID_NAME.len();
 /// The size of the length field in front of a document or string.
 const LENGTH_BYTES: usize = 4;
 
@@ -68,7 +70,22 @@ impl<'o> BsonWriter<'o> {
         &self.out[element.kind_at + 1..element.value_at - 1]
     }
 
-    /// Removes the last element. No value may have been written for it yet.
+    /// The type and the value of the last element, which is complete.
+    pub fn last_value(&self, element: Element) -> (u8, &[u8]) {
+        (self.out[element.kind_at], &self.out[element.value_at..])
+    }
+
+    /// The last element, which is complete.
+    pub fn last_element(&self, element: Element) -> &[u8] {
+        &self.out[element.kind_at..]
+    }
+
+    /// Whether this element is the first of the document.
+    pub fn is_first(&self, element: Element) -> bool {
+        element.kind_at == self.start + LENGTH_BYTES
+    }
+
+    /// Removes the last element.
     pub fn take_back(&mut self, element: Element) {
         self.out.truncate(element.kind_at);
     }
@@ -140,22 +157,38 @@ impl<'o> BsonWriter<'o> {
     /// must be the last one written. Every other element moves: an `Element` from before is invalid.
     pub fn insert_id(&mut self, source: Element) -> Result<(), Fault> {
         let end = self.out.len();
-        let added = ID_HEADER.len() + (end - source.value_at);
-        self.check_room(added)?;
-        let front = self.start + LENGTH_BYTES;
-        // Append zeros to make room, move all elements up, then copy the value from its new position.
-        self.out.resize(end + added, 0);
-        self.out.copy_within(front..end, front + added);
-        let value_at = front + ID_HEADER.len();
-        self.out[front..value_at].copy_from_slice(ID_HEADER);
+        let added = ID_HEADER_BYTES + (end - source.value_at);
+        self.make_room_for_id(STRING, added)?;
+        let value_at = self.start + LENGTH_BYTES + ID_HEADER_BYTES;
+        // The source has moved, too.
         self.out
             .copy_within(source.value_at + added..end + added, value_at);
         Ok(())
     }
 
+    /// Inserts `_id` before all other elements, with a value of this type. Every other element moves: an `Element` from
+    /// before is invalid.
+    pub fn insert_id_value(&mut self, kind: u8, value: &[u8]) -> Result<(), Fault> {
+        self.make_room_for_id(kind, ID_HEADER_BYTES + value.len())?;
+        let value_at = self.start + LENGTH_BYTES + ID_HEADER_BYTES;
+        self.out[value_at..value_at + value.len()].copy_from_slice(value);
+        Ok(())
+    }
+
+    /// Moves all elements up by `added` bytes, and writes the type and the name of `_id` before them.
+    fn make_room_for_id(&mut self, kind: u8, added: usize) -> Result<(), Fault> {
+        self.check_room(added)?;
+        let (front, end) = (self.start + LENGTH_BYTES, self.out.len());
+        self.out.resize(end + added, 0);
+        self.out.copy_within(front..end, front + added);
+        self.out[front] = kind;
+        self.out[front + 1..front + ID_HEADER_BYTES].copy_from_slice(ID_NAME);
+        Ok(())
+    }
+
     /// The text of `_id`. `insert_id` must have been called.
     pub fn id(&self) -> &[u8] {
-        let value_at = self.start + LENGTH_BYTES + ID_HEADER.len();
+        let value_at = self.start + LENGTH_BYTES + ID_HEADER_BYTES;
         let text_at = value_at + LENGTH_BYTES;
         let mut length = [0; LENGTH_BYTES];
         length.copy_from_slice(&self.out[value_at..text_at]);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bson::RawDocument;
 
+use super::rules::{MessageParts, MessageRules};
 use super::{ReceivedAt, append_document};
 use crate::core::rejection::Rejection;
 
@@ -31,11 +32,12 @@ impl Documents {
     pub fn push(
         &mut self,
         index: usize,
-        value: Option<&[u8]>,
+        parts: &MessageParts<'_>,
+        rules: &MessageRules,
         received_at: &ReceivedAt,
     ) -> Result<(), Rejection> {
         let start = self.buffer.len();
-        append_document(value, received_at, &mut self.buffer)?;
+        append_document(parts, rules, received_at, &mut self.buffer)?;
         self.entries.push((index, start..self.buffer.len()));
         Ok(())
     }

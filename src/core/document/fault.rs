@@ -15,6 +15,8 @@ pub(super) enum Fault {
     ReceivedAtGiven,
     /// A top-level `_id` that isn't the `message_id`.
     IdDiffers,
+    /// A top-level `_id` that isn't the id which the configuration names.
+    IdDiffersFromOwn,
     IntegerTooLarge,
     DoubleTooLarge,
     TooDeep,
@@ -54,6 +56,11 @@ impl Fault {
                 Reason::ReservedField,
                 "_id",
                 "`_id` is set by the consumer; leave it out, or set it to the same text as `message_id`",
+            ),
+            Self::IdDiffersFromOwn => Rejection::of_field(
+                Reason::ReservedField,
+                "_id",
+                "`_id` is set by the consumer to what `message.id` names; leave it out, or set it to the same value",
             ),
             Self::IntegerTooLarge => {
                 let error = format!("`{field}` is an integer that doesn't fit in 64 bits");

@@ -73,7 +73,7 @@ fn push_name(path: &mut String, name: &str) {
 }
 
 /// Shortens `text` to `max_chars` characters; the last one then is an ellipsis.
-fn cut(text: &str, max_chars: usize) -> String {
+pub(super) fn cut(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
         Some(_) => text.chars().take(max_chars - 1).chain(['…']).collect(),

@@ -1,4 +1,4 @@
-//! The top level of a message: its required fields, the fields that only the worker may set, and the
+//! The top level of a message of the specification: its required fields, the fields that only the worker may set, and the
 //! order of the fields in the document.
 
 use std::borrow::Cow;
@@ -10,18 +10,19 @@ use super::bson_writer::{BsonWriter, Element};
 use super::fault::{Fault, JsonType};
 use super::field_path::FieldPath;
 use super::received_at::ReceivedAt;
+use super::required::{FieldCheck, Required};
+use super::syntax;
 use super::transcode::{StringSeed, Transcoder, ValueSeed};
-use super::{created_at, syntax};
 use crate::core::rejection::{Reason, Rejection};
 
 /// The field that the worker sets.
 pub(super) const RECEIVED_AT: &str = "received_at";
 
 /// About how many bytes the document has beyond the message's own text: `_id`, `received_at`, lengths.
-const EXPECTED_OVERHEAD: usize = 160;
+pub(super) const EXPECTED_OVERHEAD: usize = 160;
 
 /// The level of the document itself.
-const TOP_LEVEL: u8 = 1;
+pub(super) const TOP_LEVEL: u8 = 1;
 
 /// Appends the document of the message `text`. After an error `out` holds a part of it.
 pub(super) fn append(
@@ -41,7 +42,7 @@ pub(super) fn append(
         .and_then(|()| deserializer.end());
     match parsed {
         Ok(()) => message.finish(received_at),
-        Err(_) => Err(message.rejection(text)),
+        Err(_) => Err(rejection(message.transcoder, text)),
     }
 }
 
@@ -50,27 +51,6 @@ struct Message<'p, 'o> {
     required: Required,
     /// The `_id` that the message itself has.
     given_id: Option<Cow<'p, str>>,
-}
-
-/// The required fields, in the order in which they are checked.
-#[derive(Default)]
-struct Required {
-    message_id: FieldCheck,
-    name: FieldCheck,
-    created_at: FieldCheck,
-    metadata: FieldCheck,
-}
-
-/// The result of checking one required field.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum FieldCheck {
-    #[default]
-    Absent,
-    Valid,
-    WrongType(JsonType),
-    Empty,
-    /// A string that is not a date and time, and the reason.
-    InvalidDateTime(&'static str),
 }
 
 /// A field of the top level that has a rule of its own.
@@ -150,17 +130,17 @@ impl<'p> Visitor<'p> for &mut Message<'p, '_> {
                             take_message_id(transcoder, element, json_type, given_id.as_deref())
                                 .map_err(|fault| transcoder.refuse(fault))?;
                     }
-                    TopLevelField::Name => required.name = check_type(JsonType::String, json_type),
+                    TopLevelField::Name => {
+                        required.name = FieldCheck::of_type(JsonType::String, json_type);
+                    }
                     TopLevelField::Metadata => {
-                        required.metadata = check_type(JsonType::Object, json_type);
+                        required.metadata = FieldCheck::of_type(JsonType::Object, json_type);
                     }
                     TopLevelField::CreatedAt => {
-                        required.created_at = match check_type(JsonType::String, json_type) {
+                        required.created_at = match FieldCheck::of_type(JsonType::String, json_type)
+                        {
                             FieldCheck::Valid => {
-                                created_at::check(transcoder.out.last_string(element))
-                                    .map_or_else(FieldCheck::InvalidDateTime, |()| {
-                                        FieldCheck::Valid
-                                    })
+                                FieldCheck::of_date_time(transcoder.out.last_string(element))
                             }
                             invalid => invalid,
                         };
@@ -188,31 +168,9 @@ fn take_message_id(
     if given_id.is_some_and(|id| id.as_bytes() != message_id) {
         return Err(Fault::IdDiffers);
     }
-    let check = if message_id.is_empty() {
-        FieldCheck::Empty
-    } else {
-        FieldCheck::Valid
-    };
+    let check = FieldCheck::of_text(message_id);
     transcoder.out.insert_id(element)?;
     Ok(check)
-}
-
-fn check_type(expected: JsonType, actual: JsonType) -> FieldCheck {
-    if actual == expected {
-        FieldCheck::Valid
-    } else {
-        FieldCheck::WrongType(actual)
-    }
-}
-
-impl FieldCheck {
-    /// Whether a field that must be a string is one.
-    fn is_string(self) -> bool {
-        match self {
-            Self::Valid | Self::Empty | Self::InvalidDateTime(_) => true,
-            Self::Absent | Self::WrongType(_) => false,
-        }
-    }
 }
 
 impl Message<'_, '_> {
@@ -225,52 +183,22 @@ impl Message<'_, '_> {
             .map_err(|fault| fault.rejection(&FieldPath::default()))?;
         self.required.check()
     }
-
-    /// Says why the transcoding of `text` stopped, either in the parser or by a rule of this module.
-    #[cold]
-    fn rejection(self, text: &str) -> Rejection {
-        if let Err(rejection) = syntax::check(text) {
-            return rejection;
-        }
-        let top_level = syntax::top_level_type(text);
-        if top_level != JsonType::Object {
-            return Rejection::new(
-                Reason::NotAnObject,
-                format!("the message must be a JSON object, but is {top_level}"),
-            );
-        }
-        let (fault, path) = self.transcoder.into_fault();
-        // If the parser stopped although this is valid JSON, a number was beyond a double's range.
-        fault.unwrap_or(Fault::DoubleTooLarge).rejection(&path)
-    }
 }
 
-impl Required {
-    fn check(&self) -> Result<(), Rejection> {
-        check_required("message_id", self.message_id, "a non-empty string")?;
-        check_required("name", self.name, "a string")?;
-        check_required(
-            "created_at",
-            self.created_at,
-            "a date of ISO 8601 such as 2023-07-15T12:34:56.789Z",
-        )?;
-        check_required("metadata", self.metadata, "an object")
+/// Says why the transcoding of `text` stopped, either in the parser or by a rule of this module.
+#[cold]
+pub(super) fn rejection(transcoder: Transcoder<'_, '_>, text: &str) -> Rejection {
+    if let Err(rejection) = syntax::check(text) {
+        return rejection;
     }
-}
-
-fn check_required(field: &str, check: FieldCheck, expected: &str) -> Result<(), Rejection> {
-    let invalid = |but: &str| {
-        let error = format!("`{field}` must be {expected}, but {but}");
-        Err(Rejection::of_field(Reason::InvalidField, field, error))
-    };
-    match check {
-        FieldCheck::Valid => Ok(()),
-        FieldCheck::Absent => {
-            let error = format!("`{field}` is missing; it must be {expected}");
-            Err(Rejection::of_field(Reason::MissingField, field, error))
-        }
-        FieldCheck::WrongType(actual) => invalid(&format!("is {actual}")),
-        FieldCheck::Empty => invalid("is empty"),
-        FieldCheck::InvalidDateTime(why) => invalid(why),
+    let top_level = syntax::top_level_type(text);
+    if top_level != JsonType::Object {
+        return Rejection::new(
+            Reason::NotAnObject,
+            format!("the message must be a JSON object, but is {top_level}"),
+        );
     }
+    let (fault, path) = transcoder.into_fault();
+    // If the parser stopped although this is valid JSON, a number was beyond a double's range.
+    fault.unwrap_or(Fault::DoubleTooLarge).rejection(&path)
 }

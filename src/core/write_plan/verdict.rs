@@ -9,14 +9,14 @@ pub(super) fn duplicate_verdict(found: StoredDocument, error: &WriteError) -> Ve
         StoredDocument::Same => return Verdict::AlreadyStored,
         StoredDocument::Different => Rejection::of_field(
             Reason::IdConflict,
-            "message_id",
-            "another document is stored under this `message_id`",
+            "_id",
+            "another document is stored under this message's `_id`",
         ),
         StoredDocument::EqualId => Rejection::of_field(
             Reason::IdConflict,
-            "message_id",
-            "another document is stored under an `_id` that the collection's collation takes for this \
-             `message_id`",
+            "_id",
+            "another document is stored under an `_id` that MongoDB takes for this message's, by the collection's \
+             collation or as a number of another type",
         ),
         StoredDocument::Absent => Rejection::new(
             Reason::WriteRejected,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bson::RawDocument;
 use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
-use kafka_mongo_consumer::per_record::{Documents, ReceivedAt};
+use kafka_mongo_consumer::per_record::{Documents, MessageParts, MessageRules, ReceivedAt};
 use mongodb::options::{ClientOptions, WriteConcern};
 use mongodb::sync::{Client, Collection};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -158,13 +158,15 @@ fn write(
     // A new session for each insert would cost a tenth of the CPU time.
     let session = client.start_session().causal_consistency(false).run();
     let mut session = session.expect("invariant: a session starts without asking a server");
+    let rules = MessageRules::default();
     let mut documents = Documents::default();
     for batch in batches {
         documents.clear();
         let received_at = ReceivedAt::new(SystemTime::now());
         let mut start = 0;
         for (index, &end) in batch.ends.iter().enumerate() {
-            let made = documents.push(index, Some(&batch.buffer[start..end]), &received_at);
+            let parts = MessageParts::of_value(Some(&batch.buffer[start..end]));
+            let made = documents.push(index, &parts, &rules, &received_at);
             made.expect("the bare loop takes valid messages only");
             start = end;
         }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::append_document;
 use super::super::limits::MAX_DOCUMENT_BYTES;
+use super::super::{MessageParts, MessageRules, append_document};
 use super::{
     check_refused, document_of, received_at, rejection_of, stored, transcode, with_fields,
     with_metadata, with_value,
@@ -98,7 +98,13 @@ fn a_refused_message_does_not_grow_the_buffer_far_past_the_limit() {
         with_value(&format!("\"{}\"", "x".repeat(huge))),
         with_metadata(&format!("{{\"{}\":1}}", "x".repeat(huge))),
     ] {
-        append_document(Some(message.as_bytes()), &received_at(), &mut out).unwrap_err();
+        append_document(
+            &MessageParts::of_value(Some(message.as_bytes())),
+            &MessageRules::default(),
+            &received_at(),
+            &mut out,
+        )
+        .unwrap_err();
         assert!(out.capacity() <= 2 * MAX_DOCUMENT_BYTES + 1024);
     }
 }

@@ -4,15 +4,18 @@ mod created_at;
 mod limits;
 mod message;
 mod numbers;
+mod own_messages;
 mod properties;
 mod refusals;
+mod schemas;
 mod wording;
 
 use std::time::{Duration, SystemTime};
 
 use bson::{Bson, Document, RawArray, RawBsonRef, RawDocument};
 
-use super::{ReceivedAt, append_document};
+use super::{MessageParts, MessageRules, ReceivedAt, append_document};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::rejection::{Reason, Rejection};
 
 const RECEIVED_AT: &str = "2023-07-15T12:35:01.234Z";
@@ -28,8 +31,23 @@ fn received_at() -> ReceivedAt {
 
 /// Transcodes one payload and returns its document. Checks everything that must hold for any payload.
 fn transcode(payload: impl AsRef<[u8]>) -> Result<Vec<u8>, Rejection> {
+    transcode_under(&MessageRules::default(), &parts_of(payload.as_ref()))
+}
+
+/// A message without a key, at offset 7 of partition 3.
+fn parts_of(payload: &[u8]) -> MessageParts<'_> {
+    MessageParts {
+        key: None,
+        value: Some(payload),
+        partition: TopicPartition::consumed(3),
+        offset: Offset(7),
+    }
+}
+
+/// The same under rules of the operator's own.
+fn transcode_under(rules: &MessageRules, parts: &MessageParts<'_>) -> Result<Vec<u8>, Rejection> {
     let mut out = BEFORE.to_vec();
-    let result = append_document(Some(payload.as_ref()), &received_at(), &mut out);
+    let result = append_document(parts, rules, &received_at(), &mut out);
     assert!(out.starts_with(BEFORE), "the bytes before are unchanged");
     let bytes = out.split_off(BEFORE.len());
     match result {

@@ -1,14 +1,18 @@
 //! The reasons for a refusal, and which fault is named if a message has several.
 
-use super::super::append_document;
+use super::super::{MessageParts, MessageRules, append_document};
 use super::{check_refused, received_at, transcode, with_fields, with_metadata, with_value};
 use crate::core::rejection::Reason::{self, *};
 
 #[test]
 fn an_absent_value_and_an_empty_value_have_different_errors() {
     let mut out = vec![7];
-    let tombstone = append_document(None, &received_at(), &mut out).unwrap_err();
-    let empty = append_document(Some(b""), &received_at(), &mut out).unwrap_err();
+    let mut refusal = |value| {
+        let (parts, rules) = (MessageParts::of_value(value), MessageRules::default());
+        append_document(&parts, &rules, &received_at(), &mut out).unwrap_err()
+    };
+    let tombstone = refusal(None);
+    let empty = refusal(Some(b""));
     assert_eq!(
         (tombstone.reason, empty.reason),
         (EmptyPayload, EmptyPayload)

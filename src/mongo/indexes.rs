@@ -1,0 +1,368 @@
+//! The configured indexes: which of them the collection has, and creating the others.
+
+use bson::{Bson, Document, doc};
+use log::warn;
+use mongodb::error::Error;
+use serde_json::Value;
+
+use super::classify::{self, IndexRefusal};
+use super::{MongoDbError, MongoDbHandler};
+use crate::config::Index;
+use crate::core::write_plan::ErrorSubject;
+
+/// What stands where a configured index belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexState {
+    Present,
+    Missing,
+    /// The same fields have an index of another name.
+    OfAnotherName,
+    /// The name belongs to an index on other fields.
+    NameTaken,
+    /// The index of its name and its fields has other options.
+    OtherOptions,
+}
+
+/// A configured index, and what stands where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundIndex<'a> {
+    pub index: &'a Index,
+    pub state: IndexState,
+}
+
+impl FoundIndex<'_> {
+    /// What makes it impossible to create the index, if that is an operator's fault. An index without options is there to find
+    /// documents: another one on its fields serves as well.
+    pub fn fault(&self) -> Option<String> {
+        let name = self.index.name();
+        let conflict = match self.state {
+            IndexState::OtherOptions => "exists with other options",
+            IndexState::OfAnotherName if self.index.has_options() => {
+                "has options, and another index on the same fields exists"
+            }
+            IndexState::NameTaken if self.index.has_options() => "exists on other fields",
+            IndexState::Present
+            | IndexState::Missing
+            | IndexState::OfAnotherName
+            | IndexState::NameTaken => return None,
+        };
+        Some(format!(
+            "the index `{name}` of `mongodb.indexes` {conflict}: drop that index, or change the configuration"
+        ))
+    }
+}
+
+impl MongoDbHandler {
+    /// Creates each configured index unless it exists. Several workers may do so at the same time.
+    /// Returns when the server has built them, which may take hours. Fails if no server answers, the server refuses the
+    /// command, or an index with options is in conflict with one that exists.
+    pub fn create_indexes(&self) -> Result<(), MongoDbError> {
+        for found in self.found_indexes()? {
+            if found.state == IndexState::Present {
+                continue;
+            }
+            if let Some(fault) = found.fault() {
+                return Err(MongoDbError::Refused(fault));
+            }
+            self.create_index(found.index)?;
+        }
+        Ok(())
+    }
+
+    /// What stands where each configured index belongs, in their order. Fails if no server answers, or the server refuses
+    /// the command.
+    pub fn found_indexes(&self) -> Result<Vec<FoundIndex<'_>>, MongoDbError> {
+        if self.indexes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let existing = match self.existing_indexes() {
+            Ok(existing) => existing,
+            Err(error) if classify::is_missing_collection(&error) => Vec::new(),
+            Err(error) => return Err(self.error_without("listIndexes", &self.namespace(), &error)),
+        };
+        let found = |index| FoundIndex {
+            index,
+            state: IndexState::among(&existing, index),
+        };
+        Ok(self.indexes.iter().map(found).collect())
+    }
+
+    /// As the server describes them. The driver's own type knows only some options.
+    fn existing_indexes(&self) -> Result<Vec<Document>, Error> {
+        let namespace = self.collection.namespace();
+        self.client
+            .database(&namespace.db)
+            .run_cursor_command(doc! { "listIndexes": &namespace.coll })
+            .run()?
+            .collect()
+    }
+
+    fn create_index(&self, index: &Index) -> Result<(), MongoDbError> {
+        let namespace = self.collection.namespace();
+        let mut command = doc! {
+            "createIndexes": &namespace.coll,
+            "indexes": [specification_of(index)],
+        };
+        let concern = self.collection.write_concern();
+        if let Some(concern) = concern.and_then(|c| bson::serialize_to_document(c).ok()) {
+            command.insert("writeConcern", concern);
+        }
+        let database = self.client.database(&namespace.db);
+        let Err(error) = database.run_command(command).run() else {
+            return Ok(());
+        };
+        match classify::index_refusal(&error) {
+            Some(refusal) if index.has_options() => Err(MongoDbError::Refused(format!(
+                "the index `{}` of `mongodb.indexes` can't be created: {}",
+                index.name(),
+                refusal.in_words()
+            ))),
+            Some(refusal) => {
+                warn_of_missing_index(index, refusal);
+                Ok(())
+            }
+            None => Err(self.index_error(index, &error)),
+        }
+    }
+
+    fn index_error(&self, index: &Index, error: &Error) -> MongoDbError {
+        match self.error_without("createIndex", &self.namespace(), error) {
+            MongoDbError::Refused(why) if !classify::is_missing_privilege(error) => {
+                let is_duplicate = classify::write_error(error).subject == ErrorSubject::Duplicate;
+                let advice = if is_duplicate {
+                    "; the collection has documents that it forbids"
+                } else {
+                    ""
+                };
+                MongoDbError::Refused(format!(
+                    "the index `{}` of `mongodb.indexes` can't be created{advice}: {why}",
+                    index.name()
+                ))
+            }
+            error => error,
+        }
+    }
+}
+
+impl IndexState {
+    fn among(existing: &[Document], index: &Index) -> Self {
+        let name = index.name();
+        let mut state = Self::Missing;
+        for existing in existing {
+            let has_our_name = existing.get_str("name").is_ok_and(|found| found == name);
+            let has_our_fields = has_fields(existing, index);
+            state = match (has_our_name, has_our_fields) {
+                (true, true) if has_options(existing, index) => return Self::Present,
+                (true, true) => return Self::OtherOptions,
+                (true, false) => Self::NameTaken,
+                (false, true) if state == Self::Missing => Self::OfAnotherName,
+                (false, _) => state,
+            };
+        }
+        state
+    }
+}
+
+/// Whether an index is on these fields, whatever their directions. The server lists a text index by other fields.
+fn has_fields(existing: &Document, index: &Index) -> bool {
+    let Ok(keys) = existing.get_document("key") else {
+        return false;
+    };
+    let is_text = index.keys.values().any(|kind| kind == "text");
+    if is_text {
+        return keys.contains_key("_fts");
+    }
+    keys.keys().eq(index.keys.keys())
+}
+
+/// Whether an index has the configured options. Where none are configured, any will do.
+fn has_options(existing: &Document, index: &Index) -> bool {
+    let given = bson_of_object(&index.options);
+    given
+        .iter()
+        .filter(|(name, _)| *name != "name")
+        .all(|(name, option)| match existing.get(name) {
+            Some(found) => covers(found, option),
+            // The server leaves out what is false.
+            None => *option == Bson::Boolean(false),
+        })
+}
+
+/// Whether the server's value is the configured one. It fills in what a document leaves out, and may store a number as
+/// another type.
+fn covers(found: &Bson, given: &Bson) -> bool {
+    match (found, given) {
+        (Bson::Document(found), Bson::Document(given)) => given
+            .iter()
+            .all(|(name, given)| found.get(name).is_some_and(|found| covers(found, given))),
+        (Bson::Array(found), Bson::Array(given)) => {
+            found.len() == given.len()
+                && found
+                    .iter()
+                    .zip(given)
+                    .all(|(found, given)| covers(found, given))
+        }
+        _ => match (number(found), number(given)) {
+            (Some(found), Some(given)) => found.total_cmp(&given).is_eq(),
+            _ => found == given,
+        },
+    }
+}
+
+fn number(value: &Bson) -> Option<f64> {
+    match value {
+        Bson::Double(number) => Some(*number),
+        Bson::Int32(number) => Some(f64::from(*number)),
+        // Exact below 2⁵³, which no option of an index exceeds.
+        Bson::Int64(number) => number.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The index as the command takes it.
+fn specification_of(index: &Index) -> Document {
+    let mut specification = doc! { "key": bson_of_object(&index.keys), "name": index.name() };
+    specification.extend(bson_of_object(&index.options));
+    specification
+}
+
+fn bson_of_object(object: &serde_json::Map<String, Value>) -> Document {
+    object
+        .iter()
+        .map(|(name, value)| (name.clone(), bson_of(value)))
+        .collect()
+}
+
+/// A value of the configuration. Whole numbers have the smallest type, as in the shell.
+fn bson_of(value: &Value) -> Bson {
+    match value {
+        Value::Null => Bson::Null,
+        Value::Bool(value) => Bson::Boolean(*value),
+        Value::String(text) => Bson::String(text.clone()),
+        Value::Array(items) => Bson::Array(items.iter().map(bson_of).collect()),
+        Value::Object(object) => Bson::Document(bson_of_object(object)),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => i32::try_from(whole).map_or(Bson::Int64(whole), Bson::Int32),
+            None => Bson::Double(number.as_f64().unwrap_or(f64::INFINITY)),
+        },
+    }
+}
+
+fn warn_of_missing_index(index: &Index, refusal: IndexRefusal) {
+    let fields = index.fields();
+    match refusal {
+        IndexRefusal::OtherOptions => {
+            warn!("an index on {fields} with other options already exists and is kept");
+        }
+        IndexRefusal::NameTaken => warn!(
+            "no index on {fields} was created: the index `{}` of the collection is on other fields; \
+             drop it or give it another name, and start the worker again",
+            index.name()
+        ),
+        IndexRefusal::CannotCreate => warn!(
+            "no index on {fields} was created: the server takes no further index in this collection, or none of this kind; \
+             drop one, or change `mongodb.indexes`, and start the worker again"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn index(value: Value) -> Index {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_index_is_present_whose_name_fields_and_options_fit() {
+        let plain = doc! { "v": 2, "key": { "created_at": 1 }, "name": "created_at_1" };
+        let unique = doc! { "v": 2, "key": { "a": 1 }, "name": "a_1", "unique": true };
+        let ttl = doc! {
+            "v": 2, "key": { "t": 1 }, "name": "t_1", "expireAfterSeconds": 60_i64,
+            "partialFilterExpression": { "x": { "$gt": 1.0 } },
+            "collation": { "locale": "de", "strength": 2, "caseLevel": false },
+        };
+        let moved = doc! { "v": 2, "key": { "b": 1 }, "name": "mine" };
+        let taken = doc! { "v": 2, "key": { "x": 1 }, "name": "c_1" };
+        let text = doc! { "v": 2, "key": { "_fts": "text", "_ftsx": 1 }, "name": "d_text" };
+        let existing = [plain, unique, ttl, moved, taken, text];
+        for (given, expected) in [
+            (json!({"created_at": 1}), IndexState::Present),
+            (json!({"a": 1}), IndexState::Present),
+            (
+                json!({"key": {"a": 1}, "unique": true}),
+                IndexState::Present,
+            ),
+            (
+                json!({"key": {"a": 1}, "unique": false}),
+                IndexState::OtherOptions,
+            ),
+            (
+                json!({"key": {"a": 1}, "sparse": false, "unique": true}),
+                IndexState::Present,
+            ),
+            (
+                json!({"key": {"created_at": 1}, "unique": true}),
+                IndexState::OtherOptions,
+            ),
+            (
+                json!({"key": {"t": 1}, "expireAfterSeconds": 60}),
+                IndexState::Present,
+            ),
+            (
+                json!({"key": {"t": 1}, "expireAfterSeconds": 61}),
+                IndexState::OtherOptions,
+            ),
+            (
+                json!({"key": {"t": 1}, "partialFilterExpression": {"x": {"$gt": 1}}, "collation": {"locale": "de"}}),
+                IndexState::Present,
+            ),
+            (json!({"b": 1}), IndexState::OfAnotherName),
+            (json!({"c": 1}), IndexState::NameTaken),
+            (json!({"d": "text"}), IndexState::Present),
+            (json!({"e": 1}), IndexState::Missing),
+            (json!({"a": 1, "b": -1}), IndexState::Missing),
+        ] {
+            let index = index(given);
+            assert_eq!(IndexState::among(&existing, &index), expected, "{index:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_index_with_options_can_be_in_conflict() {
+        let fault = |given: Value, state| {
+            let index = index(given);
+            FoundIndex {
+                index: &index,
+                state,
+            }
+            .fault()
+        };
+        let plain = || json!({"a": 1});
+        let unique = || json!({"key": {"a": 1}, "unique": true});
+        assert_eq!(fault(plain(), IndexState::NameTaken), None);
+        assert_eq!(fault(plain(), IndexState::OfAnotherName), None);
+        assert_eq!(fault(unique(), IndexState::Missing), None);
+        for state in [
+            IndexState::NameTaken,
+            IndexState::OfAnotherName,
+            IndexState::OtherOptions,
+        ] {
+            let fault = fault(unique(), state).unwrap();
+            assert!(fault.contains("`a_1`"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn options_are_passed_on_as_they_are() {
+        let index =
+            index(json!({"key": {"a": 1, "b": -1}, "unique": true, "expireAfterSeconds": 5}));
+        assert_eq!(
+            specification_of(&index),
+            doc! { "key": { "a": 1, "b": -1 }, "name": "a_1_b_-1", "unique": true, "expireAfterSeconds": 5 }
+        );
+    }
+}
