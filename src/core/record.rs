@@ -203,6 +203,16 @@ impl Batch {
         }
     }
 
+    /// Moves the record at `index` to the end of another batch: its headers are gone from this one. Its key and its
+    /// value are copied, so that the other batch doesn't keep all bytes of this one alive.
+    pub fn move_to(&mut self, index: usize, other: &mut Self) {
+        let headers = self.records[index].headers.take();
+        self.header_bytes -= headers.as_ref().map_or(0, |headers| headers.size);
+        let record = &self.records[index];
+        let (key, value) = (self.key(record), self.value(record));
+        other.push(record.id, record.timestamp, key, value, headers);
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(bytes);

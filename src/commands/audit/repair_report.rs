@@ -1,0 +1,132 @@
+//! The part of an audit's report about the repair, as text and as JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::cli::PartitionOffset;
+use crate::commands::output::CountTable;
+use crate::core::partition::TopicPartition;
+use crate::core::rejection::Reason;
+use crate::replay::SettledCounts;
+
+/// What a repair did, or what it would do.
+#[derive(Debug, Default)]
+pub(super) struct RepairReport {
+    pub is_dry_run: bool,
+    /// The partitions in which messages are missing.
+    pub partitions: BTreeMap<TopicPartition, PartitionRepair>,
+    /// Where another repair has to go on. Empty if this one is complete, or a dry run.
+    pub unfinished: Vec<PartitionOffset>,
+}
+
+/// The missing messages of one partition.
+#[derive(Debug, Default)]
+pub(super) struct PartitionRepair {
+    /// Those that can become documents.
+    pub to_store: u64,
+    /// Those that can't.
+    pub to_dead_letter: u64,
+    /// How they ended. MongoDB may refuse a document, so more can be dead-lettered than expected.
+    pub settled: SettledCounts,
+}
+
+impl RepairReport {
+    /// The number of messages that were missing and are settled now.
+    pub(super) fn repaired(&self) -> u64 {
+        let settled = self.partitions.values().map(|found| found.settled.sum());
+        settled.sum()
+    }
+
+    /// The value of `--from-offsets` with which another repair goes on.
+    pub(super) fn continuation(&self) -> Option<String> {
+        let places = self.unfinished.iter().map(ToString::to_string);
+        let places: Vec<String> = places.collect();
+        (!places.is_empty()).then(|| places.join(","))
+    }
+
+    fn dead_lettered(&self) -> BTreeMap<Reason, u64> {
+        let mut sums = BTreeMap::new();
+        for (reason, count) in self
+            .partitions
+            .values()
+            .flat_map(|found| &found.settled.dead_lettered)
+        {
+            *sums.entry(*reason).or_default() += count;
+        }
+        sums
+    }
+
+    fn sum(&self, of: impl Fn(&PartitionRepair) -> u64) -> u64 {
+        self.partitions.values().map(of).sum()
+    }
+
+    pub(super) fn add_to_text(&self, lines: &mut CountTable) {
+        if self.is_dry_run {
+            lines.line("dry run: nothing was stored");
+            lines.row("  would be stored", self.sum(|found| found.to_store));
+            let to_dead_letter = self.sum(|found| found.to_dead_letter);
+            lines.row("  would be dead-lettered", to_dead_letter);
+        } else {
+            lines.row("repaired", self.repaired());
+            lines.row("  stored", self.sum(|found| found.settled.stored));
+            let already_stored = self.sum(|found| found.settled.already_stored);
+            lines.row("  stored by somebody else meanwhile", already_stored);
+            let dead_lettered = self.dead_lettered();
+            lines.row("  dead-lettered", dead_lettered.values().sum());
+            for (reason, count) in dead_lettered {
+                lines.row(&format!("    {reason}"), count);
+            }
+        }
+        for (partition, found) in &self.partitions {
+            let words = if self.is_dry_run {
+                format!(
+                    "{} would be stored, {} would be dead-lettered",
+                    found.to_store, found.to_dead_letter
+                )
+            } else {
+                let dead_lettered: u64 = found.settled.dead_lettered.values().sum();
+                let stored = found.settled.stored + found.settled.already_stored;
+                format!("{stored} stored, {dead_lettered} dead-lettered")
+            };
+            let missing = found.to_store + found.to_dead_letter;
+            lines.line(&format!(
+                "partition {partition}: {missing} missing, {words}"
+            ));
+        }
+        if let Some(from) = self.continuation() {
+            lines.line(&format!(
+                "the repair is not complete: go on with `audit --repair --from-offsets {from}`"
+            ));
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let partitions = self.partitions.iter().map(|(partition, found)| {
+            json!({
+                "partition": partition.number,
+                "to_store": found.to_store,
+                "to_dead_letter": found.to_dead_letter,
+                "stored": found.settled.stored,
+                "already_stored": found.settled.already_stored,
+                "dead_lettered": found.settled.dead_lettered.values().sum::<u64>(),
+            })
+        });
+        let dead_lettered = self.dead_lettered();
+        let by_reason: BTreeMap<&str, u64> = dead_lettered
+            .iter()
+            .map(|(reason, count)| (reason.as_str(), *count))
+            .collect();
+        json!({
+            "dry_run": self.is_dry_run,
+            "to_store": self.sum(|found| found.to_store),
+            "to_dead_letter": self.sum(|found| found.to_dead_letter),
+            "stored": self.sum(|found| found.settled.stored),
+            "already_stored": self.sum(|found| found.settled.already_stored),
+            "dead_lettered": dead_lettered.values().sum::<u64>(),
+            "dead_lettered_by_reason": by_reason,
+            "partitions": partitions.collect::<Vec<_>>(),
+            "from_offsets": self.continuation(),
+        })
+    }
+}
