@@ -13,6 +13,7 @@ mod operator_dead_letters;
 mod operator_errors;
 mod operator_offsets;
 mod operator_refusals;
+mod operator_repair;
 mod operator_sample;
 mod page;
 mod port;

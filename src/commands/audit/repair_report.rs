@@ -71,7 +71,7 @@ impl RepairReport {
             lines.row("repaired", self.repaired());
             lines.row("  stored", self.sum(|found| found.settled.stored));
             let already_stored = self.sum(|found| found.settled.already_stored);
-            lines.row("  stored by somebody else meanwhile", already_stored);
+            lines.row("  already stored, identical", already_stored);
             let dead_lettered = self.dead_lettered();
             lines.row("  dead-lettered", dead_lettered.values().sum());
             for (reason, count) in dead_lettered {
