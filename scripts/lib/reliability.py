@@ -78,12 +78,12 @@ def faults(results, data, document):
 
 def faults_table(found):
     lines = [
-        "| case | system | settings | produced | stored | dead-lettered | lost | stored twice | how it ended |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| case | system | | produced | stored | dead-lettered | lost | not read | stored twice | went on |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in found["cases"]:
         for run in case["runs"]:
-            counts = [run[key] for key in ("produced", "stored", "dead_lettered", "lost", "stored_twice")]
+            counts = [run[key] for key in ("produced", "stored", "dead_lettered", "lost", "unread", "stored_twice")]
             fields = [case["name"], run["system"], run["settings"], *map(grouped, counts), run["end"]]
             lines.append(f"| {' | '.join(fields)} |")
     return lines

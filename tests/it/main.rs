@@ -22,6 +22,7 @@ mod rebalancing;
 mod recreated_topics;
 mod refusals;
 mod rejections;
+mod same_faults;
 mod secrets;
 mod security;
 mod slow_writers;
