@@ -2,8 +2,10 @@
 
     reliability.py chaos RECORD DATA DOCUMENT VERSION COMMIT
                                   adds a run's record to the list DATA, and writes the table of all runs into the document
-    reliability.py faults RESULTS DATA DOCUMENT
-                                  writes the results of the cases into DATA, and their table into the document
+    reliability.py results FOLDER
+                                  prints the table of the cases
+    reliability.py faults FOLDER DATA DOCUMENT
+                                  writes the results of all cases into DATA, and their table into the document
 
 The tables stand between markers in the document. All numbers come from the files.
 """
@@ -69,8 +71,23 @@ def chaos_table(runs):
     return lines
 
 
-def faults(results, data, document):
-    found = json.loads(Path(results).read_text())
+# The test writes a file for each case.
+CASES = ["Killed", "MongodbAway", "Poison"]
+
+
+def read_cases(folder):
+    files = [Path(folder, f"{name}.json") for name in CASES]
+    return {"cases": [json.loads(file.read_text()) for file in files if file.exists()]}
+
+
+def results(folder):
+    print("\n".join(faults_table(read_cases(folder))))
+
+
+def faults(folder, data, document):
+    found = read_cases(folder)
+    if len(found["cases"]) != len(CASES):
+        raise SystemExit("run all cases before they are published")
     found["date"] = datetime.date.today().isoformat()
     write_data(data, found)
     between_markers(document, "faults", faults_table(found))
@@ -90,7 +107,7 @@ def faults_table(found):
 
 
 def main():
-    commands = {"chaos": chaos, "faults": faults}
+    commands = {"chaos": chaos, "faults": faults, "results": results}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])
