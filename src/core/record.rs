@@ -262,3 +262,40 @@ impl Batch {
         before - self.records.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::partition::Epoch;
+
+    #[test]
+    fn a_record_moves_to_another_batch_with_all_that_it_has() {
+        let id = |offset| RecordId {
+            partition: TopicPartition::consumed(1),
+            epoch: Epoch(0),
+            offset: Offset(offset),
+        };
+        let time = Timestamp::CreateTime(5);
+        let mut batch = Batch::new(Instant::now());
+        batch.push(id(3), time, None, Some(b"first"), None);
+        let headers = OpaqueHeaders::new("headers", 7);
+        batch.push(id(4), time, Some(b"key"), None, Some(headers));
+
+        let mut other = Batch::new(Instant::now());
+        batch.move_to(1, &mut other);
+        let record = &other.records()[0];
+        assert_eq!((record.id, record.timestamp), (id(4), time));
+        assert_eq!(
+            (other.key(record), other.value(record)),
+            (Some(&b"key"[..]), None)
+        );
+        let headers = record.headers.as_ref().unwrap();
+        assert_eq!(headers.downcast_ref::<&str>(), Some(&"headers"));
+        assert_eq!(
+            other.bytes(),
+            10,
+            "the values that stay behind are not copied"
+        );
+        assert_eq!(batch.bytes(), 8, "the headers are gone");
+    }
+}

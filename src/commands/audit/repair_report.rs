@@ -130,3 +130,68 @@ impl RepairReport {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::partition::Offset;
+
+    fn report(is_dry_run: bool, unfinished: Vec<PartitionOffset>) -> RepairReport {
+        let settled = SettledCounts {
+            stored: 4,
+            already_stored: 1,
+            dead_lettered: BTreeMap::from([(Reason::InvalidJson, 2)]),
+            ..SettledCounts::default()
+        };
+        let found = PartitionRepair {
+            to_store: 5,
+            to_dead_letter: 2,
+            settled: if is_dry_run {
+                SettledCounts::default()
+            } else {
+                settled
+            },
+        };
+        RepairReport {
+            is_dry_run,
+            partitions: BTreeMap::from([(TopicPartition::consumed(3), found)]),
+            unfinished,
+        }
+    }
+
+    fn text(report: &RepairReport) -> String {
+        let mut lines = CountTable::default();
+        report.add_to_text(&mut lines);
+        lines.into_text()
+    }
+
+    #[test]
+    fn a_dry_run_tells_what_would_be_done_by_partition() {
+        let report = report(true, Vec::new());
+        let text = text(&report);
+        let line = "partition 3: 7 missing, 5 would be stored, 2 would be dead-lettered\n";
+        assert!(text.ends_with(line), "{text}");
+        assert_eq!(report.repaired(), 0);
+        assert_eq!(report.to_json()["to_store"], 5);
+    }
+
+    #[test]
+    fn a_repair_that_ended_early_tells_where_to_go_on() {
+        let place = |number, offset| PartitionOffset {
+            partition: TopicPartition::consumed(number),
+            offset: Offset(offset),
+        };
+        let report = report(false, vec![place(3, 17), place(5, 0)]);
+        assert_eq!(report.repaired(), 7);
+        let text = text(&report);
+        assert!(text.contains("--from-offsets 3:17,5:0`"), "{text}");
+        assert!(
+            text.contains("7 missing, 5 stored, 2 dead-lettered"),
+            "{text}"
+        );
+        let json = report.to_json();
+        assert_eq!(json["from_offsets"], "3:17,5:0");
+        assert_eq!(json["dead_lettered_by_reason"]["invalid_json"], 2);
+        assert_eq!(json["partitions"][0]["already_stored"], 1);
+    }
+}

@@ -256,7 +256,9 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::super::repair_report::PartitionRepair;
     use super::*;
+    use crate::cli::PartitionOffset;
 
     fn problem(kind: ProblemKind) -> Problem {
         Problem {
@@ -298,5 +300,46 @@ mod tests {
         assert_eq!(json["dead_lettered_without_value"], 1);
         assert_eq!(json["dead_letters_of_other_groups"], 4);
         assert_eq!(json["problems"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_report_is_good_once_all_that_was_missing_is_repaired() {
+        let repaired = |stored: u64, unfinished| {
+            let mut report = Report::new("data-topic", 1, 0);
+            report.add(MessageStatus::Missing, problem);
+            report.add(MessageStatus::Missing, problem);
+            let mut found = PartitionRepair::default();
+            found.settled.stored = stored;
+            report.set_repair(Some(RepairReport {
+                is_dry_run: false,
+                partitions: BTreeMap::from([(TopicPartition::consumed(1), found)]),
+                unfinished,
+            }));
+            report
+        };
+        let report = repaired(2, Vec::new());
+        assert!(report.is_good());
+        assert!(
+            report
+                .to_text()
+                .ends_with("missing any more, no message is altered\n")
+        );
+        assert_eq!(repaired(1, Vec::new()).still_missing(), 1);
+        assert!(!repaired(1, Vec::new()).is_good());
+
+        let place = PartitionOffset {
+            partition: TopicPartition::consumed(1),
+            offset: Offset(7),
+        };
+        let report = repaired(2, vec![place]);
+        assert!(!report.is_good());
+        assert!(
+            report
+                .to_text()
+                .ends_with("not all messages were checked\n")
+        );
+        let mut report = repaired(2, Vec::new());
+        report.add(MessageStatus::Altered, problem);
+        assert!(!report.is_good());
     }
 }
