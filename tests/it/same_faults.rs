@@ -103,6 +103,9 @@ impl Case {
                 until("a part is stored", LONG, || {
                     (stored().unwrap() > 20_000).then_some(())
                 });
+                // Frozen first, so that every writer is in the middle of a call when it is killed.
+                mongodb.signal("mongodb", Signal::Stop);
+                wait(SLICE);
                 mongodb.signal("mongodb", Signal::Kill);
                 producer.fill(100_000..120_000, PARTITIONS);
                 wait(absence());
