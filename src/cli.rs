@@ -103,10 +103,11 @@ pub enum Command {
     /// Check that every message of the topic is stored in MongoDB, unaltered, or is in the dead letter
     /// topic.
     ///
-    /// Reads each partition from the start that the options give to its present end. Changes nothing in
-    /// Kafka or MongoDB, and does not join the consumer group. Exits with code 0 only if no message is
+    /// Reads each partition from the start that the options give to its present end. Does not join the consumer
+    /// group, and without `--repair` changes nothing in Kafka or MongoDB. Exits with code 0 only if no message is
     /// missing or altered.
-    #[command(after_help = "Example:\n  kafka-mongo-consumer audit --since 2h")]
+    #[command(after_help = "Examples:\n  kafka-mongo-consumer audit --since 2h\n  \
+                      kafka-mongo-consumer audit --since 2h --repair --dry-run")]
     Audit(Audit),
     /// List, show or replay the dead letters in the dead letter topic.
     #[command(
@@ -192,12 +193,42 @@ pub struct Audit {
     /// Begin at the oldest message that the topic still has (the default).
     #[arg(long)]
     pub from_beginning: bool,
+    #[command(flatten)]
+    pub repair: Repair,
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
     /// List at most this many of the missing or altered messages.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit_report: usize,
+}
+
+/// What an audit does with what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Repair {
+    /// Store the missing messages as the worker would, straight from the topic. Altered ones are reported and left.
+    #[arg(long = "repair")]
+    is_wanted: bool,
+    /// With `--repair`: only tell what would be stored or dead-lettered.
+    #[arg(long = "dry-run", requires = "is_wanted")]
+    is_dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairKind {
+    None,
+    DryRun,
+    Real,
+}
+
+impl Repair {
+    pub fn kind(self) -> RepairKind {
+        match (self.is_wanted, self.is_dry_run) {
+            (false, _) => RepairKind::None,
+            (true, true) => RepairKind::DryRun,
+            (true, false) => RepairKind::Real,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]

@@ -111,6 +111,29 @@ fn published_numbers_are_the_measured_ones() {
     }
 }
 
+#[test]
+fn published_chaos_runs_lost_nothing() {
+    let document = text_of("docs/RELIABILITY.md");
+    let runs: Value = serde_json::from_str(&text_of("docs/reliability/chaos.json")).unwrap();
+    let runs = runs.as_array().unwrap();
+    assert!(!runs.is_empty());
+    for run in runs {
+        assert_eq!((&run["lost"], &run["stored_twice"]), (&0.into(), &0.into()));
+        let row = format!(
+            "| {} | {} ({}) | {}, `{}` | {} | {} | {} |",
+            run["date"].as_str().unwrap(),
+            run["version"].as_str().unwrap(),
+            run["commit"].as_str().unwrap(),
+            run["seed"],
+            run["on_unavailable"].as_str().unwrap(),
+            run["minutes"],
+            run["workers"],
+            grouped(run["produced"].as_f64().unwrap()),
+        );
+        assert!(document.contains(&row), "there should be a row\n{row}");
+    }
+}
+
 fn median(results: &Value, row: &str, subject: &str, quantity: &str) -> f64 {
     let rows = results["rows"].as_array().unwrap();
     let row = rows.iter().find(|found| found["name"] == row).unwrap();
@@ -135,7 +158,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn each_test_that_a_document_names_exists() {
-    let documents = ["docs/GUARANTEES.md", "docs/COMPATIBILITY.md"]
+    let documents = ["docs/RELIABILITY.md", "docs/COMPATIBILITY.md"]
         .map(text_of)
         .join("\n");
     let mut found = 0;

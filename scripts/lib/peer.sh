@@ -4,16 +4,22 @@
 peers_dir=$cache_dir/peers
 
 # peer COMMAND [OPTIONS]: each script defines the functions `prepare`, `run_peer` and `settings`. Options are in
-# variables of the same names.
+# variables of the same names. `tolerance` and `dead_letters` are empty unless a peer is to write dead letters.
 peer() {
     local command=${1:-} option
     (($#)) && shift
-    brokers='' mongodb='' topic='' group='' database='' collection='' batch=''
+    brokers='' mongodb='' topic='' group='' database='' collection='' batch='' tolerance='' dead_letters=''
     while (($#)); do
         case $1 in
             --brokers | --mongodb | --topic | --group | --database | --collection | --batch)
                 [[ -n ${2:-} ]] || die "$1 needs a value"
                 declare -g "${1#--}=$2"
+                shift
+                ;;
+            --tolerance | --dead-letters)
+                [[ -n ${2:-} ]] || die "$1 needs a value"
+                option=${1#--}
+                declare -g "${option//-/_}=$2"
                 shift
                 ;;
             *) die "unknown option \`$1\`; see scripts/peers/${0##*/} help" ;;

@@ -63,7 +63,7 @@ FEATURES = [
     ("a stop under load, in an outage, in the start", {MONGODB}, ["stopping::"]),
     ("`check --connect` and `check --sample`", {KAFKA, MONGODB}, ["operator_check::", "operator_sample::"]),
     ("`dead-letters list`, `show` and `replay`", {KAFKA, MONGODB}, ["operator_dead_letters::"]),
-    ("`audit`", {KAFKA, MONGODB}, ["operator_audit::"]),
+    ("`audit`", {KAFKA, MONGODB}, ["operator_audit::", "operator_repair::"]),
 ]
 
 # A test could not be tried: scripts/lib/no_mongod says this where a test starts a mongod and the server under test is none;

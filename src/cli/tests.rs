@@ -62,6 +62,16 @@ fn audit_accepts_one_option_for_its_start() {
         .collect();
     assert_eq!(from, ["0:5", "3:17"]);
     assert!(audit.json);
+    assert_eq!(audit.repair.kind(), RepairKind::None);
+    for (arguments, kind) in [
+        ("audit --repair", RepairKind::Real),
+        ("audit --repair --dry-run --since 1h", RepairKind::DryRun),
+    ] {
+        let Ok(Command::Audit(audit)) = parse(arguments) else {
+            panic!("not parsed as an audit");
+        };
+        assert_eq!(audit.repair.kind(), kind);
+    }
     assert_eq!(audit.limit_report, 20);
     for invalid in [
         "audit --since 1h --from-beginning",
@@ -69,6 +79,7 @@ fn audit_accepts_one_option_for_its_start() {
         "audit --from-beginning --from-offsets 0:5",
         "audit --from-offsets 0",
         "audit --since yesterday",
+        "audit --dry-run",
     ] {
         assert_eq!(parse(invalid).unwrap_err().exit_code(), 2, "{invalid}");
     }

@@ -29,6 +29,7 @@ pub(super) struct LookUp<'a, T> {
     waiting_bytes: usize,
     attempts: u32,
     retry_backoff: Duration,
+    stop: StopSignal,
 }
 
 /// A message, the document that it becomes, and what MongoDB holds under its `_id`.
@@ -46,7 +47,8 @@ impl<T> LookedUp<'_, T> {
 }
 
 impl<'a, T> LookUp<'a, T> {
-    pub(super) fn new(config: &'a Config, mongodb: &'a MongoDbHandler) -> Self {
+    /// `stop` ends the waits between attempts.
+    pub(super) fn new(config: &'a Config, mongodb: &'a MongoDbHandler, stop: StopSignal) -> Self {
         Self {
             mongodb,
             rules: &config.message.rules,
@@ -56,6 +58,7 @@ impl<'a, T> LookUp<'a, T> {
             waiting_bytes: 0,
             attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
+            stop,
         }
     }
 
@@ -115,11 +118,9 @@ impl<'a, T> LookUp<'a, T> {
     }
 
     fn find(&self, documents: &[&RawDocument]) -> Result<Vec<StoredDocument>, Failure> {
-        // A stop that nobody asks for: a signal ends the command at once.
-        let stop = StopSignal::new();
         let delays = Delays::doubling(self.retry_backoff);
         let found = retry(
-            &stop,
+            &self.stop,
             delays,
             || {},
             |attempt| {
@@ -135,6 +136,6 @@ impl<'a, T> LookUp<'a, T> {
             })
             },
         )?;
-        Ok(found.expect("invariant: nobody asks for this stop"))
+        found.ok_or_else(|| Failure::running("a stop ended the look-up in MongoDB"))
     }
 }

@@ -83,8 +83,7 @@ pub fn execute(cli: &Cli, signals: Result<CaughtSignals, Failure>) -> Result<(),
             print_schema::print_schema(of).inspect_err(print_failure)
         }
         Command::Audit(arguments) => {
-            signals.release();
-            run_for_operator(&load()?, |config| audit::audit(config, &arguments))
+            run_for_operator(&load()?, |config| audit::audit(config, &arguments, signals))
         }
         Command::DeadLetters(command) => run_for_operator(&load()?, |config| {
             dead_letters::execute(config, command, signals)

@@ -14,6 +14,7 @@ pub mod end_offset;
 pub mod evidence;
 pub mod leader_watch;
 pub mod offset_tracker;
+pub mod pace;
 pub mod partition;
 pub mod record;
 pub mod record_run;

@@ -203,6 +203,16 @@ impl Batch {
         }
     }
 
+    /// Moves the record at `index` to the end of another batch: its headers are gone from this one. Its key and its
+    /// value are copied, so that the other batch doesn't keep all bytes of this one alive.
+    pub fn move_to(&mut self, index: usize, other: &mut Self) {
+        let headers = self.records[index].headers.take();
+        self.header_bytes -= headers.as_ref().map_or(0, |headers| headers.size);
+        let record = &self.records[index];
+        let (key, value) = (self.key(record), self.value(record));
+        other.push(record.id, record.timestamp, key, value, headers);
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(bytes);
@@ -250,5 +260,42 @@ impl Batch {
         let before = self.records.len();
         self.records.retain(|record| !is_gone(record.id));
         before - self.records.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::partition::Epoch;
+
+    #[test]
+    fn a_record_moves_to_another_batch_with_all_that_it_has() {
+        let id = |offset| RecordId {
+            partition: TopicPartition::consumed(1),
+            epoch: Epoch(0),
+            offset: Offset(offset),
+        };
+        let time = Timestamp::CreateTime(5);
+        let mut batch = Batch::new(Instant::now());
+        batch.push(id(3), time, None, Some(b"first"), None);
+        let headers = OpaqueHeaders::new("headers", 7);
+        batch.push(id(4), time, Some(b"key"), None, Some(headers));
+
+        let mut other = Batch::new(Instant::now());
+        batch.move_to(1, &mut other);
+        let record = &other.records()[0];
+        assert_eq!((record.id, record.timestamp), (id(4), time));
+        assert_eq!(
+            (other.key(record), other.value(record)),
+            (Some(&b"key"[..]), None)
+        );
+        let headers = record.headers.as_ref().unwrap();
+        assert_eq!(headers.downcast_ref::<&str>(), Some(&"headers"));
+        assert_eq!(
+            other.bytes(),
+            10,
+            "the values that stay behind are not copied"
+        );
+        assert_eq!(batch.bytes(), 8, "the headers are gone");
     }
 }

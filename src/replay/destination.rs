@@ -1,4 +1,4 @@
-//! Where replayed dead letters go: into MongoDB by the writers, or to a topic.
+//! Where replayed dead letters and the messages of a repair go: into MongoDB by the writers, or to a topic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,38 @@ pub(super) enum Destination {
     MongoDb {
         pool: WriterPool,
         outage: Arc<OutageTracker>,
+        purpose: Purpose,
     },
     Topic(Publisher),
+}
+
+/// What is brought into MongoDB, for the words of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Replay,
+    Repair,
+}
+
+impl Purpose {
+    fn nothing_was_done(self) -> &'static str {
+        match self {
+            Self::Replay => "nothing was replayed",
+            Self::Repair => "nothing was repaired",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Replay => {
+                "what isn't replayed yet waits in the dead letter topic: run the same command again when \
+                 MongoDB is back"
+            }
+            Self::Repair => {
+                "what isn't repaired yet is still in the topic: run the same command again when MongoDB is \
+                 back"
+            }
+        }
+    }
 }
 
 /// Ignores what the writers report: a replay doesn't show it.
@@ -31,16 +61,17 @@ struct Unobserved;
 impl StoreObserver for Unobserved {}
 
 impl Destination {
-    /// The workers' write path, with writers of the replay's own. An outage ends the replay, since everything
-    /// that it has in flight is in the dead letter topic already.
+    /// The workers' write path, with writers of its own. An outage ends the replay or the repair, since everything
+    /// that it has in flight is in Kafka, and can be read again.
     pub(super) fn mongodb(
         config: &Config,
+        purpose: Purpose,
         threads: &mut Threads,
         dispatcher: Dispatcher,
         events: ProcessEvents,
         stop: StopSignal,
     ) -> Result<Self, Failure> {
-        let mongodb = Arc::new(connect(config)?);
+        let mongodb = Arc::new(connect(config, purpose)?);
         let outage = Arc::new(OutageTracker::new(
             config.mongodb.reconnect_interval,
             OutagePolicy::Stop,
@@ -48,7 +79,8 @@ impl Destination {
         ));
         let producer = dead_letter_producer(config)?;
         spawn_report_pollers(threads, &producer)?;
-        // 0: no limit on rejections in a row. Every letter was rejected before, so all of them may be rejected again.
+        // 0: no limit on rejections in a row. Every letter was rejected before, and so was every message whose dead
+        // letter is gone: all of them may be rejected again.
         let dead_letters = DeadLetters::new(
             producer,
             consumer_identity(config),
@@ -75,7 +107,11 @@ impl Destination {
         let pool = WriterPool::start(threads, "writer", writers, stage, dispatcher, || {
             Box::new(MongoDbInserter::new(Arc::clone(&mongodb)))
         })?;
-        Ok(Self::MongoDb { pool, outage })
+        Ok(Self::MongoDb {
+            pool,
+            outage,
+            purpose,
+        })
     }
 
     /// Takes a batch, or gives it back if there is no room for it. Never waits.
@@ -90,12 +126,11 @@ impl Destination {
     /// more.
     pub(super) fn advance(&mut self) -> Result<(), Failure> {
         match self {
-            Self::MongoDb { outage, .. } if outage.is_certainly_unavailable() => {
-                Err(Failure::mongodb_unreachable().because(format!(
-                    "{}; what isn't replayed yet waits in the dead letter topic: run the same command \
-                     again when MongoDB is back",
-                    outage.cause()
-                )))
+            Self::MongoDb {
+                outage, purpose, ..
+            } if outage.is_certainly_unavailable() => {
+                let why = format!("{}; {}", outage.cause(), purpose.advice());
+                Err(Failure::mongodb_unreachable().because(why))
             }
             Self::MongoDb { .. } => Ok(()),
             Self::Topic(publisher) => publisher.advance(),
@@ -110,7 +145,7 @@ impl Destination {
         }
     }
 
-    /// The number of letters that were handed over and are not settled yet.
+    /// The number of records that were handed over and are not settled yet.
     pub(super) fn in_flight(&self) -> usize {
         match self {
             Self::MongoDb { pool, .. } => pool.in_flight().messages,
@@ -119,13 +154,14 @@ impl Destination {
     }
 }
 
-fn connect(config: &Config) -> Result<MongoDbHandler, Failure> {
+fn connect(config: &Config, purpose: Purpose) -> Result<MongoDbHandler, Failure> {
     let checked =
         MongoDbHandler::connect(config).and_then(|mongodb| mongodb.check_target().map(|_| mongodb));
     checked.map_err(|error| match error {
         MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
         MongoDbError::Unavailable(why) => {
-            Failure::mongodb_unreachable().because(format!("{why}; nothing was replayed"))
+            let done = purpose.nothing_was_done();
+            Failure::mongodb_unreachable().because(format!("{why}; {done}"))
         }
     })
 }

@@ -9,12 +9,16 @@
 //!
 //! The replayer belongs to no group, so that no partition can be taken away from it. How far it has come is
 //! committed for a consumer group that has no members: each reason has its own.
+//!
+//! `repair.rs` stores the messages that an audit found missing, in the same way.
 
 mod cause;
 mod destination;
 mod dry_run;
 mod progress;
 mod publisher;
+mod repair;
+mod repair_progress;
 mod replayer;
 mod request;
 mod selection;
@@ -33,12 +37,13 @@ use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Group, Members, Ranges, ReaderOffsets, Topic, TopicReader};
 use crate::runtime::{CaughtSignals, OnHangup, PauseSwitch, ProcessEvents, StopSignal, Threads};
 
-use destination::Destination;
+use destination::{Destination, Purpose};
 use progress::ReplayProgress;
 use publisher::Publisher;
 use replayer::{EPOCH, Replayer};
 
-pub use progress::ReplayTally;
+pub use progress::{ReplayTally, SettledCounts};
+pub use repair::{PreparedRepair, Repair};
 pub use request::ReplayRequest;
 
 /// Where a replay begins in a partition, and where it ends.
@@ -111,7 +116,14 @@ fn run(
         Arc::clone(&progress) as Arc<_>,
     )?;
     let destination = match &request.to {
-        None => Destination::mongodb(config, &mut threads, dispatcher, events, stop.clone())?,
+        None => Destination::mongodb(
+            config,
+            Purpose::Replay,
+            &mut threads,
+            dispatcher,
+            events,
+            stop.clone(),
+        )?,
         Some(to) => {
             let publisher = Publisher::new(config, to, &mut threads, dispatcher, events)?;
             Destination::Topic(publisher)

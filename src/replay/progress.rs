@@ -35,7 +35,7 @@ pub struct ReplayTally {
 /// Shows how far a replay has come.
 pub(super) type Show<'a> = &'a mut dyn FnMut(&ReplayTally);
 
-/// How replayed letters ended.
+/// How replayed letters, or the messages of a repair, ended.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SettledCounts {
     pub stored: u64,
@@ -66,7 +66,7 @@ impl SettledCounts {
         self.stored + self.already_stored + self.published + dead_lettered
     }
 
-    fn add(&mut self, outcome: Outcome, messages: usize) {
+    pub(super) fn add(&mut self, outcome: Outcome, messages: usize) {
         let counted = match outcome {
             Outcome::Stored => &mut self.stored,
             Outcome::AlreadyStored => &mut self.already_stored,

@@ -26,7 +26,7 @@ fn message(id: &str, name: &str) -> Json {
 }
 
 /// Produces messages of every fate and lets a worker settle them.
-fn settled_world() -> World {
+pub fn settled_world() -> World {
     let world = World::new(3);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);

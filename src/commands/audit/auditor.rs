@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
+use super::repairs::{Candidate, Repairs};
 use super::report::{MessageStatus, Problem, Report};
 use crate::cli::PartitionOffset;
 use crate::commands::look_up::LookUp;
@@ -12,14 +13,18 @@ use crate::core::document::DocumentId;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::write_plan::StoredDocument;
 use crate::failure::Failure;
-use crate::kafka::ConsumedMessage;
+use crate::kafka::{ConsumedMessage, Ranges};
 use crate::mongo::MongoDbHandler;
+use crate::runtime::StopSignal;
 
 /// `S` makes the hashes by which the index knows messages.
 pub(super) struct Auditor<'a, S> {
     dead_letters: &'a DeadLetterIndex<S>,
     look_up: LookUp<'a, AuditedMessage<'a>>,
     verdicts: Verdicts,
+    repairs: Repairs,
+    /// In each partition, the offset below which every message was added.
+    positions: BTreeMap<TopicPartition, Offset>,
 }
 
 /// What the audit says of each message.
@@ -34,6 +39,8 @@ struct Verdicts {
 struct AuditedMessage<'a> {
     place: PartitionOffset,
     letter: LetterFound<'a>,
+    /// The message's copy, if it may be missing and is to be repaired then.
+    candidate: Option<Candidate>,
 }
 
 impl<'a, S: BuildHasher> Auditor<'a, S> {
@@ -43,14 +50,18 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         dead_letters: &'a DeadLetterIndex<S>,
         committed: BTreeMap<TopicPartition, Offset>,
         limit: usize,
+        repairs: Repairs,
+        stop: StopSignal,
     ) -> Self {
         Self {
             dead_letters,
-            look_up: LookUp::new(config, mongodb),
+            look_up: LookUp::new(config, mongodb, stop),
             verdicts: Verdicts {
                 committed,
                 report: Report::new(&config.kafka.topic, limit, dead_letters.other_groups()),
             },
+            repairs,
+            positions: BTreeMap::new(),
         }
     }
 
@@ -60,6 +71,21 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         self.verdicts.report.counts().checked() + waiting
     }
 
+    /// The number of offsets that were passed since the beginning of these ranges: more than messages where there are
+    /// gaps.
+    pub(super) fn passed(&self, ranges: &Ranges) -> u64 {
+        let passed = |(partition, position): (&TopicPartition, &Offset)| {
+            let range = ranges.get(partition)?;
+            Some(position.since(range.start))
+        };
+        self.positions.iter().filter_map(passed).sum()
+    }
+
+    /// A phrase for the progress.
+    pub(super) fn repair_progress(&self) -> String {
+        self.repairs.progress()
+    }
+
     /// Adds one message. Looks up the waiting ones if there are enough.
     pub(super) fn add(&mut self, message: &ConsumedMessage<'_>) -> Result<(), Failure> {
         let (partition, offset) = (message.partition(), message.offset());
@@ -67,31 +93,59 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         let letter = self
             .dead_letters
             .find(partition, offset, message.timestamp(), value);
-        let audited = AuditedMessage {
+        let mut audited = AuditedMessage {
             place: PartitionOffset { partition, offset },
             letter,
+            candidate: None,
         };
-        match self.look_up.add(audited, message) {
-            Ok(()) if self.look_up.is_full() => self.look_up(),
-            Ok(()) => Ok(()),
-            Err((message, rejection)) => {
-                let status = self.verdicts.status_without_document(message);
-                let cause = format!("can't be stored ({}), and", rejection.reason);
-                self.verdicts.report(message, status, None, &cause);
-                Ok(())
-            }
+        if self.verdicts.status_without_document(audited) == MessageStatus::Missing {
+            audited.candidate = self.repairs.keep(message);
         }
+        self.positions.insert(partition, offset.next());
+        if let Err((message, rejection)) = self.look_up.add(audited, message) {
+            let status = self.verdicts.status_without_document(message);
+            if status == MessageStatus::Missing {
+                let candidate = message.candidate;
+                self.repairs.found_missing(partition, candidate, false);
+            }
+            let cause = format!("can't be stored ({}), and", rejection.reason);
+            self.verdicts.report(message, status, None, &cause);
+        }
+        if self.look_up.is_full() || self.repairs.is_full() {
+            self.look_up()?;
+        }
+        Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Report, Failure> {
-        self.look_up()?;
-        Ok(self.verdicts.report)
+    /// The end of the audit. `result` is an error if not all of `ranges` was added. A repair settles what it has taken
+    /// even then.
+    pub(super) fn finish(
+        mut self,
+        result: Result<(), Failure>,
+        ranges: &Ranges,
+    ) -> (Report, Result<(), Failure>) {
+        let result = result.and_then(|()| {
+            let ends = ranges
+                .iter()
+                .map(|(&partition, range)| (partition, range.end));
+            self.positions.extend(ends);
+            self.look_up()
+        });
+        let (repair, result) = self.repairs.finish(result.err(), ranges);
+        let mut report = self.verdicts.report;
+        report.set_repair(repair);
+        (report, result)
     }
 
-    /// Compares the waiting messages with the documents that the primary has.
+    /// Compares the waiting messages with the documents that the primary has, and repairs what is missing.
     fn look_up(&mut self) -> Result<(), Failure> {
-        let verdicts = &mut self.verdicts;
-        self.look_up.run(|looked_up| {
+        let Self {
+            look_up,
+            verdicts,
+            repairs,
+            ..
+        } = self;
+        look_up.run(|looked_up| {
             let message = looked_up.message;
             let status = match looked_up.found {
                 StoredDocument::Same => status_with_same_document(message),
@@ -109,8 +163,12 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
                 }
                 StoredDocument::Same | StoredDocument::Absent => "is not stored, and",
             };
+            if status == MessageStatus::Missing {
+                repairs.found_missing(message.place.partition, message.candidate, true);
+            }
             verdicts.report(message, status, looked_up.id(), cause);
-        })
+        })?;
+        repairs.store(&self.positions)
     }
 }
 

@@ -1,36 +1,59 @@
 //! `audit`: checks that every message in a range of the topic is stored in MongoDB, unaltered, or is in
-//! the dead letter topic. It only reads.
+//! the dead letter topic. It only reads, unless it is to repair: then it stores the missing messages.
 //!
 //! An audit is correct while workers run, because of the order in which it reads: first the ends of the
 //! topic; then the group's committed offsets, below which every message is settled at that time; then the
 //! dead letter topic; then the messages and their documents.
 
 mod auditor;
+mod repair_report;
+mod repairs;
 mod report;
 
 use std::collections::BTreeMap;
 use std::hash::RandomState;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auditor::Auditor;
 use jiff::Timestamp;
+use repairs::{Found, Repairs};
 use report::Report;
 
 use super::output::{self, ProgressLine};
 use super::servers::{failed_mongodb, reader_of};
-use crate::cli::{Audit, PartitionOffset};
+use crate::cli::{Audit, PartitionOffset, RepairKind};
 use crate::config::Config;
 use crate::core::dead_letter::{DeadLetterIndex, DeadLetterIndexBuilder};
+use crate::core::pace::Pace;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::starting_offset::LogBounds;
 use crate::failure::Failure;
 use crate::kafka::{Next, Ranges, TopicReader};
 use crate::mongo::MongoDbHandler;
+use crate::replay::PreparedRepair;
+use crate::runtime::{CaughtSignals, StopSignal};
 
 /// How long one read waits for a record before the progress is shown again.
 const READ_WAIT: Duration = Duration::from_millis(200);
 
-pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
+pub(super) fn audit(
+    config: &Config,
+    arguments: &Audit,
+    signals: CaughtSignals,
+) -> Result<(), Failure> {
+    // Only a repair has something to finish after a signal.
+    let kind = arguments.repair.kind();
+    let repair = match kind {
+        RepairKind::Real => Some(PreparedRepair::new(config, signals)?),
+        RepairKind::None | RepairKind::DryRun => {
+            signals.release();
+            None
+        }
+    };
+    let stop = repair
+        .as_ref()
+        .map_or_else(StopSignal::new, |repair| repair.stop().clone());
+
     let topic = &config.kafka.topic;
     let mut reader = reader_of(config, TopicId::CONSUMED, topic)?;
     let bounds = reader.bounds()?;
@@ -44,21 +67,51 @@ pub(super) fn audit(config: &Config, arguments: &Audit) -> Result<(), Failure> {
     mongodb.ping().map_err(failed_mongodb)?;
 
     let mut progress = ProgressLine::new();
-    let index = read_dead_letters(config, &ranges, &mut progress)?;
-    let mut auditor = Auditor::new(config, &mongodb, &index, committed, arguments.limit_report);
-    read_messages(&mut reader, &ranges, &mut auditor, &mut progress)?;
+    let index = read_dead_letters(config, &ranges, &stop, &mut progress)?;
+    let repairs = match repair {
+        Some(repair) => Repairs::real(repair.start(config, &ranges)?),
+        None if kind == RepairKind::DryRun => Repairs::DryRun(Found::default()),
+        None => Repairs::None,
+    };
+    let mut auditor = Auditor::new(
+        config,
+        &mongodb,
+        &index,
+        committed,
+        arguments.limit_report,
+        repairs,
+        stop.clone(),
+    );
+    let read = read_messages(&mut reader, &ranges, &mut auditor, &stop, &mut progress);
+    let read = read.map_err(|failure| {
+        if stop.is_stopping() {
+            interrupted()
+        } else {
+            failure
+        }
+    });
     drop(progress);
-
-    let report = auditor.finish()?;
-    print(&report, arguments.json)?;
+    let (report, result) = auditor.finish(read, &ranges);
+    if kind == RepairKind::Real {
+        // A repair that failed has stored something, and its report says where to go on.
+        print(&report, arguments.json)?;
+        result?;
+    } else {
+        result?;
+        print(&report, arguments.json)?;
+    }
     if report.is_good() {
         return Ok(());
     }
-    let counts = report.counts();
     Err(Failure::audit_failed(format!(
         "{} messages are missing, {} are altered",
-        counts.missing, counts.altered
+        report.still_missing(),
+        report.counts().altered
     )))
+}
+
+fn interrupted() -> Failure {
+    Failure::running("the repair was stopped before its end")
 }
 
 fn print(report: &Report, as_json: bool) -> Result<(), Failure> {
@@ -127,6 +180,7 @@ fn starts_from_arguments(
 fn read_dead_letters(
     config: &Config,
     ranges: &Ranges,
+    stop: &StopSignal,
     progress: &mut ProgressLine,
 ) -> Result<DeadLetterIndex<RandomState>, Failure> {
     let kafka = &config.kafka;
@@ -147,10 +201,15 @@ fn read_dead_letters(
     let bounds = reader.bounds()?;
     let all = bounds.unwrap_or_default().into_iter();
     let all = all.map(|(partition, bounds)| (partition, bounds.earliest..bounds.latest));
-    reader.read(&all.collect())?;
+    let all: Ranges = all.collect();
+    reader.read(&all)?;
+    let mut pace = Pace::new(size(&all), Instant::now());
     let mut read: u64 = 0;
-    loop {
-        progress.show(|| format!("read {read} dead letters"));
+    while !stop.is_stopping() {
+        progress.show(|| {
+            let estimate = pace.estimate(read, Instant::now());
+            format!("read {read} dead letters: {estimate}")
+        });
         let letter = match reader.next(READ_WAIT)? {
             Next::Record(letter) => letter,
             Next::Nothing => continue,
@@ -159,21 +218,24 @@ fn read_dead_letters(
         read += 1;
         index.insert(&letter.dead_letter_headers(), letter.value());
     }
+    Err(interrupted())
 }
 
 fn read_messages(
     reader: &mut TopicReader,
     ranges: &Ranges,
     auditor: &mut Auditor<'_, RandomState>,
+    stop: &StopSignal,
     progress: &mut ProgressLine,
 ) -> Result<(), Failure> {
     reader.read(ranges)?;
-    let all: u64 = ranges
-        .values()
-        .map(|range| range.end.since(range.start))
-        .sum();
-    loop {
-        progress.show(|| format!("checked {} of {all} messages", auditor.checked()));
+    let mut pace = Pace::new(size(ranges), Instant::now());
+    while !stop.is_stopping() {
+        progress.show(|| {
+            let estimate = pace.estimate(auditor.passed(ranges), Instant::now());
+            let (checked, repair) = (auditor.checked(), auditor.repair_progress());
+            format!("checked {checked} messages{repair}: {estimate}")
+        });
         match reader.next(READ_WAIT)? {
             Next::Record(message) => {
                 auditor.add(&message)?;
@@ -182,4 +244,11 @@ fn read_messages(
             Next::End => return Ok(()),
         }
     }
+    Err(interrupted())
+}
+
+/// The number of offsets in the ranges.
+fn size(ranges: &Ranges) -> u64 {
+    let sizes = ranges.values().map(|range| range.end.since(range.start));
+    sizes.sum()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::repair_report::RepairReport;
 use crate::commands::output::{CountTable, printable};
 use crate::core::document::DocumentId;
 use crate::core::partition::{Offset, TopicPartition};
@@ -68,6 +69,8 @@ pub(super) struct Report {
     letters_of_other_groups: u64,
     counts: StatusCounts,
     problems: Vec<Problem>,
+    /// `None` if only an audit was asked for.
+    repair: Option<RepairReport>,
 }
 
 impl StatusCounts {
@@ -85,16 +88,30 @@ impl Report {
             letters_of_other_groups,
             counts: StatusCounts::default(),
             problems: Vec::new(),
+            repair: None,
         }
+    }
+
+    pub(super) fn set_repair(&mut self, repair: Option<RepairReport>) {
+        self.repair = repair;
     }
 
     pub(super) fn counts(&self) -> &StatusCounts {
         &self.counts
     }
 
-    /// Whether nothing is missing or altered.
+    /// The messages that are still missing after the repair, if there was one.
+    pub(super) fn still_missing(&self) -> u64 {
+        let repaired = self.repair.as_ref().map_or(0, RepairReport::repaired);
+        self.counts.missing.saturating_sub(repaired)
+    }
+
+    /// Whether nothing is missing or altered, and a repair came to its end.
     pub(super) fn is_good(&self) -> bool {
-        self.counts.missing == 0 && self.counts.altered == 0
+        let is_complete = |repair: &RepairReport| repair.unfinished.is_empty();
+        self.still_missing() == 0
+            && self.counts.altered == 0
+            && self.repair.as_ref().is_none_or(is_complete)
     }
 
     /// Counts one message. `problem` is called to describe it if the report has to list it.
@@ -164,10 +181,17 @@ impl Report {
                 "… and {unlisted} more; `--limit-report N` lists up to N of them"
             ));
         }
-        lines.line(if self.is_good() {
-            "no message is missing, no message is altered"
-        } else {
+        if let Some(repair) = &self.repair {
+            repair.add_to_text(&mut lines);
+        }
+        lines.line(if self.still_missing() + counts.altered > 0 {
             "MESSAGES ARE MISSING OR ALTERED"
+        } else if !self.is_good() {
+            "not all messages were checked"
+        } else if counts.missing > 0 {
+            "no message is missing any more, no message is altered"
+        } else {
+            "no message is missing, no message is altered"
         });
         lines.into_text()
     }
@@ -175,7 +199,7 @@ impl Report {
     pub(super) fn to_json(&self) -> String {
         let counts = &self.counts;
         let problems = self.problems.iter().map(Problem::to_json);
-        let report = json!({
+        let mut report = json!({
             "topic": self.topic,
             "ok": self.is_good(),
             "checked": counts.checked(),
@@ -190,6 +214,9 @@ impl Report {
             "dead_letters_of_other_groups": self.letters_of_other_groups,
             "problems": problems.collect::<Vec<_>>(),
         });
+        if let Some(repair) = &self.repair {
+            report["repair"] = repair.to_json();
+        }
         format!("{report}\n")
     }
 }
@@ -236,7 +263,9 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
+    use super::super::repair_report::PartitionRepair;
     use super::*;
+    use crate::cli::PartitionOffset;
 
     fn problem(kind: ProblemKind) -> Problem {
         Problem {
@@ -278,5 +307,46 @@ mod tests {
         assert_eq!(json["dead_lettered_without_value"], 1);
         assert_eq!(json["dead_letters_of_other_groups"], 4);
         assert_eq!(json["problems"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_report_is_good_once_all_that_was_missing_is_repaired() {
+        let repaired = |stored: u64, unfinished| {
+            let mut report = Report::new("data-topic", 1, 0);
+            report.add(MessageStatus::Missing, problem);
+            report.add(MessageStatus::Missing, problem);
+            let mut found = PartitionRepair::default();
+            found.settled.stored = stored;
+            report.set_repair(Some(RepairReport {
+                is_dry_run: false,
+                partitions: BTreeMap::from([(TopicPartition::consumed(1), found)]),
+                unfinished,
+            }));
+            report
+        };
+        let report = repaired(2, Vec::new());
+        assert!(report.is_good());
+        assert!(
+            report
+                .to_text()
+                .ends_with("missing any more, no message is altered\n")
+        );
+        assert_eq!(repaired(1, Vec::new()).still_missing(), 1);
+        assert!(!repaired(1, Vec::new()).is_good());
+
+        let place = PartitionOffset {
+            partition: TopicPartition::consumed(1),
+            offset: Offset(7),
+        };
+        let report = repaired(2, vec![place]);
+        assert!(!report.is_good());
+        assert!(
+            report
+                .to_text()
+                .ends_with("not all messages were checked\n")
+        );
+        let mut report = repaired(2, Vec::new());
+        report.add(MessageStatus::Altered, problem);
+        assert!(!report.is_good());
     }
 }

@@ -21,6 +21,7 @@ use crate::core::write_plan::StoredDocument;
 use crate::failure::Failure;
 use crate::kafka::{ConsumedMessage, Next, Ranges, TopicReader};
 use crate::mongo::MongoDbHandler;
+use crate::runtime::StopSignal;
 
 /// How long one read waits for a record before the progress is shown again.
 const READ_WAIT: Duration = Duration::from_millis(200);
@@ -93,7 +94,7 @@ struct Sampler<'a> {
 impl<'a> Sampler<'a> {
     fn new(config: &'a Config, mongodb: &'a MongoDbHandler) -> Self {
         Self {
-            look_up: LookUp::new(config, mongodb),
+            look_up: LookUp::new(config, mongodb, StopSignal::new()),
             stored: HashMap::new(),
             hashes: RandomState::new(),
             report: SampleReport::new(&config.kafka.topic),

@@ -60,6 +60,34 @@ pub enum WorkerFault {
     Frozen(u64),
 }
 
+impl ServerFaultKind {
+    /// For the record of a run.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MongodKilled => "MongoDB killed",
+            Self::MongodFrozen => "MongoDB frozen",
+            Self::BrokerKilled => "Kafka killed",
+            Self::Inserts(InsertFault::Code(_), _) => "inserts answered with an error",
+            Self::Inserts(InsertFault::TornConnection, _) => "inserts cut off",
+            Self::Inserts(InsertFault::WriteConcernError, _) => {
+                "inserts answered with a write concern error"
+            }
+            Self::Inserts(InsertFault::Slow(_), _) => "inserts slow",
+        }
+    }
+}
+
+impl WorkerFault {
+    /// For the record of a run.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Killed => "worker killed",
+            Self::Stopped => "worker stopped",
+            Self::Frozen(_) => "worker frozen",
+        }
+    }
+}
+
 /// Errors of the server, and an unknown code.
 const CODES: [i32; 9] = [91, 189, 11600, 10107, 8000, 14031, 112, 77777, 13];
 

@@ -6,6 +6,7 @@
 
 mod draw;
 mod load;
+mod record;
 mod servers;
 mod timeline;
 mod workers;
@@ -114,6 +115,14 @@ impl Run {
         // The worker's own audit must agree with the ledger.
         let audit = setup(&stage.world, redirects).argument("audit").run();
         assert_eq!(audit.code, Some(0), "{}{}", audit.output, audit.errors);
+        if let Some(file) = env::var_os("CHAOS_RECORD") {
+            record::write(
+                file.as_ref(),
+                self,
+                &stage.world,
+                stage.timeline.disturbances(),
+            );
+        }
         eprintln!("seed {}: {report:?}", self.seed);
     }
 }

@@ -1,12 +1,13 @@
 //! The events of a run with their times. They are printed if the run fails, and they explain the errors of
 //! workers.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::draw::{How, InsertFault, ServerFaultKind};
+use super::draw::{How, InsertFault, ServerFaultKind, WorkerFault};
 
 pub struct Timeline {
     seed: u64,
@@ -15,6 +16,8 @@ pub struct Timeline {
     faults: Vec<Fault>,
     /// The process ids of workers that were frozen, and when they continued.
     frozen: Vec<(u32, Timestamp)>,
+    /// How many disturbances of each kind there were.
+    disturbances: BTreeMap<&'static str, u64>,
 }
 
 struct Fault {
@@ -37,6 +40,7 @@ impl Timeline {
             entries: Vec::new(),
             faults: Vec::new(),
             frozen: Vec::new(),
+            disturbances: BTreeMap::new(),
         }
     }
 
@@ -48,8 +52,18 @@ impl Timeline {
         self.entries.push(entry);
     }
 
+    pub fn disturbances(&self) -> &BTreeMap<&'static str, u64> {
+        &self.disturbances
+    }
+
+    pub fn worker_fault_begins(&mut self, worker: usize, fault: WorkerFault) {
+        self.note(format!("worker {worker}: {fault:?}"));
+        *self.disturbances.entry(fault.name()).or_default() += 1;
+    }
+
     pub fn fault_begins(&mut self, kind: ServerFaultKind) {
         self.note(format!("{kind:?}"));
+        *self.disturbances.entry(kind.name()).or_default() += 1;
         self.faults.push(Fault {
             kind,
             began: Timestamp::now(),

@@ -58,7 +58,7 @@ impl Workers {
         if worker.poll_exit().is_some() {
             return;
         }
-        timeline.note(format!("worker {index}: {fault:?}"));
+        timeline.worker_fault_begins(index, fault);
         match fault {
             WorkerFault::Killed => {
                 worker.kill();

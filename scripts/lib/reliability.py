@@ -1,0 +1,117 @@
+"""Writes docs/RELIABILITY.md's tables, for scripts/chaos and scripts/peer-faults.
+
+    reliability.py chaos RECORD DATA DOCUMENT VERSION COMMIT
+                                  adds a run's record to the list DATA, and writes the table of all runs into the document
+    reliability.py results FOLDER
+                                  prints the table of the cases
+    reliability.py faults FOLDER DATA DOCUMENT
+                                  writes the results of all cases into DATA, and their table into the document
+
+The tables stand between markers in the document. All numbers come from the files.
+"""
+
+import datetime
+import json
+import sys
+from pathlib import Path
+
+
+def grouped(number):
+    return f"{number:,}"
+
+
+def between_markers(document, name, lines):
+    """Replaces what stands between the markers of this name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    path = Path(document)
+    text = path.read_text()
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"{document} must have `{begin}` and `{end}` once each")
+    head, rest = text.split(begin)
+    tail = rest.split(end)[1]
+    path.write_text("\n".join([f"{head}{begin}", *lines, f"{end}{tail}"]))
+
+
+def write_data(path, data):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+def chaos(record, data, document, version, commit):
+    run = json.loads(Path(record).read_text())
+    if run["lost"] != 0 or run["stored_twice"] != 0:
+        raise SystemExit("a run that lost something or stored something twice has failed; it isn't published")
+    run.update(date=datetime.date.today().isoformat(), version=version, commit=commit)
+    runs = json.loads(Path(data).read_text()) if Path(data).exists() else []
+    runs = [run] + [other for other in runs if (other["seed"], other["commit"]) != (run["seed"], commit)]
+    write_data(data, runs)
+    between_markers(document, "chaos", chaos_table(runs))
+
+
+def chaos_table(runs):
+    names = ["produced", "stored", "dead-lettered", "in both places", "lost", "stored twice"]
+    lines = [
+        f"| date | version | seed | min | workers | {' | '.join(names)} | disturbances |",
+        f"|---|---|---|---|---|{'---|' * len(names)}---|",
+    ]
+    for run in runs:
+        counts = [run[key] for key in ("produced", "stored", "dead_lettered", "both", "lost", "stored_twice")]
+        disturbances = run["disturbances"]
+        kinds = ", ".join(f"{name} {count}" for name, count in sorted(disturbances.items()))
+        fields = [
+            run["date"],
+            f"{run['version']} ({run['commit']})",
+            f"{run['seed']}, `{run['on_unavailable']}`",
+            run["minutes"],
+            run["workers"],
+            *map(grouped, counts),
+            f"{sum(disturbances.values())}: {kinds}",
+        ]
+        lines.append(f"| {' | '.join(map(str, fields))} |")
+    return lines
+
+
+# The test writes a file for each case.
+CASES = ["Killed", "MongodbAway", "Poison"]
+
+
+def read_cases(folder):
+    files = [Path(folder, f"{name}.json") for name in CASES]
+    return {"cases": [json.loads(file.read_text()) for file in files if file.exists()]}
+
+
+def results(folder):
+    print("\n".join(faults_table(read_cases(folder))))
+
+
+def faults(folder, data, document):
+    found = read_cases(folder)
+    if len(found["cases"]) != len(CASES):
+        raise SystemExit("run all cases before they are published")
+    found["date"] = datetime.date.today().isoformat()
+    write_data(data, found)
+    between_markers(document, "faults", faults_table(found))
+
+
+def faults_table(found):
+    lines = [
+        "| case | system | | produced | stored | dead-lettered | lost | not read | stored twice | went on |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for case in found["cases"]:
+        for run in case["runs"]:
+            counts = [run[key] for key in ("produced", "stored", "dead_lettered", "lost", "unread", "stored_twice")]
+            fields = [case["name"], run["system"], run["settings"], *map(grouped, counts), run["end"]]
+            lines.append(f"| {' | '.join(fields)} |")
+    return lines
+
+
+def main():
+    commands = {"chaos": chaos, "faults": faults, "results": results}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        raise SystemExit(__doc__)
+    commands[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
