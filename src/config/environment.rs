@@ -75,6 +75,12 @@ fn value_of(key: &Key, text: &str) -> Result<(Value, Vec<Pointer>), String> {
     let value = match key.value_type() {
         Type::Text => Some(Value::from(text)),
         Type::Integer => integer(),
+        // Neither `NaN` nor `inf` is JSON.
+        Type::Number => text
+            .parse()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Value::Number),
         Type::IntegerOrText => integer().or_else(|| Some(Value::from(text))),
         Type::Boolean => text.parse().ok().map(Value::Bool),
         Type::Object | Type::Array => {

@@ -68,7 +68,12 @@ impl Layer {
             errors.add(self.place(pointer), fault);
         }
         self.spell_names_as_the_schema_does();
-        let judged = without_fractions(&self.values);
+        let mut judged = without_fractions(&self.values);
+        for key in keys().iter().filter(|key| key.value_type() == Type::Number) {
+            if let Some(value) = self.values.pointer(&key.pointer()) {
+                *entry(&mut judged, &key.path) = value.clone();
+            }
+        }
         // A value can be refused for several reasons. Only the first one is reported.
         let mut refused = BTreeSet::new();
         for error in validator().iter_errors(&judged) {
@@ -148,7 +153,8 @@ fn remove(values: &mut Value, pointer: &str) {
     }
 }
 
-/// Replaces each number that has a decimal point by `null`, which no key accepts. The schema would accept 1.0 as an
+/// Replaces each number that has a decimal point by `null`, which no key accepts; the keys that take fractions are excepted
+/// later. The schema would accept 1.0 as an
 /// integer, but someone who writes a decimal point may mean something else.
 fn without_fractions(value: &Value) -> Value {
     match value {

@@ -15,6 +15,7 @@ mod message;
 mod model;
 mod names;
 mod properties;
+mod ratio;
 mod rules;
 mod schema;
 mod secret_uri;
@@ -36,8 +37,9 @@ pub use indexes::Index;
 pub use masking::is_harmless;
 pub use model::{
     AutoOffsetReset, Config, Consumer, Control, DeadLetterOversize, Kafka, LogFormat, Logging,
-    Message, Metrics, Mongodb, OnUnavailable,
+    Message, Metrics, Mongodb, OnFlood, OnUnavailable,
 };
+pub use ratio::Ratio;
 pub use schema::{Key, keys, schema_text};
 pub use secret_uri::SecretUri;
 pub use write_concern::{W, WriteConcern};

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::indexes::Index;
+use super::ratio::Ratio;
 use super::secret_uri::SecretUri;
 use super::serial::{level, millis};
 use super::write_concern::WriteConcern;
@@ -237,9 +238,21 @@ pub struct Consumer {
     #[schemars(range(min = 1, max = 10_000_000), extend("default" = 20_000))]
     pub max_in_flight_messages: usize,
 
-    /// Stop after so many rejected messages in a row, as the topic then looks like the wrong one; 0 never stops.
+    /// The most rejected messages in a row, as the topic looks like the wrong one then; 0 sets no limit.
     #[schemars(range(min = 0, max = 1_000_000_000), extend("default" = 0))]
     pub max_consecutive_rejections: u64,
+
+    /// The largest share of rejected messages among the last `consumer.rejection_window` of a partition; 1 sets no limit.
+    #[schemars(with = "f64", range(min = 0, max = 1), extend("default" = 1))]
+    pub max_rejection_ratio: Ratio,
+
+    /// How many messages of a partition `consumer.max_rejection_ratio` is about.
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 1000))]
+    pub rejection_window: u32,
+
+    /// What to do when more messages are rejected than these limits allow: stop, or pause until an operator resumes.
+    #[schemars(extend("default" = "stop"))]
+    pub on_flood: OnFlood,
 
     /// A partition that has work and doesn't move for so long is said to be stalled, and `/ready` answers 503.
     #[serde(rename = "stalled_after_ms", with = "millis")]
@@ -256,6 +269,16 @@ pub struct Consumer {
     #[serde(rename = "shutdown_timeout_ms", with = "millis")]
     #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 25_000))]
     pub shutdown_timeout: Duration,
+}
+
+/// What to do when too many messages are rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFlood {
+    /// Stop the process with exit code 1.
+    Stop,
+    /// Take no more messages off Kafka, and reject none, until an operator resumes.
+    Pause,
 }
 
 /// What is logged, and how.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::errors::ConfigErrors;
 use super::layer::Faulty;
-use super::model::Config;
+use super::model::{Config, Consumer, OnFlood};
 use super::write_concern::{JOURNAL_PATH, W_PATH};
 use super::{indexes, message, properties};
 use crate::core::document::MessageRules;
@@ -28,6 +28,7 @@ pub(super) fn apply(
         message,
         mongodb,
         consumer,
+        control,
         ..
     } = config;
 
@@ -48,17 +49,14 @@ pub(super) fn apply(
         errors.add("`mongodb.collection`", fault);
     }
 
-    let given_max_batch_size = consumer.max_batch_size;
-    if consumer.max_batch_size == 0 {
-        consumer.max_batch_size = consumer.batch_size;
-    } else if are_sound(&["consumer.batch_size", "consumer.max_batch_size"])
-        && consumer.max_batch_size < consumer.batch_size
+    judge_batches(consumer, faulty, errors);
+
+    if are_sound(&["consumer.on_flood", "control.socket"])
+        && consumer.on_flood == OnFlood::Pause
+        && control.socket.is_empty()
     {
-        let fault = format!(
-            "found `{}`, less than `consumer.batch_size` with `{}`; raise the one or lower the other",
-            consumer.max_batch_size, consumer.batch_size
-        );
-        errors.add("`consumer.max_batch_size`", fault);
+        let fault = "found `pause`, which only the command `resume` ends: set `control.socket`, or use `stop`";
+        errors.add("`consumer.on_flood`", fault);
     }
 
     if are_sound(&[indexes::PATH]) {
@@ -72,37 +70,6 @@ pub(super) fn apply(
                 message.rules = Arc::new(MessageRules::new(schema, id));
             }
             Err(fault) => errors.add("`message.schema`", fault),
-        }
-    }
-
-    // A batch larger than what may be in flight would never be dispatched.
-    for (part, part_value, whole, whole_value) in [
-        (
-            "consumer.batch_bytes",
-            consumer.batch_bytes,
-            "consumer.max_in_flight_bytes",
-            consumer.max_in_flight_bytes,
-        ),
-        (
-            "consumer.batch_size",
-            consumer.batch_size,
-            "consumer.max_in_flight_messages",
-            consumer.max_in_flight_messages,
-        ),
-        (
-            "consumer.max_batch_size",
-            // If it is the batch size, the fault is reported once.
-            given_max_batch_size,
-            "consumer.max_in_flight_messages",
-            consumer.max_in_flight_messages,
-        ),
-    ] {
-        if are_sound(&[part, whole]) && part_value > whole_value {
-            let fault = format!(
-                "found `{part_value}`, more than `{whole}` with `{whole_value}`; lower the one or \
-                 raise the other"
-            );
-            errors.add(format!("`{part}`"), fault);
         }
     }
 
@@ -136,5 +103,53 @@ pub(super) fn apply(
         mongodb
             .write_concern
             .merge_uri(&mongodb.uri, is_given, errors);
+    }
+}
+
+/// Sets the default of `consumer.max_batch_size`, and reports sizes that don't fit together.
+fn judge_batches(consumer: &mut Consumer, faulty: &Faulty, errors: &mut ConfigErrors) {
+    let are_sound = |paths: &[&str]| !paths.iter().any(|path| faulty.contains(path));
+    let given_max_batch_size = consumer.max_batch_size;
+    if consumer.max_batch_size == 0 {
+        consumer.max_batch_size = consumer.batch_size;
+    } else if are_sound(&["consumer.batch_size", "consumer.max_batch_size"])
+        && consumer.max_batch_size < consumer.batch_size
+    {
+        let fault = format!(
+            "found `{}`, less than `consumer.batch_size` with `{}`; raise the one or lower the other",
+            consumer.max_batch_size, consumer.batch_size
+        );
+        errors.add("`consumer.max_batch_size`", fault);
+    }
+
+    // A batch larger than what may be in flight would never be dispatched.
+    for (part, part_value, whole, whole_value) in [
+        (
+            "consumer.batch_bytes",
+            consumer.batch_bytes,
+            "consumer.max_in_flight_bytes",
+            consumer.max_in_flight_bytes,
+        ),
+        (
+            "consumer.batch_size",
+            consumer.batch_size,
+            "consumer.max_in_flight_messages",
+            consumer.max_in_flight_messages,
+        ),
+        (
+            "consumer.max_batch_size",
+            // If it is the batch size, the fault is reported once.
+            given_max_batch_size,
+            "consumer.max_in_flight_messages",
+            consumer.max_in_flight_messages,
+        ),
+    ] {
+        if are_sound(&[part, whole]) && part_value > whole_value {
+            let fault = format!(
+                "found `{part_value}`, more than `{whole}` with `{whole_value}`; lower the one or \
+                 raise the other"
+            );
+            errors.add(format!("`{part}`"), fault);
+        }
     }
 }

@@ -85,6 +85,7 @@ pub struct Key {
 pub(super) enum Type {
     Text,
     Integer,
+    Number,
     IntegerOrText,
     Boolean,
     Object,
@@ -145,6 +146,10 @@ impl Key {
                     bound("maximum")
                 )
             }
+            Type::Number => {
+                let bound = |name| self.schema.get(name).unwrap_or(&Value::Null);
+                format!("a number from {} to {}", bound("minimum"), bound("maximum"))
+            }
             Type::Text | Type::IntegerOrText | Type::Object | Type::Array => {
                 // Names in upper case are there for editors.
                 let names = self.names().filter(|name| **name == name.to_lowercase());
@@ -175,6 +180,7 @@ impl Key {
         match self.schema.get("type") {
             Some(Value::Array(_)) => Type::IntegerOrText,
             Some(Value::String(name)) if name == "integer" => Type::Integer,
+            Some(Value::String(name)) if name == "number" => Type::Number,
             Some(Value::String(name)) if name == "boolean" => Type::Boolean,
             Some(Value::String(name)) if name == "object" => Type::Object,
             Some(Value::String(name)) if name == "array" => Type::Array,
@@ -212,7 +218,8 @@ fn describe_the_file(schema: &mut Schema) {
     // The environment may give what the file leaves out; and serde knows nothing of the defaults.
     schema.shift_remove("required");
     // The bounds say more than `uint32` and the like.
-    if schema.get("type") == Some(&Value::from("integer")) {
+    let of_type = schema.get("type");
+    if of_type == Some(&Value::from("integer")) || of_type == Some(&Value::from("number")) {
         schema.shift_remove("format");
     }
     if let Some(Value::String(description)) = schema.get_mut("description") {

@@ -115,6 +115,7 @@ impl ControlServer {
                     since: time_text(Timestamp::now()),
                     by: words(&by),
                     reason: reason.as_deref().map(words),
+                    is_flood: false,
                 };
                 info!(by = pause.by, reason = pause.reason.as_deref().unwrap_or_default();
                     "an operator orders a pause");

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use super::flood::RejectionCount;
+
 /// What a commit's text says. A text that another tool has written says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitText {
@@ -12,11 +14,14 @@ pub struct CommitText {
     pub partitions_at_first_start: Option<i32>,
     /// Those of them that had no leader then. They begin at their beginning.
     pub without_leader: BTreeSet<i32>,
+    /// What the guard against floods of rejections has counted of this partition.
+    pub rejections: Option<RejectionCount>,
 }
 
 const TOPIC_ID: &str = "topic id: ";
 const PARTITIONS: &str = "partitions at the group's first start: ";
 const WITHOUT_LEADER: &str = "without a leader then: ";
+const REJECTIONS: &str = "rejected: ";
 const BETWEEN: &str = "; ";
 
 /// A text may be anybody's: more partitions than this aren't believed, and no more are read.
@@ -37,6 +42,8 @@ impl CommitText {
             } else if let Some(numbers) = part.strip_prefix(WITHOUT_LEADER) {
                 let partitions = numbers.split(' ').flat_map(range_of);
                 said.without_leader = partitions.take(MOST_PARTITIONS as usize).collect();
+            } else if let Some(counts) = part.strip_prefix(REJECTIONS) {
+                said.rejections = rejections_of(counts);
             }
         }
         said
@@ -52,11 +59,34 @@ impl CommitText {
                 .map(|count| format!("{PARTITIONS}{count}")),
             (!ranges.is_empty()).then(|| format!("{WITHOUT_LEADER}{ranges}")),
         ];
+        let rejections = self.rejections.map(|count| {
+            let RejectionCount {
+                rejected,
+                messages,
+                in_a_row,
+            } = count;
+            format!("{REJECTIONS}{rejected} of {messages}, {in_a_row} in a row")
+        });
         let has_room = ranges.len() <= MAX_BYTES;
         let first_start = first_start.into_iter().flatten().filter(|_| has_room);
-        let parts: Vec<String> = id.into_iter().chain(first_start).collect();
+        let parts: Vec<String> = id
+            .into_iter()
+            .chain(first_start)
+            .chain(rejections)
+            .collect();
         (!parts.is_empty()).then(|| parts.join(BETWEEN))
     }
+}
+
+/// `3 of 100, 2 in a row`.
+fn rejections_of(text: &str) -> Option<RejectionCount> {
+    let (window, in_a_row) = text.strip_suffix(" in a row")?.split_once(", ")?;
+    let (rejected, messages) = window.split_once(" of ")?;
+    Some(RejectionCount {
+        rejected: rejected.parse().ok()?,
+        messages: messages.parse().ok()?,
+        in_a_row: in_a_row.parse().ok()?,
+    })
 }
 
 /// `0-3 7` for 0, 1, 2, 3 and 7.
@@ -104,6 +134,11 @@ mod tests {
                     let text = CommitText {
                         topic_id: topic_id.clone(),
                         partitions_at_first_start,
+                        rejections: without_leader.first().map(|_| RejectionCount {
+                            rejected: 3,
+                            messages: 100,
+                            in_a_row: 2,
+                        }),
                         without_leader,
                     };
                     let written = text.write().unwrap_or_default();
@@ -119,6 +154,7 @@ mod tests {
             topic_id: Some("id".to_owned()),
             partitions_at_first_start: Some(10_000),
             without_leader: (0..10_000).collect(),
+            rejections: None,
         };
         let of_one_range = "topic id: id; partitions at the group's first start: 10000; without a leader then: 0-9999";
         assert_eq!(text.write().as_deref(), Some(of_one_range));
@@ -128,7 +164,14 @@ mod tests {
 
     #[test]
     fn a_text_of_another_tool_says_nothing() {
-        for text in ["", "; ", "by hand", "partitions: 3", "topic id"] {
+        for text in [
+            "",
+            "; ",
+            "by hand",
+            "partitions: 3",
+            "topic id",
+            "rejected: some of 3, 1 in a row",
+        ] {
             assert_eq!(CommitText::read(text), CommitText::default(), "{text}");
         }
         assert_eq!(CommitText::default().write(), None);

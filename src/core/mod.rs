@@ -12,6 +12,7 @@ pub mod document;
 pub mod drain;
 pub mod end_offset;
 pub mod evidence;
+pub mod flood;
 pub mod leader_watch;
 pub mod offset_tracker;
 pub mod pace;

@@ -131,10 +131,3 @@ impl fmt::Display for Rejection {
         write!(f, "{}: {}", self.reason, self.error)
     }
 }
-
-/// Whether the process has to stop: `before` records were rejected in a row, and one more is. If nothing but rejections
-/// comes, the producer of the messages is at fault, and going on would dead-letter the whole topic. A limit of 0 means
-/// none.
-pub fn is_flood(reason: Reason, before: u64, limit: u64) -> bool {
-    limit > 0 && reason != Reason::MongodbUnavailable && before >= limit
-}

@@ -6,6 +6,7 @@ mod assignment_watch;
 mod back_pressure;
 mod event;
 mod gap;
+mod letters;
 mod operator_pause;
 mod paused_lag;
 mod pending_batches;

@@ -37,7 +37,10 @@ impl OperatorPause {
     pub fn obey(&mut self) {
         let pause = self.ordered.pause();
         self.is_obeyed = pause.is_some();
-        self.metrics.set_paused_by_operator(self.is_obeyed);
+        let is_flood = pause.as_ref().is_some_and(|pause| pause.is_flood);
+        self.metrics
+            .set_paused_by_operator(self.is_obeyed && !is_flood);
+        self.metrics.set_paused_by_flood(is_flood);
         self.health.set_pause(pause);
     }
 }

@@ -10,6 +10,7 @@ use super::assignment_watch::AssignmentWatch;
 use super::back_pressure::{BUSY_WRITERS, BY_OPERATOR, BackPressure, ROOM_WAIT};
 use super::event::Event;
 use super::gap::check_gap;
+use super::letters::Letters;
 use super::operator_pause::OperatorPause;
 use super::paused_lag::PausedLag;
 use super::pending_batches::PendingBatches;
@@ -18,7 +19,7 @@ use super::positions::{Positions, Sequence};
 use super::topic_starts::TopicStarts;
 use crate::commit::{CommitterHandle, CommitterMessage};
 use crate::core::batching::{FILL_POLL, Pending, PollerState};
-use crate::core::dead_letter::{ReplayCriteria, ReplayDecision};
+use crate::core::dead_letter::ReplayCriteria;
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::failure::Failure;
 use crate::kafka::{
@@ -34,8 +35,6 @@ const POLL_SLICE: Duration = Duration::from_millis(250);
 /// The shortest time between two reports of the positions. A report follows a poll without a message, so an idle
 /// poller reports once in each `poll_timeout`, by default every second.
 const POSITIONS_INTERVAL: Duration = Duration::from_millis(500);
-/// Letters that are passed over fill no batch. After so many of them the poller looks around as after a batch.
-const LOOK_AFTER: usize = 1000;
 /// How long after the deadline for settling the worker may still take to leave the group.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -58,9 +57,7 @@ pub struct Poller {
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
     topic: String,
-    letters: Option<ReplayCriteria>,
-    /// Dead letters that were passed over since the last look around.
-    passed_over: usize,
+    letters: Option<Letters>,
     poll_timeout: Duration,
     pending: PendingBatches,
     positions: Positions,
@@ -121,8 +118,7 @@ impl Poller {
             ),
             health,
             topic: settings.topic,
-            letters: settings.letters,
-            passed_over: 0,
+            letters: settings.letters.map(Letters::new),
             poll_timeout: settings.poll_timeout,
             pending: PendingBatches::new(settings.batch_size, settings.batch_bytes),
             positions: Positions::default(),
@@ -233,7 +229,8 @@ impl Poller {
                 self.take(&message);
                 // No heartbeat for each message: the other events have one, and one of them comes at the latest when a
                 // batch is full. Of an old topic no message fills a batch.
-                if self.passed_over >= LOOK_AFTER {
+                let letters = self.letters.as_mut();
+                if letters.is_some_and(Letters::is_look_due) {
                     self.look_around();
                 } else if !self.starts.is_settling_the_old_topic() {
                     return Ok(());
@@ -297,23 +294,12 @@ impl Poller {
             epoch,
             offset,
         };
-        let original = match &self.letters {
+        let original = match &mut self.letters {
             None => None,
-            Some(criteria) => {
-                let written_at = message.timestamp().instant();
-                match criteria.decide(&message.dead_letter_headers(), written_at) {
-                    ReplayDecision::Take(original) => Some(original),
-                    ReplayDecision::OtherReason
-                    | ReplayDecision::OtherTopic
-                    | ReplayDecision::OtherGroup
-                    | ReplayDecision::Older
-                    | ReplayDecision::ReplayedEnough
-                    | ReplayDecision::WithoutValue => {
-                        self.passed_over += 1;
-                        return;
-                    }
-                }
-            }
+            Some(letters) => match letters.select(message) {
+                None => return,
+                selected => selected,
+            },
         };
         let batch = self
             .pending
@@ -364,7 +350,6 @@ impl Poller {
 
     /// Tasks that are done now and then.
     fn look_around(&mut self) {
-        self.passed_over = 0;
         self.starts.search_if_due(&self.consumer);
         self.positions.renew(&self.assignment);
         self.assignment_watch.look(&self.consumer, &self.health);

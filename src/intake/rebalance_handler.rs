@@ -8,6 +8,7 @@ use log::{error, info, warn};
 
 use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::end_offset::EndOffset;
+use crate::core::flood::RejectionCount;
 use crate::core::leader_watch::LeaderWatch;
 use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
@@ -16,7 +17,7 @@ use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError}
 use crate::observe::health::Health;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector, RebalanceEvent};
 use crate::runtime::{ProcessEvents, StopSignal};
-use crate::store::OutageTracker;
+use crate::store::{FloodGuard, OutageTracker};
 
 /// An election at a restart of a broker takes less.
 pub const LEADERLESS_BOUND: Duration = Duration::from_secs(5);
@@ -29,6 +30,7 @@ pub struct RebalanceHandler {
     pub events: ProcessEvents,
     pub assignment: Arc<Assignment>,
     pub outage: Arc<OutageTracker>,
+    pub flood: Arc<FloodGuard>,
     pub stop: StopSignal,
     pub metrics: Arc<MetricsCollector>,
     pub health: Arc<Health>,
@@ -39,6 +41,10 @@ pub struct RebalanceHandler {
 }
 
 impl RebalanceListener for RebalanceHandler {
+    fn rejections_counted(&self, partition: TopicPartition, count: RejectionCount) {
+        self.flood.restore(partition, count);
+    }
+
     fn assigned(&self, assigned: &[AssignedPartition]) {
         if !assigned.is_empty() {
             self.committer
@@ -93,7 +99,7 @@ impl RebalanceListener for RebalanceHandler {
         let started = Instant::now();
         let deadlines = self.budget.deadlines(
             started,
-            !self.outage.makes_records_wait(),
+            !self.outage.makes_records_wait() && !self.flood.has_paused(),
             self.stop.settle_by(),
         );
         let drained = self.committer.drain(partitions.to_vec(), deadlines);

@@ -10,6 +10,8 @@ use super::consumer::KafkaConsumer;
 use super::errors::CommitError;
 use super::reader::{ReaderContext, TopicReader};
 use super::topic::Topic;
+use crate::core::commit_text::CommitText;
+use crate::core::flood::RejectionCount;
 use crate::core::offset_tracker::Commit;
 use crate::core::partition::{Offset, TopicPartition};
 
@@ -19,23 +21,44 @@ pub trait CommitOffsets: Send {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>>;
 }
 
-/// Commits for the consumer of the group. Holds it weakly: the poller has to be the last to hold it.
-pub struct GroupOffsets(Weak<KafkaConsumer>);
+/// What a commit says of one partition besides its offset.
+pub trait CommitNotes: Send + Sync {
+    /// What the guard against floods of rejections has counted; `None` without a guard.
+    fn rejections(&self, partition: TopicPartition) -> Option<RejectionCount>;
+}
+
+/// Commits for the consumer of the group.
+pub struct GroupOffsets {
+    /// Held weakly: the poller has to be the last to hold it.
+    consumer: Weak<KafkaConsumer>,
+    notes: Arc<dyn CommitNotes>,
+}
 
 impl GroupOffsets {
-    pub fn new(consumer: &Arc<KafkaConsumer>) -> Self {
-        Self(Arc::downgrade(consumer))
+    pub fn new(consumer: &Arc<KafkaConsumer>, notes: Arc<dyn CommitNotes>) -> Self {
+        Self {
+            consumer: Arc::downgrade(consumer),
+            notes,
+        }
     }
 }
 
 impl CommitOffsets for GroupOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
-        let consumer = self.0.upgrade()?;
+        let consumer = self.consumer.upgrade()?;
+        let of_all = consumer.commit_text();
+        let text = |partition| {
+            let text = CommitText {
+                rejections: self.notes.rejections(partition),
+                ..of_all.clone()
+            };
+            text.write()
+        };
         let result = commit(
             consumer.client(),
             consumer.topic(),
             offsets_of(commits),
-            consumer.commit_text().as_deref(),
+            text,
         );
         Some(result.map_err(CommitError::of_member))
     }
@@ -58,7 +81,7 @@ impl ReaderOffsets {
 
 impl CommitOffsets for ReaderOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
-        let result = commit(&self.consumer, &self.topic, offsets_of(commits), None);
+        let result = commit(&self.consumer, &self.topic, offsets_of(commits), |_| None);
         Some(result.map_err(CommitError::of_reader))
     }
 }
@@ -69,18 +92,18 @@ fn offsets_of(commits: &[Commit]) -> impl Iterator<Item = (TopicPartition, Offse
         .map(|commit| (commit.partition, commit.offset))
 }
 
-/// Commits each offset with the same text.
+/// Commits each offset with the text of its partition.
 pub(super) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &Topic,
     offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
-    text: Option<&str>,
+    text: impl Fn(TopicPartition) -> Option<String>,
 ) -> ClientResult<()> {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in offsets {
         let mut element = list.add_partition(&topic.name, partition.number);
         element.set_offset(KafkaOffset::Offset(offset.0))?;
-        if let Some(text) = text {
+        if let Some(text) = text(partition) {
             element.set_metadata(text);
         }
     }

@@ -288,14 +288,13 @@ impl KafkaConsumer {
         }
     }
 
-    /// The text that is stored with the group's commits.
-    pub(super) fn commit_text(&self) -> Option<String> {
+    /// What the group's commits say of all partitions.
+    pub(super) fn commit_text(&self) -> CommitText {
         let context = self.consumer.context();
-        let text = CommitText {
+        CommitText {
             topic_id: context.topic_ids.of_commits(),
             ..context.first_starts.commit_text()
-        };
-        text.write()
+        }
     }
 
     /// Where each assigned partition that has a leader ends now. For the time of a pause: otherwise the statistics tell.

@@ -97,6 +97,7 @@ impl FirstStarts {
             topic_id: None,
             partitions_at_first_start: known.partitions,
             without_leader: known.without_leader.clone(),
+            rejections: None,
         }
     }
 

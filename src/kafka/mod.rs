@@ -32,7 +32,7 @@ mod undeliverable;
 mod unread;
 
 pub use assignment::{AssignedPartition, Assignment};
-pub use commit::{CommitOffsets, GroupOffsets, ReaderOffsets};
+pub use commit::{CommitNotes, CommitOffsets, GroupOffsets, ReaderOffsets};
 pub use consumer::{KafkaConsumer, PollError, Polled, TopicState};
 pub use dead_letter_topic::{Aspect, DeadLetterTopic, dead_letter_topic_warning, missing_topic};
 pub use delivery::DeliveryListener;

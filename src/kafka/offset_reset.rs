@@ -73,7 +73,7 @@ impl TopicReader {
         let (consumer, topic) = (Arc::clone(self.client()), self.topic().clone());
         let (answered, answer) = bounded(1);
         let call = move || {
-            let result = commit(&consumer, &topic, offsets, text.as_deref());
+            let result = commit(&consumer, &topic, offsets, |_| text.clone());
             // If nobody waits any more, the command has reported that there was no answer.
             let _ = answered.send(result);
         };

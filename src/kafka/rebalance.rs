@@ -178,6 +178,9 @@ impl RebalanceContext {
             self.assignment.wait_for_start(partition);
             self.listener.waiting_for_start(&[partition]);
         }
+        for &(partition, count) in &starts.rejections {
+            self.listener.rejections_counted(partition, count);
+        }
         let begun = starts.known.iter().map(|&(partition, start)| {
             self.report(partition, start);
             self.begin_partition(partition, start)

@@ -12,6 +12,7 @@ use super::errors::is_authorization;
 use super::first_starts::FirstStarts;
 use super::queries::Queries;
 use super::topic::Topic;
+use crate::core::flood::RejectionCount;
 use crate::core::partition::TopicPartition;
 use crate::core::starting_offset::StartingOffset;
 use crate::runtime::{Delays, RetryError, StopSignal, retry};
@@ -35,6 +36,8 @@ pub(super) struct Starts {
     pub(super) waiting: Vec<TopicPartition>,
     /// The topic's id in the commit that a partition goes on from.
     pub(super) topic_ids: Vec<(TopicPartition, String)>,
+    /// What was counted of a partition's rejections, by the commit that it goes on from.
+    pub(super) rejections: Vec<(TopicPartition, RejectionCount)>,
 }
 
 /// The search for the starting offsets, inside the rebalance callback.
@@ -109,6 +112,10 @@ impl<C: ConsumerContext> Search<'_, C> {
                 "`auto_offset_reset` is \"latest\", but nobody says where these partitions end now: they are read from \
                  their beginning, so that nothing is skipped");
         }
+        let counts = commits.texts.iter();
+        starts.rejections = counts
+            .filter_map(|(&p, text)| Some((p, text.rejections?)))
+            .collect();
         let ids = commits.texts.into_iter();
         starts.topic_ids = ids
             .filter_map(|(p, text)| Some((p, text.topic_id?)))

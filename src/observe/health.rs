@@ -154,6 +154,11 @@ impl Health {
         self.change(|facts| facts.stalled_partitions = partitions);
     }
 
+    pub fn is_paused_by_flood(&self) -> bool {
+        let facts = self.facts();
+        facts.pause.as_ref().is_some_and(|pause| pause.is_flood)
+    }
+
     pub fn is_mongodb_available(&self) -> bool {
         self.facts().mongodb_available.value
     }
@@ -263,7 +268,14 @@ impl Facts {
                 self.assigned_partitions.is_none(),
                 "no assignment has been made yet",
             ),
-            (self.pause.is_some(), "an operator has paused the worker"),
+            (
+                self.pause.as_ref().is_some_and(|pause| !pause.is_flood),
+                "an operator has paused the worker",
+            ),
+            (
+                self.pause.as_ref().is_some_and(|pause| pause.is_flood),
+                "too many messages are rejected: paused until an operator resumes",
+            ),
             (
                 !self.stalled_partitions.is_empty(),
                 "a partition has work and does not move on",

@@ -121,6 +121,9 @@ pub struct Pause {
     pub by: String,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+    /// The worker has paused itself, because too many messages were rejected.
+    #[serde(default)]
+    pub is_flood: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

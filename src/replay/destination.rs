@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::runtime::{ProcessEvents, StopSignal, Threads};
 use crate::store::{
-    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
-    consumer_identity, dead_letter_producer, spawn_report_pollers,
+    BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, StoreObserver,
+    WriterPool, consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
 pub(super) enum Destination {
@@ -79,18 +79,18 @@ impl Destination {
         ));
         let producer = dead_letter_producer(config)?;
         spawn_report_pollers(threads, &producer)?;
-        // 0: no limit on rejections in a row. Every letter was rejected before, and so was every message whose dead
-        // letter is gone: all of them may be rejected again.
         let dead_letters = DeadLetters::new(
             producer,
             consumer_identity(config),
             &config.kafka.dead_letter_topic,
             events,
-            0,
         );
         let stage = Stage {
             dead_letters,
             outage: Arc::clone(&outage),
+            // Every letter was rejected before, and so was every message whose dead letter is gone: all of them may be
+            // rejected again.
+            flood: Arc::new(FloodGuard::off()),
             ownership: Ownership::Exclusive,
             stop,
             observer: Arc::new(Unobserved),

@@ -51,6 +51,7 @@ mod tests {
                 since: String::new(),
                 by: name.to_owned(),
                 reason: None,
+                is_flood: false,
             })
         };
         let switch = PauseSwitch::default();

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT: the first one asks for a stop, a second one ends the process at once. SIGHUP asks for a reload.
 
+use std::fs;
 use std::io;
 use std::process;
 use std::sync::Arc;
@@ -30,7 +31,17 @@ fn exit_code_of(signal: i32) -> i32 {
     128 + signal
 }
 
-/// What a SIGHUP does.
+/// Whether this process was started with SIGHUP ignored, as `nohup` does. Only Linux tells.
+fn ignores_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// What a SIGHUP does, unless the process was started with it ignored.
 pub enum OnHangup {
     /// As by default.
     EndProcess,
@@ -77,10 +88,13 @@ impl CaughtSignals {
     }
 
     fn register() -> io::Result<Self> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        let signals = Signals::new([SIGTERM, SIGINT])?;
         let ends_process = Arc::new(AtomicBool::new(false));
         let hangup_ends_process = Arc::new(AtomicBool::new(false));
-        flag::register_conditional_default(SIGHUP, Arc::clone(&hangup_ends_process))?;
+        if !ignores_hangups() {
+            flag::register_conditional_default(SIGHUP, Arc::clone(&hangup_ends_process))?;
+            signals.add_signal(SIGHUP)?;
+        }
         let mut setters = Vec::new();
         for signal in [SIGTERM, SIGINT] {
             // Handlers run in this order: the first one reads the flag that the previous signal has set, the second one

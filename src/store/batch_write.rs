@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use bson::RawDocument;
 use log::{debug, warn};
 
+use super::flood_guard::Admission;
 use super::inserter::Inserter;
 use super::stage::Stage;
 use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome};
+use crate::config::OnFlood;
 use crate::core::availability::{Caller, OutageCause, OutagePolicy, Permit};
 use crate::core::batch_limit::EndedInsert;
 use crate::core::document::Documents;
+use crate::core::partition::RecordId;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::write_plan::{ErrorSubject, InsertOutcome, Step, Verdict, WriteError, WritePlan};
 use crate::failure::Failure;
@@ -233,16 +236,56 @@ impl<'a> BatchWrite<'a> {
             }
         }
         if stored.len() + already_stored.len() > 0 {
-            self.stage.dead_letters.end_run_of_rejections();
+            self.stage.flood.stored();
         }
         self.batch.settle(stored, Outcome::Stored);
         self.batch.settle(already_stored, Outcome::AlreadyStored);
         self.dead_letter_all(rejected, plan)
     }
 
-    pub(super) fn dead_letter_all(
+    /// Hands over the records that can't become documents. All others of the batch count as accepted, in their order.
+    pub(super) fn dead_letter_without_documents(
         &mut self,
         rejections: Vec<(usize, Rejection)>,
+        plan: &WritePlan,
+    ) -> Result<(), Unfinished> {
+        let mut accepted = Vec::new();
+        if self.stage.flood.has_window() {
+            let unsettled = self.batch.unsettled();
+            let of_all = unsettled.map(|(index, record)| (index, record.id.partition));
+            let is_rejected = |index| rejections.binary_search_by_key(&index, |(i, _)| *i).is_ok();
+            accepted.extend(of_all.filter(|&(index, _)| !is_rejected(index)));
+        }
+        let mut accepted = accepted.into_iter().peekable();
+        for (index, rejection) in rejections {
+            while let Some((_, partition)) = accepted.next_if(|&(other, _)| other < index) {
+                self.stage.flood.accepted(partition);
+            }
+            self.dead_letter(index, &rejection, false, plan)?;
+        }
+        for (_, partition) in accepted {
+            self.stage.flood.accepted(partition);
+        }
+        Ok(())
+    }
+
+    fn dead_letter_all(
+        &mut self,
+        rejections: Vec<(usize, Rejection)>,
+        plan: &WritePlan,
+    ) -> Result<(), Unfinished> {
+        for (index, rejection) in rejections {
+            self.dead_letter(index, &rejection, true, plan)?;
+        }
+        Ok(())
+    }
+
+    /// `was_accepted`: the record has become a document.
+    fn dead_letter(
+        &mut self,
+        index: usize,
+        rejection: &Rejection,
+        was_accepted: bool,
         plan: &WritePlan,
     ) -> Result<(), Unfinished> {
         let Stage {
@@ -251,11 +294,44 @@ impl<'a> BatchWrite<'a> {
             stop,
             ..
         } = self.stage;
-        for (index, rejection) in rejections {
-            let attempts = plan.inserts_of(index);
-            dead_letters.send(self.batch, index, &rejection, attempts, ownership, stop)?;
+        let id = self.batch.batch().records()[index].id;
+        if !self.admit(id, rejection.reason, was_accepted)? {
+            // The new owner reads this record.
+            return Ok(());
         }
-        Ok(())
+        let attempts = plan.inserts_of(index);
+        dead_letters.send(self.batch, index, rejection, attempts, ownership, stop)
+    }
+
+    /// Asks the guard against floods, and waits if it has paused the worker. Returns whether the record is still ours.
+    fn admit(&self, id: RecordId, reason: Reason, was_accepted: bool) -> Result<bool, Unfinished> {
+        let Stage {
+            flood,
+            ownership,
+            stop,
+            ..
+        } = self.stage;
+        loop {
+            let why = match flood.admit(id.partition, reason, was_accepted) {
+                Admission::Admitted => return Ok(true),
+                Admission::Flood(why) => why,
+            };
+            match flood.on_flood() {
+                OnFlood::Stop => {
+                    let why = format!("{why}. This record and those behind it stay uncommitted");
+                    return Err(Unfinished::Failed(Failure::running(why)));
+                }
+                OnFlood::Pause => flood.pause(&why),
+            }
+            while !flood.is_resumed() {
+                self.give_up_if_stopping()?;
+                if !ownership.is_ours(id) {
+                    return Ok(false);
+                }
+                // The next turn looks at the stop itself.
+                let _ = stop.wait(SLICE);
+            }
+        }
     }
 }
 

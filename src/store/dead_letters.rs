@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{Level, log};
@@ -13,7 +12,7 @@ use crate::config::Config;
 use crate::core::dead_letter::{ConsumerIdentity, DeadLetterHeaders};
 use crate::core::partition::RecordId;
 use crate::core::record::Record;
-use crate::core::rejection::{Reason, Rejection, is_flood};
+use crate::core::rejection::{Reason, Rejection};
 use crate::failure::Failure;
 use crate::kafka::{DeadLetter, DeadLetterProducer, DeliveryListener, SendError, Undeliverable};
 use crate::observe::log::RateLimited;
@@ -83,9 +82,6 @@ pub struct DeadLetters {
     rejected: RateLimited,
     /// For records that can't be stored while MongoDB is unavailable.
     redirected: RateLimited,
-    /// The process stops after so many rejections in a row; 0: never.
-    max_consecutive_rejections: u64,
-    consecutive_rejections: AtomicU64,
 }
 
 /// What a delivery report needs to say what went wrong.
@@ -100,7 +96,6 @@ impl DeadLetters {
         identity: ConsumerIdentity,
         dead_letter_topic: &str,
         events: ProcessEvents,
-        max_consecutive_rejections: u64,
     ) -> Self {
         Self {
             sink,
@@ -111,8 +106,6 @@ impl DeadLetters {
             }),
             rejected: RateLimited::new(Level::Error, LINE),
             redirected: RateLimited::new(Level::Warn, LINE),
-            max_consecutive_rejections,
-            consecutive_rejections: AtomicU64::new(0),
         }
     }
 
@@ -128,7 +121,6 @@ impl DeadLetters {
         ownership: &Ownership,
         stop: &StopSignal,
     ) -> Result<(), Unfinished> {
-        self.guard_against_a_flood(rejection)?;
         let Some(receipt) = batch.split_off(index) else {
             return Ok(());
         };
@@ -177,28 +169,6 @@ impl DeadLetters {
             }
             self.sink.wait_for_room(ROOM_WAIT);
         }
-    }
-
-    /// A record was settled without a rejection.
-    pub(super) fn end_run_of_rejections(&self) {
-        self.consecutive_rejections.store(0, Ordering::Relaxed);
-    }
-
-    fn guard_against_a_flood(&self, rejection: &Rejection) -> Result<(), Unfinished> {
-        // A redirected record belongs to no run.
-        let one_more = u64::from(rejection.reason != Reason::MongodbUnavailable);
-        let before = self
-            .consecutive_rejections
-            .fetch_add(one_more, Ordering::Relaxed);
-        if !is_flood(rejection.reason, before, self.max_consecutive_rejections) {
-            return Ok(());
-        }
-        Err(Unfinished::Failed(Failure::running(format!(
-            "{before} records in a row were rejected, the last one for `{}`: that is more than \
-             `consumer.max_consecutive_rejections` allows. This record and those behind it stay \
-             uncommitted",
-            rejection.reason
-        ))))
     }
 
     /// A rejected record is an error. A redirected one is handled as configured, and the outage is logged by itself.

@@ -9,6 +9,7 @@
 mod batch_limit;
 mod batch_write;
 mod dead_letters;
+mod flood_guard;
 mod inserter;
 mod observer;
 mod outage;
@@ -24,6 +25,7 @@ pub use batch_limit::BatchLimit;
 pub use dead_letters::{
     DeadLetters, consumer_identity, dead_letter_producer, producer_settings, spawn_report_pollers,
 };
+pub use flood_guard::FloodGuard;
 pub use inserter::MongoDbInserter;
 pub use observer::StoreObserver;
 pub use outage::OutageTracker;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batch_limit::BatchLimit;
 use super::dead_letters::DeadLetters;
+use super::flood_guard::FloodGuard;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
 use crate::commit::Ownership;
@@ -14,6 +15,7 @@ use crate::runtime::StopSignal;
 pub struct Stage {
     pub dead_letters: DeadLetters,
     pub outage: Arc<OutageTracker>,
+    pub flood: Arc<FloodGuard>,
     pub ownership: Ownership,
     pub stop: StopSignal,
     pub observer: Arc<dyn StoreObserver>,

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::batch_limit::BatchLimit;
 use super::dead_letters::{DeadLetterSink, DeadLetters};
+use super::flood_guard::FloodGuard;
 use super::inserter::Inserter;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
@@ -306,8 +307,9 @@ proptest! {
             instance: "instance".to_owned(),
         };
         let stage = Arc::new(Stage {
-            dead_letters: DeadLetters::new(Arc::clone(&letters) as Arc<_>, identity, "letters", events, 0),
+            dead_letters: DeadLetters::new(Arc::clone(&letters) as Arc<_>, identity, "letters", events),
             outage: Arc::new(OutageTracker::new(Duration::from_millis(1), policy, Arc::new(Unobserved))),
+            flood: Arc::new(FloodGuard::off()),
             ownership: Ownership::Assigned(Arc::clone(&assignment)),
             stop: stop.clone(),
             observer: Arc::new(Unobserved),

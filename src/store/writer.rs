@@ -144,7 +144,7 @@ impl Writer {
         stage.observer.batch_started(records);
         let rejections = transcode(&batch, &stage.rules, &mut self.documents);
         let plan = WritePlan::new(self.documents.indexes().collect(), stage.max_attempts);
-        self.write(batch, plan, rejections)
+        self.write(batch, plan, Some(rejections))
     }
 
     /// Goes on with a batch that was set aside.
@@ -153,19 +153,22 @@ impl Writer {
         // `documents` held other batches meanwhile, so it is filled again. These records had valid documents before,
         // so none of them is rejected now.
         transcode(&batch, &self.stage.rules, &mut self.documents);
-        self.write(batch, plan, Vec::new())
+        self.write(batch, plan, None)
     }
 
+    /// `rejections`: of a batch that begins, the records that can't become documents.
     fn write(
         &mut self,
         mut batch: DispatchedBatch,
         mut plan: WritePlan,
-        rejections: Vec<(usize, Rejection)>,
+        rejections: Option<Vec<(usize, Rejection)>>,
     ) -> Result<(), Failure> {
         let stage = &*self.stage;
         let mut batch_write = BatchWrite::new(stage, &mut batch, &mut *self.inserter);
-        let result = batch_write
-            .dead_letter_all(rejections, &plan)
+        let result = rejections
+            .map_or(Ok(()), |rejections| {
+                batch_write.dead_letter_without_documents(rejections, &plan)
+            })
             .and_then(|()| batch_write.run(&self.documents, &mut plan));
         drop(batch_write);
         match result {

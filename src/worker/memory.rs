@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use log::{info, warn};
 
-use super::outage_replay;
 use crate::config::Config;
 use crate::kafka::prefetch_bytes;
 
@@ -17,6 +16,12 @@ const BASE: u64 = 40 << 20;
 /// Reading back duplicates brings up to 16 MiB of stored documents at once, whatever their sizes are: in the server's
 /// reply, and in the driver's copies of its documents. One writer at a time does it.
 const READ_BACK: u64 = 2 * (16 << 20);
+/// The most bytes of dead letters of an outage in flight; a larger one goes alone.
+pub(super) const REPLAY_IN_FLIGHT: usize = 2 << 20;
+/// What the consumer of these letters prefetches, in bytes.
+pub(super) const REPLAY_PREFETCH: usize = 1 << 20;
+/// That consumer and its threads, with empty queues.
+const REPLAY_BASE: u64 = 3 << 20;
 /// While a record is in flight, there is a copy of it in its batch and in its document, and two in the driver's
 /// command.
 const COPIES_IN_FLIGHT: u64 = 4;
@@ -43,7 +48,16 @@ pub fn worst_case(config: &Config) -> u64 {
     BASE.saturating_add(prefetch_bytes(config))
         .saturating_add(copies)
         .saturating_add(READ_BACK)
-        .saturating_add(outage_replay::worst_case(config, COPIES_IN_FLIGHT + 1))
+        .saturating_add(replay_after_outage(config))
+}
+
+/// What the second pipeline of `mongodb.replay_after_outage` takes in the worst case, in bytes.
+fn replay_after_outage(config: &Config) -> u64 {
+    if !config.mongodb.replay_after_outage {
+        return 0;
+    }
+    let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    bytes(REPLAY_IN_FLIGHT) * (COPIES_IN_FLIGHT + 1) + bytes(REPLAY_PREFETCH) + REPLAY_BASE
 }
 
 /// How much memory the process can use.

@@ -178,6 +178,9 @@ impl WorkerObserver {
             (inserts, _) => Some(format!("{inserts} inserts wait for MongoDB's answer")),
         };
         match (waiting, mongodb) {
+            (WaitsFor::Settlement, _) if self.health.is_paused_by_flood() => {
+                "too many messages are rejected, and those in hand wait for the command `resume`".to_owned()
+            }
             (WaitsFor::Settlement, _) if !self.health.is_mongodb_available() => {
                 "its messages wait for MongoDB, which is unavailable".to_owned()
             }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 
 use super::data_consumer::DataConsumer;
+use super::memory::{REPLAY_IN_FLIGHT, REPLAY_PREFETCH};
 use crate::commit::{
     self, CommitObserver, CommitterHandle, CommitterSettings, Outcome, Ownership, Settlement,
 };
@@ -31,31 +32,15 @@ use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
 use crate::runtime::{StopSignal, Threads};
 use crate::store::{
-    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, StoreObserver, WriterPool,
-    consumer_identity,
+    BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, StoreObserver,
+    WriterPool, consumer_identity,
 };
 
 /// Of so many writers for live messages, one more stores dead letters.
 const LIVE_WRITERS_FOR_EACH: usize = 8;
-/// The most bytes of dead letters in flight; a larger one goes alone.
-const MAX_IN_FLIGHT: usize = 2 << 20;
-/// What the second consumer prefetches, in KiB.
-const PREFETCH_KIB: usize = 1024;
 /// How often a missing dead letter topic is looked for, and how long one look may take.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The memory of the second consumer and of its threads, with empty queues.
-const BASE: usize = 3 << 20;
-
-/// The memory that this takes in the worst case, in bytes. `copies` is how many there are of what is in flight.
-pub(super) fn worst_case(config: &Config, copies: u64) -> u64 {
-    if !config.mongodb.replay_after_outage {
-        return 0;
-    }
-    let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
-    bytes(MAX_IN_FLIGHT) * copies + bytes(BASE + PREFETCH_KIB * 1024)
-}
 
 impl DataConsumer {
     /// Starts the second intake. `outage` shares what the writers of live messages know of
@@ -84,6 +69,7 @@ impl DataConsumer {
             events: self.events.clone(),
             assignment: Arc::clone(&assignment),
             outage: Arc::clone(outage),
+            flood: Arc::new(FloodGuard::off()),
             stop: self.stop.clone(),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
@@ -94,18 +80,7 @@ impl DataConsumer {
             leaders: Mutex::new(LeaderWatch::new(LEADERLESS_BOUND)),
             topic: config.kafka.topic.clone(),
         };
-        let consumer = KafkaConsumer::new(
-            &config,
-            TopicId::DEAD_LETTERS,
-            Arc::clone(&assignment),
-            Arc::new(listener),
-            self.stop.clone(),
-        )
-        .map_err(|error| {
-            Failure::configuration("the Kafka client refused the settings of the replay's consumer")
-                .because(error)
-        })?;
-        let consumer = Arc::new(consumer);
+        let consumer = self.letters_consumer(&config, &assignment, listener)?;
         let ownership = Ownership::Assigned(Arc::clone(&assignment));
         let dispatcher = commit::start(
             threads,
@@ -116,7 +91,7 @@ impl DataConsumer {
                 ..CommitterSettings::new(&config.consumer, self.pause.clone())
             },
             ownership.clone(),
-            GroupOffsets::new(&consumer),
+            GroupOffsets::new(&consumer, Arc::new(FloodGuard::off())),
             Arc::clone(&observer) as Arc<_>,
         )?;
         let stage = Stage {
@@ -125,10 +100,10 @@ impl DataConsumer {
                 consumer_identity(&self.config),
                 &self.config.kafka.dead_letter_topic,
                 self.events.clone(),
-                // All of these messages were good when they were taken, but those behind them may be bad: no limit.
-                0,
             ),
             outage: Arc::clone(outage),
+            // These messages were taken before, and nobody would wait for their end.
+            flood: Arc::new(FloodGuard::off()),
             ownership,
             stop: self.stop.clone(),
             observer,
@@ -173,6 +148,25 @@ impl DataConsumer {
             poller.run()
         })
     }
+
+    fn letters_consumer(
+        &self,
+        config: &Config,
+        assignment: &Arc<Assignment>,
+        listener: RebalanceHandler,
+    ) -> Result<Arc<KafkaConsumer>, Failure> {
+        let consumer = KafkaConsumer::new(
+            config,
+            TopicId::DEAD_LETTERS,
+            Arc::clone(assignment),
+            Arc::new(listener),
+            self.stop.clone(),
+        );
+        consumer.map(Arc::new).map_err(|error| {
+            Failure::configuration("the Kafka client refused the settings of the replay's consumer")
+                .because(error)
+        })
+    }
 }
 
 /// The same servers and logins, with the dead letter topic in the place of the topic, and with less at a time.
@@ -183,15 +177,15 @@ fn config_of_replay(config: &Config) -> Config {
     kafka.group_id = replay_group(&config.kafka.group_id, Reason::MongodbUnavailable);
     kafka.auto_offset_reset = AutoOffsetReset::Earliest;
     for (name, value) in [
-        (PREFETCH_PROPERTY, PREFETCH_KIB.to_string()),
+        (PREFETCH_PROPERTY, (REPLAY_PREFETCH >> 10).to_string()),
         ("fetch.message.max.bytes", "262144".to_owned()),
     ] {
         kafka.consumer_properties.insert(name.to_owned(), value);
     }
     let consumer = &mut replay.consumer;
     consumer.writer_threads = consumer.writer_threads.div_ceil(LIVE_WRITERS_FOR_EACH);
-    consumer.batch_bytes = consumer.batch_bytes.min(MAX_IN_FLIGHT / 2);
-    consumer.max_in_flight_bytes = MAX_IN_FLIGHT;
+    consumer.batch_bytes = consumer.batch_bytes.min(REPLAY_IN_FLIGHT / 2);
+    consumer.max_in_flight_bytes = REPLAY_IN_FLIGHT;
     // One batch with each writer, and one that waits for it.
     consumer.max_in_flight_messages = consumer.batch_size * consumer.writer_threads * 2;
     replay

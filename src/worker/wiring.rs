@@ -27,8 +27,8 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::HttpServer;
 use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, open_files_limit, retry};
 use crate::store::{
-    BatchLimit, DeadLetters, MongoDbInserter, OutageTracker, Stage, WriterPool, consumer_identity,
-    dead_letter_producer, spawn_report_pollers,
+    BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, WriterPool,
+    consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
 impl DataConsumer {
@@ -65,10 +65,11 @@ impl DataConsumer {
             stalled: Mutex::default(),
         });
         let outage = self.outage(&observer);
+        let flood = Arc::new(FloodGuard::new(&self.config.consumer, self.pause.clone()));
         let assignment = Arc::new(Assignment::default());
         let (committer, messages) = CommitterHandle::channel();
 
-        let rebalance = self.rebalance_handler(&committer, &assignment, &outage);
+        let rebalance = self.rebalance_handler(&committer, &assignment, &outage, &flood);
         let Some(consumer) = self.connect_kafka(threads, &assignment, Arc::new(rebalance))? else {
             return Ok(None);
         };
@@ -87,7 +88,7 @@ impl DataConsumer {
             messages,
             CommitterSettings::new(&self.config.consumer, self.pause.clone()),
             ownership.clone(),
-            GroupOffsets::new(&consumer),
+            GroupOffsets::new(&consumer, Arc::clone(&flood) as Arc<_>),
             Arc::clone(&observer) as Arc<_>,
         )?;
         let outage_for_replay = Arc::new(outage.waiting());
@@ -97,9 +98,9 @@ impl DataConsumer {
                 identity,
                 &self.config.kafka.dead_letter_topic,
                 self.events.clone(),
-                self.config.consumer.max_consecutive_rejections,
             ),
             outage,
+            flood,
             ownership,
             stop: self.stop.clone(),
             observer,
@@ -142,12 +143,14 @@ impl DataConsumer {
         committer: &CommitterHandle,
         assignment: &Arc<Assignment>,
         outage: &Arc<OutageTracker>,
+        flood: &Arc<FloodGuard>,
     ) -> RebalanceHandler {
         RebalanceHandler {
             committer: committer.clone(),
             events: self.events.clone(),
             assignment: Arc::clone(assignment),
             outage: Arc::clone(outage),
+            flood: Arc::clone(flood),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),

@@ -1,8 +1,12 @@
 //! A new configuration while the worker runs: by SIGHUP, and by a changed file. tests/it/security has new passwords.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
-use crate::harness::{Background, MINUTE, Producer, SHORT, Signal, Worker, World, metric};
+use crate::harness::{
+    Background, MINUTE, Producer, SHORT, Signal, Worker, WorkerSetup, World, metric, signal,
+    status_of, until,
+};
 
 const BEGINS_ANEW: &str = "stopped, to begin anew";
 const CANT_RELOAD: &str = "the configuration can't be reloaded";
@@ -155,21 +159,54 @@ fn a_stop_right_after_a_reload_was_asked_for_stops() {
     world.check();
 }
 
-#[test]
-fn commands_are_ended_by_a_hangup() {
-    let world = World::new(1);
-    let mut paused = world
+/// A command that waits for Kafka, which isn't there.
+fn waiting_command(world: &World) -> WorkerSetup {
+    world
         .worker()
         .set("kafka.bootstrap_servers", "127.0.0.1:1")
         .argument("check")
         .argument("--connect")
-        .start();
-    paused.wait_for("it runs", SHORT, |worker| {
-        crate::harness::status_of(worker.id(), "Threads")
-            .parse::<u32>()
-            .is_ok_and(|threads| threads > 2)
-            .then_some(())
+}
+
+/// Waits until it has threads: its signals are released then.
+fn wait_for_threads(process: u32) {
+    until("it has threads", SHORT, || {
+        let threads = status_of(process, "Threads").parse::<u32>();
+        threads.is_ok_and(|threads| threads > 2).then_some(())
     });
-    paused.signal(Signal::Hup);
-    assert_eq!(paused.wait_exit(MINUTE).code(), None);
+}
+
+#[test]
+fn a_command_is_ended_by_a_hangup() {
+    let world = World::new(1);
+    let mut waiting = waiting_command(&world).start();
+    wait_for_threads(waiting.id());
+    waiting.signal(Signal::Hup);
+    assert_eq!(waiting.wait_exit(MINUTE).code(), None);
+}
+
+#[test]
+fn a_command_under_nohup_is_not_ended_by_a_hangup() {
+    let world = World::new(1);
+    let command = waiting_command(&world).command();
+    let mut under_nohup = Command::new("nohup");
+    under_nohup
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => under_nohup.env(name, value),
+            None => under_nohup.env_remove(name),
+        };
+    }
+    under_nohup
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = under_nohup.spawn().unwrap();
+    wait_for_threads(child.id());
+    signal(child.id(), Signal::Hup);
+    // It ends by itself, and not by the signal.
+    let status = until("it ends", MINUTE, || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(3), "{status}");
 }

@@ -57,6 +57,9 @@ fn defaults_are_those_of_the_specification() {
             max_in_flight_bytes: 33_554_432,
             max_in_flight_messages: 20_000,
             max_consecutive_rejections: 0,
+            max_rejection_ratio: Ratio::EVERYTHING,
+            rejection_window: 1000,
+            on_flood: OnFlood::Stop,
             stalled_after: Duration::from_secs(60),
             reload_interval: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(25),
@@ -84,11 +87,13 @@ fn the_file_in_the_repository_has_the_defaults_and_lets_batches_grow() {
     let shipped = Config::load::<&str, &str>(&path, []).unwrap();
     let mut expected = load(MINIMAL, &[]).unwrap();
     expected.consumer.max_batch_size = 1000;
+    expected.mongodb.replay_after_outage = true;
     assert_eq!(shipped, expected);
 
     let mut text: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     for (section, key) in [
         ("mongodb", "on_unavailable"),
+        ("mongodb", "replay_after_outage"),
         ("consumer", "max_batch_size"),
         ("consumer", "writer_threads"),
         ("consumer", "shutdown_timeout_ms"),

@@ -76,6 +76,7 @@ fn pause() -> Pause {
         since: "2026-01-01T00:00:00Z".to_owned(),
         by: "somebody".to_owned(),
         reason: None,
+        is_flood: false,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) struct Families {
     pub(super) mongodb_available: IntGauge,
     pub(super) paused: IntGauge,
     pub(super) paused_by_operator: IntGauge,
+    pub(super) paused_by_flood: IntGauge,
     pub(super) log_lines_dropped: IntCounter,
     pub(super) last_reload_successful: IntGauge,
     pub(super) replay_enabled: IntGauge,
@@ -238,6 +239,10 @@ impl Families {
             paused_by_operator: new.gauge(
                 "consumer_paused_by_operator",
                 "Whether an operator has paused the worker (1) or not (0).",
+            ),
+            paused_by_flood: new.gauge(
+                "consumer_paused_by_flood",
+                "Whether the worker has paused itself, because too many messages were rejected (1), or not (0).",
             ),
             log_lines_dropped: new.counter(
                 "consumer_log_lines_dropped_total",

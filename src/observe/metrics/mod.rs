@@ -326,6 +326,10 @@ impl MetricsCollector {
         self.families.paused.set(i64::from(paused));
     }
 
+    pub fn set_paused_by_flood(&self, paused: bool) {
+        self.families.paused_by_flood.set(i64::from(paused));
+    }
+
     pub fn set_paused_by_operator(&self, paused: bool) {
         self.families.paused_by_operator.set(i64::from(paused));
     }

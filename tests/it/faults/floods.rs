@@ -1,7 +1,9 @@
-//! Rejections in a row: a limit can stop the worker before it dead-letters the whole topic.
+//! Floods of rejections: limits can stop or pause the worker before it dead-letters the whole topic.
 
 use super::assert_committed_is_settled;
-use crate::harness::{Message, Producer, SHORT, World};
+use bson::doc;
+
+use crate::harness::{MINUTE, Message, Producer, SHORT, WorkerSetup, World, metric};
 
 #[test]
 fn too_many_rejections_in_a_row_stop_the_worker() {
@@ -33,6 +35,15 @@ fn too_many_rejections_in_a_row_stop_the_worker() {
     assert!(world.committed()[&0] <= Some(30));
     assert_committed_is_settled(&world);
 
+    // A restart doesn't dead-letter as many again.
+    let again = world
+        .worker()
+        .set("consumer.writer_threads", 1)
+        .set("consumer.max_consecutive_rejections", LIMIT)
+        .run();
+    assert_eq!(again.code, Some(1), "{}", again.errors);
+    assert_eq!(world.dead_letters().len(), LIMIT);
+
     let mut worker = world.worker().start();
     world.wait_committed_to_end(SHORT);
     worker.stop();
@@ -59,4 +70,168 @@ fn rejections_between_good_messages_do_not_stop_the_worker() {
     worker.assert_no_errors();
     let report = world.check();
     assert_eq!((report.stored, report.dead_lettered), (50, 20));
+}
+
+/// As many good messages as bad ones, in turns.
+fn fill_half_and_half(producer: &Producer, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        producer.send(producer.numbered(number, 1, 0));
+        producer.send(Message::refused(format!("bad {number}"), "invalid_json"));
+    }
+    producer.flush();
+}
+
+/// Of 100 messages, 30 may be rejected.
+fn limited(world: &World) -> WorkerSetup {
+    world
+        .worker()
+        .set("consumer.batch_size", 10)
+        .set("consumer.writer_threads", 1)
+        .set("consumer.rejection_window", 100)
+        .set("consumer.max_rejection_ratio", 0.3)
+}
+
+#[test]
+fn too_large_a_share_of_rejections_stops_the_worker_and_a_restart_dead_letters_no_more() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..20, 1);
+    fill_half_and_half(&producer, 20..220);
+    for _ in 0..3 {
+        let finished = limited(&world).run();
+        assert_eq!(finished.code, Some(1), "{}", finished.errors);
+        let last = &finished.log.last().unwrap().msg;
+        for words in [
+            "of partition 0 were rejected",
+            "`consumer.max_rejection_ratio`",
+        ] {
+            assert!(last.contains(words), "{last}");
+        }
+        assert_eq!(world.dead_letters().len(), 30);
+        assert_committed_is_settled(&world);
+    }
+    let mut worker = limited(&world)
+        .set("consumer.max_rejection_ratio", 0.6)
+        .start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (220, 200));
+}
+
+#[test]
+fn a_flood_pauses_the_worker_until_an_operator_resumes() {
+    let world = World::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let producer = Producer::new(&world);
+    fill_half_and_half(&producer, 0..50);
+    let setup = limited(&world)
+        .set("consumer.on_flood", "pause")
+        .set("consumer.stalled_after_ms", 1000)
+        .set("control.socket", folder.path().join("socket").display());
+    let mut worker = setup.start();
+    let is_paused = |metrics: &crate::harness::Metrics| metrics.sum(metric::PAUSED_BY_FLOOD) == 1;
+    worker.wait_until("it pauses", MINUTE, is_paused);
+    let (code, ready) = worker.get("/ready");
+    assert_eq!(code, 503);
+    assert!(ready.contains("too many messages are rejected"), "{ready}");
+    // What it waits for is said, and nothing more is rejected meanwhile.
+    let line = worker.wait_for_log("a partition does not move on", MINUTE);
+    assert!(line.msg.contains("`resume`"), "{}", line.msg);
+    assert_eq!(world.dead_letters().len(), 30);
+    assert_eq!(worker.metrics().sum(metric::PAUSED_BY_OPERATOR), 0);
+    let status = setup.clone().argument("status").run();
+    assert!(
+        status.output.contains("the guard against floods"),
+        "{}",
+        status.output
+    );
+
+    let resumed = setup.clone().argument("resume").run();
+    assert_eq!(resumed.code, Some(0), "{}", resumed.errors);
+    world.wait_committed_to_end(MINUTE);
+    worker.wait_until("it goes on", SHORT, |metrics| !is_paused(metrics));
+    worker.stop();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (50, 50));
+}
+
+#[test]
+fn a_paused_flood_does_not_hold_up_a_stop_and_is_found_again_after_it() {
+    let world = World::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    fill_half_and_half(&Producer::new(&world), 0..50);
+    let setup = limited(&world)
+        .set("consumer.on_flood", "pause")
+        .set("control.socket", folder.path().join("socket").display());
+    for _ in 0..2 {
+        let mut worker = setup.start();
+        worker.wait_until("it pauses", MINUTE, |metrics| {
+            metrics.sum(metric::PAUSED_BY_FLOOD) == 1
+        });
+        worker.stop();
+        assert_eq!(world.dead_letters().len(), 30);
+        assert_committed_is_settled(&world);
+    }
+}
+
+#[test]
+fn rejections_below_the_limit_do_not_stop_many_writers_with_large_batches() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    for number in 0..4000 {
+        producer.send(producer.numbered(number, 1, 0));
+        if number % 2 == 0 {
+            producer.send(Message::refused(format!("bad {number}"), "invalid_json"));
+        }
+    }
+    producer.flush();
+    let mut worker = limited(&world)
+        .set("consumer.batch_size", 500)
+        .set("consumer.writer_threads", 8)
+        .set("consumer.rejection_window", 300)
+        .set("consumer.max_rejection_ratio", 0.6)
+        .start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    let report = world.check();
+    assert_eq!((report.stored, report.dead_lettered), (4000, 2000));
+}
+
+#[test]
+fn messages_that_mongodb_refuses_count_and_those_of_an_outage_do_not() {
+    let world = World::with_own_mongodb(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..200, 1);
+    let outage = world.fail_point(
+        "alwaysOn",
+        doc! { "failCommands": ["insert", "ping"], "errorCode": 91 },
+    );
+    let setup = limited(&world).set("consumer.max_retries", 1);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    assert_eq!(world.dead_letters().len(), 200);
+    worker.stop();
+    drop(outage);
+    // A validator that no message meets.
+    let database = world.mongodb();
+    database
+        .collection::<bson::Document>("messages")
+        .drop()
+        .run()
+        .unwrap();
+    let create = doc! { "create": "messages", "validator": { "nothing": { "$exists": true } } };
+    database.run_command(create).run().unwrap();
+    producer.fill(200..400, 1);
+    let finished = setup.run();
+    assert_eq!(finished.code, Some(1), "{}", finished.errors);
+    assert!(
+        finished
+            .log
+            .last()
+            .unwrap()
+            .msg
+            .contains("`write_rejected`")
+    );
+    assert_eq!(world.dead_letters().len(), 230);
 }

@@ -23,6 +23,7 @@ pub const OFFSETS_SKIPPED: &str = "consumer_offsets_skipped_total";
 pub const OLDEST_IN_FLIGHT: &str = "consumer_oldest_in_flight_seconds";
 pub const PAUSED: &str = "consumer_paused";
 pub const PAUSED_BY_OPERATOR: &str = "consumer_paused_by_operator";
+pub const PAUSED_BY_FLOOD: &str = "consumer_paused_by_flood";
 pub const POLL_INTERVAL_EXCEEDED: &str = "consumer_poll_interval_exceeded_total";
 pub const PROCESSED: &str = "consumer_messages_processed_total";
 pub const PROCESSING_ERRORS: &str = "consumer_processing_errors_total";
