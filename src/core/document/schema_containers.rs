@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use jsonschema::json::{Array, Node, Object, unique};
+use serde_json::Number;
 
+use super::document_id::whole;
 use super::elements::{self, Elements, Kind, RawElement};
 use super::message::RECEIVED_AT;
 use super::schema_value::{Budget, DocumentValues, Level, SchemaValue, utf8};
@@ -133,9 +135,13 @@ impl<'a> Iterator for Items<'a> {
 fn add_to(value: SchemaValue<'_>, hashes: &RandomState, state: &mut impl Hasher) {
     match value.kind() {
         Kind::Int32 | Kind::Int64 | Kind::Double => {
-            // Numbers that are equal have the same double. −0.0 is equal to 0.
-            let number = value.number().and_then(|number| number.as_f64());
-            (1, (number.unwrap_or(0.0) + 0.0).to_bits()).hash(state);
+            let number = value.number();
+            let double = number.as_ref().and_then(Number::as_f64).unwrap_or(0.0);
+            let integer = number.as_ref().and_then(Number::as_i64);
+            match integer.or_else(|| whole(double)) {
+                Some(integer) => (1, integer).hash(state),
+                None => (8, double.to_bits()).hash(state),
+            }
         }
         Kind::String => (2, value.value).hash(state),
         Kind::Boolean => (3, value.value).hash(state),
