@@ -43,7 +43,7 @@ impl<'a> DocumentId<&'a str> {
 }
 
 /// The integer that this double is.
-fn whole(number: f64) -> Option<i64> {
+pub(super) fn whole(number: f64) -> Option<i64> {
     let fits = (-BEYOND_INTEGERS..BEYOND_INTEGERS).contains(&number) && number.fract() == 0.0;
     // A double that is whole is written without an exponent, and −0 is 0.
     fits.then(|| format!("{number:.0}").parse().ok())?

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Under rules of the operator's own (`rules`), `own_message` takes the place of `message`, and `json_schema` checks the
-//! document: `schema_value` shows it to jsonschema, and `elements` walks through it.
+//! document: `schema_value` and `schema_containers` show it to jsonschema, and `elements` walks through it.
 
 mod bson_writer;
 mod compare;
@@ -32,6 +32,7 @@ mod own_message;
 mod received_at;
 mod required;
 mod rules;
+mod schema_containers;
 mod schema_value;
 mod syntax;
 mod transcode;

@@ -3,14 +3,12 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use jsonschema::JsonType;
-use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp, unique};
+use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp};
 use serde_json::{Map, Number, Value};
 
-use super::elements::{self, Elements, Kind, RawElement};
-use super::message::RECEIVED_AT;
+use super::elements::{Kind, RawElement};
 
 /// The representation of documents that the transcoder wrote.
 pub(super) struct DocumentValues;
@@ -29,7 +27,7 @@ impl Budget {
     }
 
     #[inline]
-    fn take(&self, steps: usize) {
+    pub fn take(&self, steps: usize) {
         self.0.set(self.0.get().saturating_sub(steps));
     }
 }
@@ -37,18 +35,18 @@ impl Budget {
 /// One value of a document.
 #[derive(Clone, Copy)]
 pub(super) struct SchemaValue<'a> {
-    budget: &'a Budget,
+    pub budget: &'a Budget,
     kind: Kind,
     /// As in BSON, but the text alone of a string.
-    value: &'a [u8],
+    pub value: &'a [u8],
     /// The first byte of its element. No other value has the same one.
     begin: &'a u8,
-    level: Level,
+    pub level: Level,
 }
 
 /// Which elements of a document are the message's fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
+pub(super) enum Level {
     /// Below the top level: all of them.
     Inner,
     /// All but `received_at`.
@@ -73,7 +71,7 @@ impl<'a> SchemaValue<'a> {
         }
     }
 
-    fn of(element: &RawElement<'a>, budget: &'a Budget) -> Self {
+    pub fn of(element: &RawElement<'a>, budget: &'a Budget) -> Self {
         Self {
             budget,
             kind: element.kind,
@@ -88,7 +86,7 @@ impl<'a> SchemaValue<'a> {
 
     /// The kind, as long as the budget lasts.
     #[inline]
-    fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         self.budget.take(1);
         if self.budget.is_used_up() {
             Kind::Null
@@ -101,7 +99,7 @@ impl<'a> SchemaValue<'a> {
         (self.kind() == Kind::String).then(|| utf8(self.value))
     }
 
-    fn number(&self) -> Option<Number> {
+    pub fn number(&self) -> Option<Number> {
         match self.kind() {
             Kind::Int32 => Some(i32::from_le_bytes(*self.value.first_chunk()?).into()),
             Kind::Int64 => Some(i64::from_le_bytes(*self.value.first_chunk()?).into()),
@@ -113,40 +111,9 @@ impl<'a> SchemaValue<'a> {
     fn boolean(&self) -> Option<bool> {
         (self.kind() == Kind::Boolean).then(|| self.value != [0])
     }
-
-    /// Adds what makes values unequal to `state`. Equal values add the same: 1 and 1.0 are equal, and so are objects whose
-    /// fields have another order.
-    fn add_to(&self, hashes: &RandomState, state: &mut impl Hasher) {
-        match self.kind() {
-            Kind::Int32 | Kind::Int64 | Kind::Double => {
-                // Numbers that are equal have the same double. −0.0 is equal to 0.
-                let number = self.number().and_then(|number| number.as_f64());
-                (1, (number.unwrap_or(0.0) + 0.0).to_bits()).hash(state);
-            }
-            Kind::String => (2, self.value).hash(state),
-            Kind::Boolean => (3, self.value).hash(state),
-            Kind::Null => 4.hash(state),
-            Kind::Array => {
-                5.hash(state);
-                for item in self.elements() {
-                    item.add_to(hashes, state);
-                }
-                6.hash(state);
-            }
-            Kind::Document => {
-                let fields = self.members().map(|(name, value)| {
-                    let mut state = hashes.build_hasher();
-                    name.hash(&mut state);
-                    value.add_to(hashes, &mut state);
-                    state.finish()
-                });
-                (7, fields.fold(0_u64, u64::wrapping_add)).hash(state);
-            }
-        }
-    }
 }
 
-fn utf8(bytes: &[u8]) -> &str {
+pub(super) fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("invariant: the transcoder writes only UTF-8")
 }
 
@@ -278,126 +245,6 @@ impl<'a> Node<'a, DocumentValues> for SchemaValue<'a> {
 
     fn identity(&self) -> Option<NodeIdentity> {
         Some(NodeIdentity::new(std::ptr::from_ref(self.begin).addr()))
-    }
-}
-
-impl<'a> Object<'a, DocumentValues> for SchemaValue<'a> {
-    type Node = Self;
-    type MemberName = &'a str;
-    type MembersIter = Members<'a>;
-
-    fn len(&self) -> usize {
-        fields_of(self).count()
-    }
-
-    fn get(&self, key: &Box<str>) -> Option<Self> {
-        let field = fields_of(self).find(|field| field.name == key.as_bytes())?;
-        Some(Self::of(&field, self.budget))
-    }
-
-    fn members(&self) -> Members<'a> {
-        Members(fields_of(self))
-    }
-}
-
-impl<'a> Array<'a, DocumentValues> for SchemaValue<'a> {
-    type Node = Self;
-    type ElementsIter = Items<'a>;
-
-    fn len(&self) -> usize {
-        elements::of(self.value).count()
-    }
-
-    fn elements(&self) -> Items<'a> {
-        Items(elements::of(self.value), self.budget)
-    }
-
-    /// Compares hashes, so that many items take neither quadratic time nor much memory. A sender can't choose values whose
-    /// hashes collide.
-    fn is_unique(&self) -> bool {
-        let hashes = RandomState::new();
-        let hash_of = |item: Self| {
-            let mut state = hashes.build_hasher();
-            item.add_to(&hashes, &mut state);
-            state.finish()
-        };
-        let mut items: Vec<(u64, usize)> = Vec::with_capacity(Array::len(self));
-        items.extend(self.elements().map(hash_of).zip(0..));
-        items.sort_unstable();
-        items
-            .chunk_by(|(one, _), (other, _)| one == other)
-            .filter(|equal| equal.len() > 1)
-            .all(|equal| {
-                // Two of them are probably enough to know.
-                let values = equal
-                    .iter()
-                    .filter_map(|&(_, place)| self.elements().nth(place));
-                let values: Vec<_> = values.take(2).map(|item| item.to_value()).collect();
-                equal.len() == 2 && unique::is_unique(&values)
-            })
-    }
-}
-
-/// The fields of an object that are the message's.
-fn fields_of<'a>(object: &SchemaValue<'a>) -> FieldElements<'a> {
-    let mut elements = elements::of(object.value);
-    if object.level == Level::TopWithoutId {
-        // The worker writes it first.
-        elements.next();
-    }
-    FieldElements {
-        elements,
-        is_top: object.level != Level::Inner,
-        budget: object.budget,
-    }
-}
-
-struct FieldElements<'a> {
-    elements: Elements<'a>,
-    is_top: bool,
-    budget: &'a Budget,
-}
-
-impl<'a> Iterator for FieldElements<'a> {
-    type Item = RawElement<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<RawElement<'a>> {
-        let element = self.elements.next()?;
-        self.budget.take(1);
-        if self.budget.is_used_up() {
-            return None;
-        }
-        // It is the last one.
-        let is_received_at = self.is_top && element.name == RECEIVED_AT.as_bytes();
-        (!is_received_at).then_some(element)
-    }
-}
-
-/// The names and the values of an object's fields.
-pub(super) struct Members<'a>(FieldElements<'a>);
-
-impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, SchemaValue<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let field = self.0.next()?;
-        let value = SchemaValue::of(&field, self.0.budget);
-        Some((utf8(field.name), value))
-    }
-}
-
-/// The items of an array.
-pub(super) struct Items<'a>(Elements<'a>, &'a Budget);
-
-impl<'a> Iterator for Items<'a> {
-    type Item = SchemaValue<'a>;
-
-    fn next(&mut self) -> Option<SchemaValue<'a>> {
-        self.1.take(1);
-        (!self.1.is_used_up())
-            .then(|| self.0.next())?
-            .map(|item| SchemaValue::of(&item, self.1))
     }
 }
 

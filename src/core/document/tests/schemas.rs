@@ -165,6 +165,35 @@ fn a_format_is_an_annotation() {
     assert!(judge(schema, r#"{"id":1,"at":"no time","n":1}"#).is_ok());
 }
 
+#[test]
+fn numbers_are_compared_by_their_values() {
+    let unique = json!({"properties": {"x": {"uniqueItems": true}}});
+    for (items, expected) in [
+        (
+            "1152921504606846976,1152921504606846977,1152921504606846978",
+            true,
+        ),
+        ("1152921504606846976,1152921504606846976.0", false),
+        ("9007199254740993,9007199254740992,9007199254740993", false),
+        ("0,-0.0", false),
+        ("0.5,5e-1", false),
+        ("1e300,1e301,\"1e300\"", true),
+        (r#"{"a":1,"b":2},{"b":2.0,"a":1}"#, false),
+        (r#"{"a":1,"b":2},{"b":1,"a":2}"#, true),
+        ("[1,2],[2,1],[[1],2]", true),
+    ] {
+        let payload = format!(r#"{{"id":1,"x":[{items}]}}"#);
+        assert_eq!(judge(unique.clone(), &payload).is_ok(), expected, "{items}");
+    }
+    // Exact beyond what a double tells apart.
+    let bounds = json!({"properties": {"x": {"maximum": 9_007_199_254_740_992_i64}}});
+    assert!(judge(bounds.clone(), r#"{"id":1,"x":9007199254740992}"#).is_ok());
+    assert!(judge(bounds, r#"{"id":1,"x":9007199254740993}"#).is_err());
+    let constant = json!({"properties": {"x": {"const": 9_007_199_254_740_993_i64}}});
+    assert!(judge(constant.clone(), r#"{"id":1,"x":9007199254740993}"#).is_ok());
+    assert!(judge(constant, r#"{"id":1,"x":9007199254740992}"#).is_err());
+}
+
 /// Each would take minutes, or all of the stack, if nothing kept it within bounds.
 #[test]
 fn no_schema_makes_a_message_take_long() {
