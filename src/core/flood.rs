@@ -27,6 +27,9 @@ pub struct RejectionWindow {
     rejected: u32,
 }
 
+/// How evenly rejections are spread over a restored window.
+const PARTS: u32 = 100;
+
 #[derive(Debug, Clone, Copy)]
 struct Run {
     is_rejected: bool,
@@ -45,12 +48,22 @@ impl RejectionWindow {
         }
     }
 
-    /// The same with what another window has counted. Which of its messages came first isn't known: the rejected ones count
-    /// as the last.
+    /// The same with what another window has counted. The order of its messages isn't known: the rejected ones count as
+    /// evenly spread.
     pub fn restored(length: u32, allowed: u32, count: RejectionCount) -> Self {
         let mut window = Self::new(length, allowed);
-        window.push(false, count.messages.saturating_sub(count.rejected));
-        window.push(true, count.rejected);
+        let messages = count.messages.min(length);
+        let rejected = count.rejected.min(messages);
+        let accepted = messages - rejected;
+        // The share of each part, so that all parts together have every message.
+        let part = |whole: u32, number: u32| {
+            let up_to = |number: u32| u64::from(whole) * u64::from(number) / u64::from(PARTS);
+            u32::try_from(up_to(number + 1) - up_to(number)).unwrap_or(whole)
+        };
+        for number in 0..PARTS {
+            window.push(false, part(accepted, number));
+            window.push(true, part(rejected, number));
+        }
         window
     }
 
@@ -163,6 +176,21 @@ mod tests {
         assert!(!restored.reject());
         restored.accept(3);
         assert!(restored.reject());
+    }
+
+    #[test]
+    fn a_share_that_stays_the_same_is_still_allowed_after_a_restart() {
+        let count = RejectionCount {
+            rejected: 500,
+            messages: 1000,
+            in_a_row: 0,
+        };
+        let mut restored = RejectionWindow::restored(1000, 550, count);
+        assert_eq!((restored.rejected(), restored.messages()), (500, 1000));
+        for _ in 0..1000 {
+            assert!(restored.reject());
+            restored.accept(1);
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use log::warn;
 use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, Ownership};
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
+use crate::core::rejection::Reason;
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
@@ -92,7 +93,7 @@ fn run(
     let mut reader = TopicReader::new(config, source, &request.group(config))?;
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
-    if !request.dry_run {
+    if !request.dry_run && request.criteria.reason == Reason::MongodbUnavailable {
         refuse_beside_workers(&reader, &request.group(config), tally.to_read)?;
     }
     let ranges: Ranges = spans
