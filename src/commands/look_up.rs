@@ -1,6 +1,7 @@
 //! Looks up in MongoDB what it holds under the `_id`s of messages, many at once, as the worker does after a duplicate.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bson::RawDocument;
@@ -22,7 +23,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// The messages that wait for the next look-up. `T` is what the caller knows of a message.
 pub(super) struct LookUp<'a, T> {
     mongodb: &'a MongoDbHandler,
-    rules: &'a MessageRules,
+    rules: Arc<MessageRules>,
     received_at: ReceivedAt,
     documents: Documents,
     waiting: Vec<T>,
@@ -47,11 +48,16 @@ impl<T> LookedUp<'_, T> {
 }
 
 impl<'a, T> LookUp<'a, T> {
-    /// `stop` ends the waits between attempts.
-    pub(super) fn new(config: &'a Config, mongodb: &'a MongoDbHandler, stop: StopSignal) -> Self {
+    /// `rules` decide what a document is. `stop` ends the waits between attempts.
+    pub(super) fn new(
+        config: &Config,
+        rules: Arc<MessageRules>,
+        mongodb: &'a MongoDbHandler,
+        stop: StopSignal,
+    ) -> Self {
         Self {
             mongodb,
-            rules: &config.message.rules,
+            rules,
             received_at: ReceivedAt::new(SystemTime::now()),
             documents: Documents::default(),
             waiting: Vec::new(),
@@ -77,7 +83,7 @@ impl<'a, T> LookUp<'a, T> {
         };
         let pushed = self
             .documents
-            .push(index, &parts, self.rules, &self.received_at);
+            .push(index, &parts, &self.rules, &self.received_at);
         if let Err(rejection) = pushed {
             return Err((message, rejection));
         }

@@ -38,8 +38,12 @@ pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result
         .and_then(|()| DataConsumer::new(config, file.to_owned(), inherited_pause()).run(signals))
         .and_then(|ended| match ended {
             Ended::Stopped => Ok(()),
-            Ended::Reloading { pause } => {
+            Ended::Reloading { pause, restart } => {
                 worker_log::flush();
+                if !restart.is_wanted() {
+                    info!("stopped as asked");
+                    return Ok(());
+                }
                 let failure = restart_in_place(pause.as_ref());
                 error!("stopped: {}", failure.chain());
                 Err(failure)

@@ -33,6 +33,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How many messages are handled before commit answers are handled and deadlines are checked.
 const MESSAGES_PER_TURN: usize = 1024;
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct Committer {
     messages: Receiver<CommitterMessage>,
     requests: Sender<Vec<Commit>>,
@@ -45,6 +46,8 @@ pub struct Committer {
     /// A commit was requested and isn't answered yet.
     is_committing: bool,
     drain: Option<Drain>,
+    /// As [`CommitterSettings::repeats_at_drain`].
+    repeats_at_drain: bool,
     view: OffsetView,
     /// The last commit failed.
     is_commit_failing: bool,
@@ -71,6 +74,8 @@ struct Drain {
     next_attempt: Instant,
     /// A commit was requested for this drain.
     has_requested: bool,
+    /// Partitions whose offset has not moved, and is to be committed again, because the text beside it has changed.
+    to_repeat: Vec<TopicPartition>,
     /// The partitions belong to another member: no commit of ours is accepted any more.
     is_refused: bool,
 }
@@ -106,6 +111,7 @@ impl Committer {
             ),
             is_committing: false,
             drain: None,
+            repeats_at_drain: settings.repeats_at_drain,
             view,
             is_commit_failing: false,
             shown_at: now,
@@ -255,10 +261,16 @@ impl Committer {
                 }
             }
             CommitterMessage::Drain(request) => {
+                let to_repeat = if self.repeats_at_drain {
+                    request.partitions.clone()
+                } else {
+                    Vec::new()
+                };
                 self.drain = Some(Drain {
                     request,
                     next_attempt: Instant::now(),
                     has_requested: false,
+                    to_repeat,
                     is_refused: false,
                 });
             }
@@ -317,6 +329,11 @@ impl Committer {
         }
         self.is_commit_failing = false;
         for commit in answer.commits {
+            if let Some(drain) = self.drain.as_mut().filter(|drain| drain.has_requested) {
+                drain
+                    .to_repeat
+                    .retain(|&partition| partition != commit.partition);
+            }
             self.new_logs.committed(commit);
             if self.tracker.committed(commit) {
                 self.observer.committed(commit.partition, commit.offset);
@@ -363,6 +380,11 @@ impl Committer {
         let unsettled: usize = partitions.iter().map(|&p| self.tracker.in_flight(p)).sum();
         let mut commits = self.uncommitted();
         commits.retain(|commit| partitions.contains(&commit.partition));
+        let repeated = drain.to_repeat.iter().filter_map(|&partition| {
+            let is_ours = partitions.contains(&partition);
+            is_ours.then(|| self.tracker.committed_already(partition))?
+        });
+        commits.extend(repeated);
         let progress = DrainProgress {
             unsettled,
             is_commit_due: !commits.is_empty(),

@@ -16,6 +16,8 @@ pub struct CommitterSettings {
     pub commit_frequency: u64,
     /// … and after this time at the latest.
     pub commit_interval: Duration,
+    /// A drain commits also where the offset has not moved, because commits carry more than the offset.
+    pub repeats_at_drain: bool,
     /// A partition that has work and doesn't move for this long stands still.
     pub stalled_after: Duration,
     /// While an operator has paused the worker, records that wait in Kafka are no work.
@@ -32,6 +34,7 @@ impl CommitterSettings {
             },
             commit_frequency: config.offset_commit_frequency,
             commit_interval: config.offset_commit_interval,
+            repeats_at_drain: false,
             stalled_after: config.stalled_after,
             pause,
         }

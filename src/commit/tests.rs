@@ -61,6 +61,7 @@ impl Setup {
                 in_flight_limit: limit,
                 commit_frequency: 1,
                 commit_interval: BOUND,
+                repeats_at_drain: false,
                 stalled_after: BOUND,
                 pause: PauseSwitch::default(),
             },

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::Config;
+use super::message;
+use super::model::Config;
 use super::schema::keys;
 
 /// The options of MongoDB's URI that name a file, in lower case.
@@ -12,9 +13,12 @@ const URI_OPTIONS: [&str; 2] = ["tlscafile", "tlscertificatekeyfile"];
 /// How the names of librdkafka's properties end that name a file, or a directory of certificates.
 const PROPERTY_ENDINGS: [&str; 2] = [".location", ".file"];
 
+/// librdkafka reads this one again for each login.
+const READ_FOR_EACH_LOGIN: &str = "sasl.oauthbearer.assertion.file";
+
 impl Config {
     /// The files that the variables of `environment` name, and those that the properties of Kafka and the URI of MongoDB
-    /// name. `environment` is what this configuration was loaded with.
+    /// name; and the file of the messages' JSON Schema. `environment` is what this configuration was loaded with.
     pub fn credential_files<K, V>(
         &self,
         environment: impl IntoIterator<Item = (K, V)>,
@@ -36,6 +40,7 @@ impl Config {
             .consumer_properties
             .iter()
             .chain(&kafka.producer_properties)
+            .filter(|(name, _)| *name != READ_FOR_EACH_LOGIN)
             .filter(|(name, _)| PROPERTY_ENDINGS.iter().any(|end| name.ends_with(end)))
             .map(|(_, file)| PathBuf::from(file));
         let by_uri = self
@@ -44,6 +49,10 @@ impl Config {
             .options()
             .filter(|(name, _)| URI_OPTIONS.contains(&name.as_str()))
             .map(|(_, file)| PathBuf::from(file));
-        by_variable.chain(by_property).chain(by_uri).collect()
+        by_variable
+            .chain(by_property)
+            .chain(by_uri)
+            .chain(message::schema_file(&self.message.schema))
+            .collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::PathBuf;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -16,6 +17,12 @@ const POSITION: &str = "$position";
 
 const EXPECTED_SCHEMA: &str = "`specification`, `any` or the path of a JSON Schema file";
 const EXPECTED_ID: &str = "the name of a field (dots reach inside), `$key` or `$position`";
+
+/// The file of the JSON Schema that `message.schema` names, if it names one.
+pub(super) fn schema_file(schema: &str) -> Option<PathBuf> {
+    let is_word = [SPECIFICATION, ANY].contains(&schema);
+    (!is_word).then(|| PathBuf::from(schema))
+}
 
 /// The most bytes of a JSON Schema file.
 const LONGEST_SCHEMA: u64 = 16 << 20;
@@ -33,7 +40,7 @@ pub(super) fn id(_: &mut SchemaGenerator) -> Schema {
         "type": "string",
         "pattern": r"^(\$key|\$position|[^$.\x00][^.\x00]*(\.[^.\x00]+)*)$",
         // `received_at` is the worker's own field, and MongoDB takes no second `_id`. A URI stands under the wrong key.
-        "not": {"pattern": r"^(received_at|_id\..*)$|://"},
+        "not": {"pattern": r"^(received_at(\..*)?|_id\..*)$|://"},
         "errorMessage": format!("expected {EXPECTED_ID}"),
     })
 }

@@ -259,8 +259,8 @@ pub struct Consumer {
     #[schemars(with = "u32", range(min = 1000, max = HOUR_MS), extend("default" = 60_000))]
     pub stalled_after: Duration,
 
-    /// How often the files with certificates and passwords are looked at: a change reloads the configuration, as SIGHUP
-    /// does; 0 looks never.
+    /// How often the files that the configuration names (certificates, passwords, a JSON Schema) are looked at: a change
+    /// reloads it, as SIGHUP does; 0 looks never.
     #[serde(rename = "reload_interval_ms", with = "millis")]
     #[schemars(with = "u32", range(min = 0, max = HOUR_MS), extend("default" = 60_000))]
     pub reload_interval: Duration,

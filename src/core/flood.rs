@@ -10,8 +10,63 @@ pub struct RejectionCount {
     pub rejected: u32,
     /// How many messages that were: the window, or fewer.
     pub messages: u32,
-    /// How many messages were rejected in a row, of all partitions of the worker.
+    /// How many messages of the partition were rejected in a row.
     pub in_a_row: u64,
+}
+
+/// How many messages were rejected in a row: those that can't become documents, and those that MongoDB refused. They are
+/// two runs, because a batch is judged before it is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Runs {
+    unfit: u64,
+    refused: u64,
+}
+
+impl Runs {
+    pub fn restored(in_a_row: u64) -> Self {
+        Self {
+            unfit: in_a_row,
+            refused: in_a_row,
+        }
+    }
+
+    /// A message has become a document.
+    pub fn accepted(&mut self) {
+        self.unfit = 0;
+    }
+
+    /// A message was stored.
+    pub fn stored(&mut self) {
+        *self = Self::default();
+    }
+
+    /// `was_accepted`: MongoDB has refused the message's document.
+    pub fn rejected(&mut self, was_accepted: bool) {
+        if was_accepted {
+            self.refused += 1;
+        } else {
+            self.unfit += 1;
+        }
+    }
+
+    /// The length of the run that a rejection of this kind belongs to.
+    pub fn of(self, was_accepted: bool) -> u64 {
+        if was_accepted {
+            self.refused
+        } else {
+            self.unfit
+        }
+    }
+
+    pub fn longest(self) -> u64 {
+        self.unfit.max(self.refused)
+    }
+
+    /// Makes each run at least as long as the other's.
+    pub fn at_least(&mut self, other: Self) {
+        self.unfit = self.unfit.max(other.unfit);
+        self.refused = self.refused.max(other.refused);
+    }
 }
 
 /// The last messages of one partition, in the order in which they were settled: whether each was rejected.

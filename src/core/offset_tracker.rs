@@ -263,6 +263,16 @@ impl OffsetTracker {
         commits
     }
 
+    /// The committed offset of this partition, if nothing above it can be committed.
+    pub fn committed_already(&self, partition: TopicPartition) -> Option<Commit> {
+        let offsets = self.partitions.get(&partition)?;
+        (offsets.committed == Some(offsets.committable)).then_some(Commit {
+            partition,
+            epoch: offsets.epoch,
+            offset: offsets.committable,
+        })
+    }
+
     /// Whether a partition has no committed offset yet. Its first commit is due at once: otherwise a crash
     /// under `auto_offset_reset: latest` would skip the messages that came meanwhile.
     pub fn has_never_committed(&self) -> bool {

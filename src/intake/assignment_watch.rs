@@ -24,6 +24,11 @@ impl AssignmentWatch {
         }
     }
 
+    /// The consumer has just subscribed.
+    pub fn subscribed(&mut self, now: Instant) {
+        *self = Self::new(now);
+    }
+
     /// Logs the warning if it is due. An assignment without partitions is an assignment too.
     pub fn look(&mut self, consumer: &KafkaConsumer, health: &Health) {
         let waited = self.subscribed_at.elapsed();

@@ -145,6 +145,7 @@ impl Poller {
         consumer
             .subscribe()
             .map_err(|error| Failure::running("can't subscribe").because(error))?;
+        self.assignment_watch.subscribed(Instant::now());
         self.health.beat(Instant::now());
         while !self.stop.is_stopping() {
             let event = self.next_event(&consumer);

@@ -33,6 +33,8 @@ pub struct RebalanceHandler {
     pub flood: Arc<FloodGuard>,
     pub stop: StopSignal,
     pub metrics: Arc<MetricsCollector>,
+    /// Where lost messages are counted.
+    pub losses: Arc<MetricsCollector>,
     pub health: Arc<Health>,
     pub budget: RevokeBudget,
     /// Behind a lock only because the client shares its listener.
@@ -145,7 +147,7 @@ impl RebalanceListener for RebalanceHandler {
     }
 
     fn skipped(&self, partition: TopicPartition, from: Offset, to: Offset) {
-        self.metrics.increment_offsets_skipped(to.since(from));
+        self.losses.increment_offsets_skipped(to.since(from));
         error!(topic = self.topic, partition = partition.number, from = from.0, to = to.0, count = to.since(from);
             "retention has deleted records before this group read them; they are lost to it: \
              reading on from the earliest offset that still exists");

@@ -32,14 +32,12 @@ pub struct FoundIndex<'a> {
 
 impl FoundIndex<'_> {
     /// What makes it impossible to create the index, if that is an operator's fault. An index without options is there to find
-    /// documents: another one on its fields serves as well.
+    /// documents: another one on its fields serves as well. Whether one with options may stand beside another on the same
+    /// fields, the server decides.
     pub fn fault(&self) -> Option<String> {
         let name = self.index.name();
         let conflict = match self.state {
             IndexState::OtherOptions => "exists with other options",
-            IndexState::OfAnotherName if self.index.has_options() => {
-                "has options, and another index on the same fields exists"
-            }
             IndexState::NameTaken if self.index.has_options() => "exists on other fields",
             IndexState::Present
             | IndexState::Missing
@@ -163,7 +161,7 @@ impl IndexState {
     }
 }
 
-/// Whether an index is on these fields, whatever their directions. The server lists a text index by other fields.
+/// Whether an index is on these fields, in these directions. The server lists a text index by other fields.
 fn has_fields(existing: &Document, index: &Index) -> bool {
     let Ok(keys) = existing.get_document("key") else {
         return false;
@@ -172,7 +170,12 @@ fn has_fields(existing: &Document, index: &Index) -> bool {
     if is_text {
         return keys.contains_key("_fts");
     }
-    keys.keys().eq(index.keys.keys())
+    let given = bson_of_object(&index.keys);
+    keys.len() == given.len()
+        && keys
+            .iter()
+            .zip(&given)
+            .all(|((name, found), (given_name, given))| name == given_name && covers(found, given))
 }
 
 /// Whether an index has the configured options. Where none are configured, any will do.
@@ -324,6 +327,12 @@ mod tests {
             (json!({"c": 1}), IndexState::NameTaken),
             (json!({"d": "text"}), IndexState::Present),
             (json!({"e": 1}), IndexState::Missing),
+            (json!({"b": -1}), IndexState::Missing),
+            (json!({"b": "hashed"}), IndexState::Missing),
+            (
+                json!({"key": {"x": -1}, "name": "c_1"}),
+                IndexState::NameTaken,
+            ),
             (json!({"a": 1, "b": -1}), IndexState::Missing),
         ] {
             let index = index(given);
@@ -346,11 +355,8 @@ mod tests {
         assert_eq!(fault(plain(), IndexState::NameTaken), None);
         assert_eq!(fault(plain(), IndexState::OfAnotherName), None);
         assert_eq!(fault(unique(), IndexState::Missing), None);
-        for state in [
-            IndexState::NameTaken,
-            IndexState::OfAnotherName,
-            IndexState::OtherOptions,
-        ] {
+        assert_eq!(fault(unique(), IndexState::OfAnotherName), None);
+        for state in [IndexState::NameTaken, IndexState::OtherOptions] {
             let fault = fault(unique(), state).unwrap();
             assert!(fault.contains("`a_1`"), "{fault}");
         }

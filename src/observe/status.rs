@@ -164,8 +164,8 @@ pub struct InFlight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutageReplay {
     /// Offsets of this worker's share of the dead letter topic that are still to be looked at or to be settled. Dead
-    /// letters with other reasons count until they are passed over.
-    pub waiting: i64,
+    /// letters with other reasons count until they are passed over. `null` until this worker knows its share.
+    pub waiting: Option<i64>,
     /// Dead letters that are stored now, since the worker started.
     pub stored: u64,
     /// Dead letters that MongoDB refused: they are dead letters again, with the reason.

@@ -235,8 +235,11 @@ impl<'a> BatchWrite<'a> {
                 Verdict::Rejected(rejection) => rejected.push((index, rejection)),
             }
         }
-        if stored.len() + already_stored.len() > 0 {
-            self.stage.flood.stored();
+        if self.stage.flood.is_on() {
+            let records = self.batch.batch().records();
+            let of = |&index: &usize| records[index].id.partition;
+            let all = stored.iter().chain(&already_stored);
+            self.stage.flood.stored(all.map(of));
         }
         self.batch.settle(stored, Outcome::Stored);
         self.batch.settle(already_stored, Outcome::AlreadyStored);
@@ -250,22 +253,21 @@ impl<'a> BatchWrite<'a> {
         plan: &WritePlan,
     ) -> Result<(), Unfinished> {
         let mut accepted = Vec::new();
-        if self.stage.flood.has_window() {
+        if self.stage.flood.is_on() {
             let unsettled = self.batch.unsettled();
             let of_all = unsettled.map(|(index, record)| (index, record.id.partition));
             let is_rejected = |index| rejections.binary_search_by_key(&index, |(i, _)| *i).is_ok();
             accepted.extend(of_all.filter(|&(index, _)| !is_rejected(index)));
         }
-        let mut accepted = accepted.into_iter().peekable();
+        let mut accepted = accepted.as_slice();
         for (index, rejection) in rejections {
-            while let Some((_, partition)) = accepted.next_if(|&(other, _)| other < index) {
-                self.stage.flood.accepted(partition);
-            }
+            let before = accepted.partition_point(|&(other, _)| other < index);
+            let (passed, rest) = accepted.split_at(before);
+            self.stage.flood.accepted(passed.iter().map(|&(_, p)| p));
+            accepted = rest;
             self.dead_letter(index, &rejection, false, plan)?;
         }
-        for (_, partition) in accepted {
-            self.stage.flood.accepted(partition);
-        }
+        self.stage.flood.accepted(accepted.iter().map(|&(_, p)| p));
         Ok(())
     }
 
@@ -323,7 +325,7 @@ impl<'a> BatchWrite<'a> {
                 }
                 OnFlood::Pause => flood.pause(&why),
             }
-            while !flood.is_resumed() {
+            while flood.has_paused() {
                 self.give_up_if_stopping()?;
                 if !ownership.is_ours(id) {
                     return Ok(false);

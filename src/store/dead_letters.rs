@@ -10,7 +10,7 @@ use super::unfinished::Unfinished;
 use crate::commit::{DispatchedBatch, Outcome, Ownership, RecordReceipt};
 use crate::config::Config;
 use crate::core::dead_letter::{ConsumerIdentity, DeadLetterHeaders};
-use crate::core::partition::RecordId;
+use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::Record;
 use crate::core::rejection::{Reason, Rejection};
 use crate::failure::Failure;
@@ -125,8 +125,10 @@ impl DeadLetters {
             return Ok(());
         };
         let id = receipt.id();
+        let source = batch.batch().records()[index].source();
         let mut listener: Box<dyn DeliveryListener> = Box::new(LetterReceipt {
             receipt,
+            source,
             reason: rejection.reason,
             context: Arc::clone(&self.report),
         });
@@ -155,7 +157,7 @@ impl DeadLetters {
                     let failure = Failure::running(format!(
                         "the record at partition {}, offset {} can be neither stored ({}) nor handed \
                          to the dead letter producer; its offset stays uncommitted",
-                        id.partition, id.offset, rejection.reason
+                        source.0, source.1, rejection.reason
                     ));
                     return Err(Unfinished::Failed(failure.because(why)));
                 }
@@ -195,6 +197,8 @@ impl DeadLetters {
 /// A dead letter on its way: carried by the producer until the delivery report comes.
 struct LetterReceipt {
     receipt: RecordReceipt,
+    /// The place of the record in the consumed topic.
+    source: (TopicPartition, Offset),
     reason: Reason,
     context: Arc<DeadLetterReportContext>,
 }
@@ -205,18 +209,13 @@ impl DeliveryListener for LetterReceipt {
     }
 
     fn undeliverable(self: Box<Self>, why: Undeliverable) {
-        let id = self.receipt.id();
+        let (partition, offset) = self.source;
         // The committer is told first that the record is abandoned. Then the supervisor gets the reason.
         drop(self.receipt);
         let failure = Failure::running(format!(
-            "the record at partition {}, offset {} can be neither stored ({}) nor written to the dead \
+            "the record at partition {partition}, offset {offset} can be neither stored ({}) nor written to the dead \
              letter topic `{}`: {}. Its offset stays uncommitted; {}",
-            id.partition,
-            id.offset,
-            self.reason,
-            self.context.dead_letter_topic,
-            why.cause,
-            why.advice,
+            self.reason, self.context.dead_letter_topic, why.cause, why.advice,
         ));
         self.context.events.failed(failure);
     }

@@ -1,14 +1,13 @@
 //! The guard against floods of rejections, shared by the writers of live messages. `core/flood.rs` counts.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use log::error;
 
 use crate::config::{self, OnFlood};
-use crate::core::flood::{RejectionCount, RejectionWindow};
+use crate::core::flood::{RejectionCount, RejectionWindow, Runs};
 use crate::core::partition::TopicPartition;
 use crate::core::rejection::Reason;
 use crate::kafka::CommitNotes;
@@ -18,7 +17,7 @@ use crate::runtime::PauseSwitch;
 /// Who has paused the worker, as the status shows it.
 const BY: &str = "the guard against floods of rejections";
 
-/// How many messages may be rejected, and what happens when more are.
+/// How many messages may be rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     /// In a row; 0 for no limit.
@@ -32,16 +31,23 @@ pub struct FloodGuard {
     limits: Limits,
     on_flood: OnFlood,
     pause: PauseSwitch,
-    /// Whether the guard has paused the worker, and nobody has ended that.
-    has_paused: AtomicBool,
-    /// Behind a lock, because all writers count. They take it once a batch, and once a rejection.
+    /// Behind a lock, because all writers count. They take it a few times a batch, and once a rejection.
     counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    in_a_row: u64,
-    windows: HashMap<TopicPartition, RejectionWindow>,
+    /// Of all partitions.
+    runs: Runs,
+    partitions: HashMap<TopicPartition, PartitionCounts>,
+    /// The guard has paused the worker. Once the switch is off again, everything is counted anew.
+    has_paused: bool,
+}
+
+#[derive(Default)]
+struct PartitionCounts {
+    runs: Runs,
+    window: Option<RejectionWindow>,
 }
 
 /// Whether one more message may be rejected.
@@ -71,12 +77,16 @@ impl FloodGuard {
     }
 
     fn with_limits(limits: Limits, on_flood: OnFlood, pause: PauseSwitch) -> Self {
+        // A pause outlives a reload.
+        let has_paused = pause.pause().is_some_and(|pause| pause.is_flood);
         Self {
             limits,
             on_flood,
             pause,
-            has_paused: AtomicBool::new(false),
-            counts: Mutex::default(),
+            counts: Mutex::new(Counts {
+                has_paused,
+                ..Counts::default()
+            }),
         }
     }
 
@@ -84,32 +94,46 @@ impl FloodGuard {
         self.on_flood
     }
 
-    fn is_on(&self) -> bool {
+    /// Whether messages have to be counted.
+    pub fn is_on(&self) -> bool {
         self.limits.in_a_row > 0 || self.limits.window.is_some()
     }
 
-    /// Counts a message that has become a document.
-    pub(super) fn accepted(&self, partition: TopicPartition) {
-        if let Some((length, allowed)) = self.limits.window {
-            let mut counts = self.counts();
-            counts.window(partition, length, allowed).accept(1);
+    /// Counts messages that have become documents, by the partition of each, in their order.
+    pub(super) fn accepted(&self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        if !self.is_on() {
+            return;
+        }
+        let mut counts = self.counts();
+        for partition in partitions {
+            counts.runs.accepted();
+            let counted = counts.partitions.entry(partition).or_default();
+            counted.runs.accepted();
+            if let Some((length, allowed)) = self.limits.window {
+                counted.window(length, allowed).accept(1);
+            }
         }
     }
 
-    /// Messages were stored: no run of rejections goes on.
-    pub(super) fn stored(&self) {
-        if self.limits.in_a_row > 0 {
-            self.counts().in_a_row = 0;
+    /// Messages of these partitions were stored.
+    pub(super) fn stored(&self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        if !self.is_on() {
+            return;
+        }
+        let mut counts = self.counts();
+        for partition in partitions {
+            counts.runs.stored();
+            counts
+                .partitions
+                .entry(partition)
+                .or_default()
+                .runs
+                .stored();
         }
     }
 
-    /// Whether each message has to be counted.
-    pub(super) fn has_window(&self) -> bool {
-        self.limits.window.is_some()
-    }
-
-    /// Counts a message that is about to be rejected, unless it is one too many. A message that is only redirected counts
-    /// neither way. `was_accepted`: it has become a document, and MongoDB has refused that.
+    /// Counts a message that is about to be rejected, unless it is one too many. A message that is redirected because
+    /// MongoDB is unavailable is no rejection. `was_accepted`: it has become a document, and MongoDB has refused that.
     pub(super) fn admit(
         &self,
         partition: TopicPartition,
@@ -121,15 +145,16 @@ impl FloodGuard {
         }
         let mut counts = self.counts();
         let Limits { in_a_row, window } = self.limits;
-        if in_a_row > 0 && counts.in_a_row >= in_a_row {
+        let before = counts.runs.of(was_accepted);
+        if in_a_row > 0 && before >= in_a_row {
             return Admission::Flood(format!(
-                "{} records in a row were rejected, and the next one would be for `{reason}`: that is more than \
-                 `consumer.max_consecutive_rejections` allows",
-                counts.in_a_row
+                "{before} records in a row were rejected, and the next one would be for `{reason}`: that is more than \
+                 `consumer.max_consecutive_rejections` allows"
             ));
         }
+        let counted = counts.partitions.entry(partition).or_default();
         if let Some((length, allowed)) = window {
-            let window = counts.window(partition, length, allowed);
+            let window = counted.window(length, allowed);
             let is_counted = if was_accepted {
                 window.reject_accepted()
             } else {
@@ -145,68 +170,63 @@ impl FloodGuard {
                 ));
             }
         }
-        counts.in_a_row += 1;
+        counted.runs.rejected(was_accepted);
+        counts.runs.rejected(was_accepted);
         Admission::Admitted
     }
 
     /// Pauses the worker, if it isn't paused already.
     pub(super) fn pause(&self, why: &str) {
-        if self.has_paused.swap(true, Ordering::AcqRel) {
+        let mut counts = self.counts();
+        if std::mem::replace(&mut counts.has_paused, true) {
             return;
         }
-        error!(
-            "paused, because too many messages are rejected; look at them, and go on with `resume`: {why}"
-        );
-        let before = self.pause.order(Some(Pause {
+        // Under the lock, so that no writer sees a pause that isn't ordered yet. If an operator has paused the worker
+        // already, that pause holds, and its end is the end of this one.
+        self.pause.order(Some(Pause {
             since: time_text(Timestamp::now()),
             by: BY.to_owned(),
             reason: Some(why.to_owned()),
             is_flood: true,
         }));
-        // An operator's pause holds; its end is the end of this one.
-        let _ = before;
+        drop(counts);
+        error!(
+            "paused, because too many messages are rejected; look at them, and go on with `resume`: {why}"
+        );
     }
 
     /// Whether the guard has paused the worker, and nobody has ended that.
     pub fn has_paused(&self) -> bool {
-        self.has_paused.load(Ordering::Acquire) && self.pause.is_on()
-    }
-
-    /// Whether an operator has ended the pause. Then everything is counted anew.
-    pub(super) fn is_resumed(&self) -> bool {
-        if self.pause.is_on() {
-            return false;
-        }
-        if self.has_paused.swap(false, Ordering::AcqRel) {
-            *self.counts() = Counts::default();
-        }
-        true
+        self.counts().has_paused
     }
 
     /// What was counted of a partition before it was assigned to this worker.
     pub fn restore(&self, partition: TopicPartition, count: RejectionCount) {
         let mut counts = self.counts();
-        counts.in_a_row = counts.in_a_row.max(count.in_a_row);
-        if let Some((length, allowed)) = self.limits.window {
-            let window = RejectionWindow::restored(length, allowed, count);
-            counts.windows.insert(partition, window);
-        }
+        let runs = Runs::restored(count.in_a_row);
+        counts.runs.at_least(runs);
+        let window = self.limits.window;
+        let window =
+            window.map(|(length, allowed)| RejectionWindow::restored(length, allowed, count));
+        counts
+            .partitions
+            .insert(partition, PartitionCounts { runs, window });
     }
 
+    /// If an operator has ended the guard's pause, everything is counted anew.
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.has_paused && !self.pause.is_on() {
+            *counts = Counts::default();
+        }
+        counts
     }
 }
 
-impl Counts {
-    fn window(
-        &mut self,
-        partition: TopicPartition,
-        length: u32,
-        allowed: u32,
-    ) -> &mut RejectionWindow {
+impl PartitionCounts {
+    fn window(&mut self, length: u32, allowed: u32) -> &mut RejectionWindow {
         let new = || RejectionWindow::new(length, allowed);
-        self.windows.entry(partition).or_insert_with(new)
+        self.window.get_or_insert_with(new)
     }
 }
 
@@ -216,11 +236,85 @@ impl CommitNotes for FloodGuard {
             return None;
         }
         let counts = self.counts();
-        let window = counts.windows.get(&partition);
+        let counted = counts.partitions.get(&partition);
+        let window = counted.and_then(|counted| counted.window.as_ref());
         Some(RejectionCount {
             rejected: window.map_or(0, RejectionWindow::rejected),
             messages: window.map_or(0, RejectionWindow::messages),
-            in_a_row: counts.in_a_row,
+            in_a_row: counted.map_or(0, |counted| counted.runs.longest()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        in_a_row: 3,
+        window: Some((10, 5)),
+    };
+
+    fn guard(pause: &PauseSwitch) -> FloodGuard {
+        FloodGuard::with_limits(LIMITS, OnFlood::Pause, pause.clone())
+    }
+
+    fn is_admitted(guard: &FloodGuard, was_accepted: bool) -> bool {
+        let partition = TopicPartition::consumed(0);
+        let admission = guard.admit(partition, Reason::InvalidJson, was_accepted);
+        matches!(admission, Admission::Admitted)
+    }
+
+    #[test]
+    fn a_good_message_between_two_rejections_ends_the_run() {
+        let partition = TopicPartition::consumed(0);
+        let guard = guard(&PauseSwitch::default());
+        for _ in 0..2 {
+            assert!(is_admitted(&guard, false) && is_admitted(&guard, false));
+            guard.accepted([partition; 8]);
+        }
+        assert_eq!(guard.rejections(partition).unwrap().in_a_row, 0);
+        // Those that MongoDB refuses are a run of their own, which only a stored message ends.
+        assert!((0..2).all(|_| is_admitted(&guard, true)));
+        guard.accepted([partition]);
+        assert!(is_admitted(&guard, true) && !is_admitted(&guard, true));
+        guard.accepted([partition; 10]);
+        guard.stored([partition]);
+        assert!(is_admitted(&guard, true));
+    }
+
+    #[test]
+    fn a_pause_is_ordered_once_and_its_end_counts_anew_whoever_sees_it() {
+        let switch = PauseSwitch::default();
+        let guard = guard(&switch);
+        assert!((0..3).all(|_| is_admitted(&guard, false)));
+        assert!(!is_admitted(&guard, false));
+        guard.pause("why");
+        guard.pause("another writer");
+        assert!(guard.has_paused() && switch.pause().unwrap().is_flood);
+        assert!(!is_admitted(&guard, false), "still paused");
+        switch.order(None);
+        assert!(!guard.has_paused());
+        assert!((0..3).all(|_| is_admitted(&guard, false)));
+        assert!(!is_admitted(&guard, false), "the next flood");
+        guard.pause("why");
+        assert!(guard.has_paused() && switch.is_on());
+    }
+
+    #[test]
+    fn a_pause_that_was_inherited_ends_like_one_of_its_own() {
+        let switch = PauseSwitch::default();
+        guard(&switch).pause("why");
+        let after_a_reload = guard(&switch);
+        let partition = TopicPartition::consumed(0);
+        let count = RejectionCount {
+            rejected: 5,
+            messages: 10,
+            in_a_row: 3,
+        };
+        after_a_reload.restore(partition, count);
+        assert!(!is_admitted(&after_a_reload, false));
+        switch.order(None);
+        assert!(is_admitted(&after_a_reload, false));
     }
 }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, bounded, select};
 use log::{error, info, warn};
 
 use super::memory::{self, MemoryLimit};
+use super::reload::{FileHashes, hashes_of_files};
 use crate::config::{Config, OnUnavailable};
 use crate::core::availability::OutageCause;
 use crate::core::partition::TopicId;
@@ -33,6 +34,7 @@ pub struct DataConsumer {
     pub(super) config: Config,
     /// Where the configuration is read again.
     pub(super) config_file: PathBuf,
+    pub(super) files: FileHashes,
     pub(super) metrics: Arc<MetricsCollector>,
     pub(super) health: Arc<Health>,
     pub(super) board: Arc<StatusBoard>,
@@ -46,12 +48,15 @@ pub struct DataConsumer {
 }
 
 /// How a worker ended that did not fail.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// As a signal asked.
     Stopped,
     /// To begin anew with a new configuration. An operator's pause is to hold further on.
-    Reloading { pause: Option<Pause> },
+    Reloading {
+        pause: Option<Pause>,
+        /// To be asked again immediately before: a signal may still come.
+        restart: Restart,
+    },
 }
 
 impl DataConsumer {
@@ -71,6 +76,7 @@ impl DataConsumer {
         ));
         let (events, event_receiver) = ProcessEvents::channel();
         Self {
+            files: hashes_of_files(&config),
             config,
             config_file,
             metrics,
@@ -105,7 +111,8 @@ impl DataConsumer {
         let outcome = outcome.map(|()| {
             if self.restart.is_wanted() {
                 let pause = self.pause.pause();
-                Ended::Reloading { pause }
+                let restart = self.restart.clone();
+                Ended::Reloading { pause, restart }
             } else {
                 Ended::Stopped
             }

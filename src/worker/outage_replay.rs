@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
+use log::warn;
 
 use super::data_consumer::DataConsumer;
 use super::memory::{REPLAY_IN_FLIGHT, REPLAY_PREFETCH};
@@ -21,6 +22,7 @@ use crate::core::leader_watch::LeaderWatch;
 use crate::core::partition::{TopicId, TopicPartition};
 use crate::core::record::Timestamp;
 use crate::core::rejection::Reason;
+use crate::core::stall::Stalled;
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::intake::{LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
@@ -58,7 +60,9 @@ impl DataConsumer {
         let (committer, messages) = CommitterHandle::channel();
         let observer = Arc::new(ReplayObserver {
             metrics: Arc::clone(&self.metrics),
+            health: Arc::clone(&self.health),
             waiting: Mutex::default(),
+            stalled: Mutex::default(),
         });
         // The intake reports about its partitions, and those are of the dead letter topic. What the worker shows is about
         // the partitions of the topic that it consumes.
@@ -72,6 +76,7 @@ impl DataConsumer {
             flood: Arc::new(FloodGuard::off()),
             stop: self.stop.clone(),
             metrics: Arc::clone(&metrics),
+            losses: Arc::clone(&self.metrics),
             health: Arc::clone(&health),
             budget: RevokeBudget::new(
                 config.kafka.max_poll_interval,
@@ -215,6 +220,9 @@ fn wait_for_topic(consumer: &KafkaConsumer, stop: &StopSignal) {
 /// Counts what is brought home, and how much waits.
 struct ReplayObserver {
     metrics: Arc<MetricsCollector>,
+    health: Arc<Health>,
+    /// The partitions that were last logged as not moving on.
+    stalled: Mutex<Vec<TopicPartition>>,
     /// By partition of the dead letter topic.
     waiting: Mutex<BTreeMap<TopicPartition, u64>>,
 }
@@ -239,6 +247,25 @@ impl CommitObserver for ReplayObserver {
 
     fn lag(&self, partition: TopicPartition, lag: u64, _oldest: Option<Timestamp>) {
         self.change(|waiting| waiting.insert(partition, lag));
+    }
+
+    fn stalled(&self, stalled: &[Stalled]) {
+        // During an outage all of them wait, and that is logged.
+        let stalled: Vec<TopicPartition> = if self.health.is_mongodb_available() {
+            stalled.iter().map(|stalled| stalled.partition).collect()
+        } else {
+            Vec::new()
+        };
+        let mut said = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = stalled.iter().any(|partition| !said.contains(partition));
+        if is_new {
+            warn!(partitions:? = stalled; "the replay after an outage stands still in these partitions of the dead letter topic");
+        }
+        *said = stalled;
+    }
+
+    fn commit_failed(&self) {
+        self.metrics.increment_offset_commit_failures();
     }
 
     fn forgotten(&self, partition: TopicPartition) {

@@ -24,11 +24,26 @@ use crate::runtime::{ProcessEvents, Restart, StopSignal};
 /// The most bytes of a file that are compared.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
+/// A hash of each file with a certificate or a password. A file that can't be read is left out.
+pub(super) type FileHashes = BTreeMap<PathBuf, u64>;
+
+/// To be called as soon as the configuration is read: a file that changes later has to be noticed.
+pub(super) fn hashes_of_files(config: &Config) -> FileHashes {
+    let files = config.credential_files(env::vars_os());
+    let hashed = files.into_iter().filter_map(|file| {
+        let hash = hash_of(&file).ok()?;
+        Some((file, hash))
+    });
+    hashed.collect()
+}
+
 /// The thread that reloads.
 pub(super) struct Reloader {
     pub(super) config_file: PathBuf,
     /// What the worker runs with.
     pub(super) config: Config,
+    /// The files as the worker has read them.
+    pub(super) known: FileHashes,
     pub(super) hangups: Receiver<()>,
     pub(super) restart: Restart,
     pub(super) stop: StopSignal,
@@ -46,9 +61,8 @@ enum Cause {
 impl Reloader {
     /// Runs until the stop, or until it has asked for the stop itself.
     pub(super) fn run(&self) {
-        let known = self.contents();
         let mut failed = None;
-        while let Some(cause) = self.next_cause(&known, &mut failed) {
+        while let Some(cause) = self.next_cause(&mut failed) {
             match self.new_configuration() {
                 Ok(()) => {
                     info!("the new configuration can be used: stopping, to begin anew with it");
@@ -75,14 +89,10 @@ impl Reloader {
     }
 
     /// Waits for a reason to reload. `None` if the stop came first.
-    fn next_cause(
-        &self,
-        known: &BTreeMap<PathBuf, u64>,
-        failed: &mut Option<(Cause, String)>,
-    ) -> Option<Cause> {
+    fn next_cause(&self, failed: &mut Option<(Cause, String)>) -> Option<Cause> {
         let interval = self.config.consumer.reload_interval;
         loop {
-            let tick = if interval.is_zero() || known.is_empty() {
+            let tick = if interval.is_zero() || self.known.is_empty() {
                 never()
             } else {
                 after(interval)
@@ -92,14 +102,12 @@ impl Reloader {
                 recv(self.stop.asked()) -> _ => return None,
                 recv(tick) -> _ => {}
             }
-            if self.contents() != *known {
+            if hashes_of_files(&self.config) != self.known {
                 return Some(Cause::ChangedFile);
             }
             if let Some((Cause::ChangedFile, _)) = failed {
                 *failed = None;
-                info!(
-                    "the files with certificates and passwords are again as the worker has read them"
-                );
+                info!("the files of the configuration are again as the worker has read them");
                 self.metrics.set_last_reload_successful(true);
             }
         }
@@ -120,16 +128,6 @@ impl Reloader {
                 MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
                 MongoDbError::Unavailable(why) => Failure::mongodb_unreachable().because(why),
             })
-    }
-
-    /// A hash of each file with a certificate or a password. A file that can't be read is left out.
-    fn contents(&self) -> BTreeMap<PathBuf, u64> {
-        let files = self.config.credential_files(env::vars_os());
-        let hashed = files.into_iter().filter_map(|file| {
-            let hash = hash_of(&file).ok()?;
-            Some((file, hash))
-        });
-        hashed.collect()
     }
 }
 

@@ -86,7 +86,10 @@ impl DataConsumer {
             threads,
             committer.clone(),
             messages,
-            CommitterSettings::new(&self.config.consumer, self.pause.clone()),
+            CommitterSettings {
+                repeats_at_drain: flood.is_on(),
+                ..CommitterSettings::new(&self.config.consumer, self.pause.clone())
+            },
             ownership.clone(),
             GroupOffsets::new(&consumer, Arc::clone(&flood) as Arc<_>),
             Arc::clone(&observer) as Arc<_>,
@@ -153,6 +156,7 @@ impl DataConsumer {
             flood: Arc::clone(flood),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
+            losses: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
             budget: RevokeBudget::new(
                 self.config.kafka.max_poll_interval,
@@ -214,6 +218,7 @@ impl DataConsumer {
         let reloader = Reloader {
             config_file: self.config_file.clone(),
             config: self.config.clone(),
+            known: self.files.clone(),
             hangups,
             restart: self.restart.clone(),
             stop: self.stop.clone(),

@@ -463,3 +463,32 @@ fn a_schema_that_can_not_be_used_ends_the_start_with_2() {
         );
     }
 }
+
+#[test]
+fn an_audit_finds_what_was_stored_under_another_schema() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    for number in 0..10 {
+        producer.send(Message::refused(
+            format!(r#"{{"id":{number}}}"#),
+            "schema_violation",
+        ));
+    }
+    producer.flush();
+    let setup = world
+        .worker()
+        .set("message.schema", "any")
+        .set("message.id", "id");
+    settle(&world, &setup);
+    let file = world.path("stricter.json");
+    fs::write(&file, r#"{"required": ["name"]}"#).unwrap();
+    let stricter = setup.set("message.schema", file.display());
+    let audited = report(&stricter, "audit --json");
+    assert_eq!(
+        (&audited["stored"], &audited["missing"]),
+        (&10.into(), &0.into())
+    );
+    let repaired = report(&stricter, "audit --repair --json");
+    assert_eq!(repaired["missing"], 0);
+    assert_eq!(world.dead_letters().len(), 0);
+}

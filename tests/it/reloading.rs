@@ -28,9 +28,10 @@ fn reloads_under_load_lose_and_repeat_nothing() {
     worker.wait_ready();
     let load = Background::start(&world, 0, 1000, 2);
     for times in 1..=5 {
-        worker.wait_until("it stores", MINUTE, |metrics| {
+        let metrics = worker.wait_until("it stores", MINUTE, |metrics| {
             metrics.sum(metric::STORED) > 200
         });
+        assert_eq!(metrics.sum(metric::REPLAYED), 0, "after {times} reloads");
         worker.signal(Signal::Hup);
         wait_begun_anew(&mut worker, times);
     }

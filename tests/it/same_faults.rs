@@ -269,7 +269,7 @@ impl System {
 
     fn settings(self) -> &'static str {
         match self {
-            Self::Worker => "as shipped",
+            Self::Worker => "default settings",
             Self::Connector(tolerance) => tolerance,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use super::repairs::{Candidate, Repairs};
 use super::report::{MessageStatus, Problem, Report};
@@ -53,9 +54,11 @@ impl<'a, S: BuildHasher> Auditor<'a, S> {
         repairs: Repairs,
         stop: StopSignal,
     ) -> Self {
+        // A message that the schema of today rejects may have been stored under another one.
+        let rules = Arc::new(config.message.rules.without_json_schema());
         Self {
             dead_letters,
-            look_up: LookUp::new(config, mongodb, stop),
+            look_up: LookUp::new(config, rules, mongodb, stop),
             verdicts: Verdicts {
                 committed,
                 report: Report::new(&config.kafka.topic, limit, dead_letters.other_groups()),

@@ -238,7 +238,7 @@ impl Problem {
             Some(DocumentId::Integer(id)) => id.to_string(),
         };
         format!(
-            "{}: partition {}, offset {}, message_id {id}: {}",
+            "{}: partition {}, offset {}, _id {id}: {}",
             self.kind.as_str(),
             self.partition,
             self.offset,
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(report.counts().checked(), 6);
         let text = report.to_text();
         assert!(
-            text.contains("missing: partition 1, offset 7, message_id `a\\u{1b}b`"),
+            text.contains("missing: partition 1, offset 7, _id `a\\u{1b}b`"),
             "{text}"
         );
         assert!(text.contains("and 1 more"), "{text}");

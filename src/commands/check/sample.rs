@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sample_report::{Fate, SampleReport};
@@ -94,7 +95,12 @@ struct Sampler<'a> {
 impl<'a> Sampler<'a> {
     fn new(config: &'a Config, mongodb: &'a MongoDbHandler) -> Self {
         Self {
-            look_up: LookUp::new(config, mongodb, StopSignal::new()),
+            look_up: LookUp::new(
+                config,
+                Arc::clone(&config.message.rules),
+                mongodb,
+                StopSignal::new(),
+            ),
             stored: HashMap::new(),
             hashes: RandomState::new(),
             report: SampleReport::new(&config.kafka.topic),

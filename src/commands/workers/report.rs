@@ -102,7 +102,7 @@ pub(super) fn report(status: &Status, rates: Option<&Rates>) -> String {
                 "of an outage's dead letters: {} stored, {} refused again, {} offsets left to look at",
                 count(replay.stored),
                 count(replay.failed),
-                count(replay.waiting)
+                replay.waiting.map_or_else(|| "?".to_owned(), count)
             ),
         );
     }

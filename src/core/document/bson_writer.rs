@@ -80,9 +80,10 @@ impl<'o> BsonWriter<'o> {
         &self.out[element.kind_at..]
     }
 
-    /// Whether this element is the first of the document.
-    pub fn is_first(&self, element: Element) -> bool {
-        element.kind_at == self.start + LENGTH_BYTES
+    /// Moves the last element before all others. Every other element moves: an `Element` from before is invalid.
+    pub fn move_to_front(&mut self, element: Element) {
+        let moved = self.out.len() - element.kind_at;
+        self.out[self.start + LENGTH_BYTES..].rotate_right(moved);
     }
 
     /// Removes the last element.

@@ -255,11 +255,8 @@ fn take_id(
     };
     if is_own_id && inner.is_empty() {
         // The message's own `_id` is the document's. It stands in front.
-        if !out.is_first(element) {
-            // This can't fail: the element that is taken back has the size of the one that is inserted.
-            out.take_back(element);
-            out.insert_id_value(id.kind, &id.value)?;
-        }
+        // It needs no room for that, which an insertion would at the limit of a document.
+        out.move_to_front(element);
         *given_id = Some(IdValue {
             kind: id.kind,
             value: id.value.clone(),

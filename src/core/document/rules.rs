@@ -23,7 +23,7 @@ pub enum MessageSchema {
 }
 
 /// Where the `_id` of a document comes from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdSource {
     /// A field of the message: the names that lead to it from the top level on. At least one.
     Field(Vec<String>),
@@ -73,6 +73,15 @@ impl Default for IdSource {
 impl MessageRules {
     pub fn new(schema: MessageSchema, id: IdSource) -> Self {
         Self { schema, id }
+    }
+
+    /// The same without a JSON Schema file: what was stored before the schema changed is still found by its id.
+    pub fn without_json_schema(&self) -> Self {
+        let schema = match self.schema {
+            MessageSchema::Specification => MessageSchema::Specification,
+            MessageSchema::Any | MessageSchema::JsonSchema(_) => MessageSchema::Any,
+        };
+        Self::new(schema, self.id.clone())
     }
 
     pub fn has_json_schema(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use jsonschema::json::{Array, Node, Object, unique};
+use jsonschema::json::{Array, Object};
 use serde_json::Number;
 
 use super::document_id::whole;
@@ -34,7 +34,9 @@ impl<'a> Array<'a, DocumentValues> for SchemaValue<'a> {
     type ElementsIter = Items<'a>;
 
     fn len(&self) -> usize {
-        elements::of(self.value).count()
+        let count = elements::of(self.value).count();
+        self.budget.take(count);
+        count
     }
 
     fn elements(&self) -> Items<'a> {
@@ -58,11 +60,11 @@ impl<'a> Array<'a, DocumentValues> for SchemaValue<'a> {
             .filter(|equal| equal.len() > 1)
             .all(|equal| {
                 // Two of them are probably enough to know.
-                let values = equal
+                let mut values = equal
                     .iter()
                     .filter_map(|&(_, place)| self.elements().nth(place));
-                let values: Vec<_> = values.take(2).map(|item| item.to_value()).collect();
-                equal.len() == 2 && unique::is_unique(&values)
+                let first_two = values.next().zip(values.next());
+                equal.len() == 2 && first_two.is_some_and(|(one, other)| !are_equal(one, other))
             })
     }
 }
@@ -130,19 +132,58 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// Whether two values are equal, as JSON Schema says. It copies nothing, since a message may hold two large ones.
+fn are_equal(one: SchemaValue<'_>, other: SchemaValue<'_>) -> bool {
+    match (one.kind(), other.kind()) {
+        (Kind::Int32 | Kind::Int64 | Kind::Double, Kind::Int32 | Kind::Int64 | Kind::Double) => {
+            number_of(one) == number_of(other)
+        }
+        (Kind::Array, Kind::Array) => {
+            let (mut items, mut others) = (one.elements(), other.elements());
+            loop {
+                match (items.next(), others.next()) {
+                    (None, None) => return true,
+                    (Some(item), Some(other)) if are_equal(item, other) => {}
+                    _ => return false,
+                }
+            }
+        }
+        (Kind::Document, Kind::Document) => {
+            Object::len(&one) == Object::len(&other)
+                && one.members().all(|(name, value)| {
+                    let found = other.members().find(|(other, _)| *other == name);
+                    found.is_some_and(|(_, other)| are_equal(value, other))
+                })
+        }
+        (kind, other_kind) => kind == other_kind && one.value == other.value,
+    }
+}
+
+/// A number as it is compared: 1 and 1.0 are equal.
+#[derive(PartialEq)]
+enum Comparable {
+    Whole(i64),
+    /// The bits of a double that is no integer of 64 bits.
+    Fraction(u64),
+}
+
+fn number_of(value: SchemaValue<'_>) -> Comparable {
+    let number = value.number();
+    let double = number.as_ref().and_then(Number::as_f64).unwrap_or(0.0);
+    let integer = number.as_ref().and_then(Number::as_i64);
+    integer
+        .or_else(|| whole(double))
+        .map_or_else(|| Comparable::Fraction(double.to_bits()), Comparable::Whole)
+}
+
 /// Adds what makes values unequal to `state`. Equal values add the same: 1 and 1.0 are equal, and so are objects whose
 /// fields have another order.
 fn add_to(value: SchemaValue<'_>, hashes: &RandomState, state: &mut impl Hasher) {
     match value.kind() {
-        Kind::Int32 | Kind::Int64 | Kind::Double => {
-            let number = value.number();
-            let double = number.as_ref().and_then(Number::as_f64).unwrap_or(0.0);
-            let integer = number.as_ref().and_then(Number::as_i64);
-            match integer.or_else(|| whole(double)) {
-                Some(integer) => (1, integer).hash(state),
-                None => (8, double.to_bits()).hash(state),
-            }
-        }
+        Kind::Int32 | Kind::Int64 | Kind::Double => match number_of(value) {
+            Comparable::Whole(integer) => (1, integer).hash(state),
+            Comparable::Fraction(bits) => (8, bits).hash(state),
+        },
         Kind::String => (2, value.value).hash(state),
         Kind::Boolean => (3, value.value).hash(state),
         Kind::Null => 4.hash(state),

@@ -96,7 +96,10 @@ impl<'a> SchemaValue<'a> {
     }
 
     fn text(&self) -> Option<&'a str> {
-        (self.kind() == Kind::String).then(|| utf8(self.value))
+        let text = (self.kind() == Kind::String).then(|| utf8(self.value))?;
+        // A pattern or a length may look at every character.
+        self.budget.take(text.len() / 16);
+        Some(text)
     }
 
     pub fn number(&self) -> Option<Number> {

@@ -6,6 +6,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct MetricsCollector {
     port: u16,
     registry: Registry,
     families: Families,
+    /// The number of waiting dead letters was set.
+    knows_waiting_letters: AtomicBool,
     /// Stored as an instant and turned into an age at each scrape. If a thread had to update an age, the
     /// age would stop growing when that thread hangs, which is what it must show. A mutex, because an
     /// `Instant` doesn't fit in an atomic; it is locked once per batch and per scrape.
@@ -55,6 +58,7 @@ impl MetricsCollector {
             families: Families::new(&registry, reasons),
             oldest_in_flight_since: Mutex::new(None),
             counting_log_lines: Mutex::new(()),
+            knows_waiting_letters: AtomicBool::new(false),
             registry,
         };
         collector.register_process_metrics();
@@ -302,6 +306,7 @@ impl MetricsCollector {
     pub fn set_letters_waiting(&self, count: u64) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.families.letters_waiting.set(count);
+        self.knows_waiting_letters.store(true, Ordering::Relaxed);
     }
 
     /// Counts dead letters of an outage that are stored now.

@@ -1,5 +1,7 @@
 //! What `/status` shows of the metrics.
 
+use std::sync::atomic::Ordering;
+
 use prometheus::Histogram;
 
 use super::MetricsCollector;
@@ -71,7 +73,10 @@ impl MetricsCollector {
     pub fn outage_replay(&self) -> OutageReplay {
         let families = &self.families;
         OutageReplay {
-            waiting: families.letters_waiting.get(),
+            waiting: self
+                .knows_waiting_letters
+                .load(Ordering::Relaxed)
+                .then(|| families.letters_waiting.get()),
             stored: families.letters_brought_home.get(),
             failed: families.letters_refused_again.get(),
         }

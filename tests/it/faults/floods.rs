@@ -3,7 +3,7 @@
 use super::assert_committed_is_settled;
 use bson::doc;
 
-use crate::harness::{MINUTE, Message, Producer, SHORT, WorkerSetup, World, metric};
+use crate::harness::{MINUTE, Message, Producer, SHORT, WorkerSetup, World, metric, until};
 
 #[test]
 fn too_many_rejections_in_a_row_stop_the_worker() {
@@ -117,6 +117,59 @@ fn too_large_a_share_of_rejections_stops_the_worker_and_a_restart_dead_letters_n
     worker.stop();
     let report = world.check();
     assert_eq!((report.stored, report.dead_lettered), (220, 200));
+}
+
+#[test]
+fn a_restart_counts_on_although_the_offset_has_not_moved() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..20, 1);
+    let setup = limited(&world).set("consumer.batch_size", 100);
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    // The good message isn't stored yet when the batch's bad ones are one too many.
+    producer.send(producer.numbered(20, 1, 0));
+    for number in 0..60 {
+        producer.send(Message::refused(format!("bad {number}"), "invalid_json"));
+    }
+    producer.flush();
+    for _ in 0..3 {
+        assert_eq!(setup.run().code, Some(1));
+        assert_eq!(world.dead_letters().len(), 30);
+        assert_committed_is_settled(&world);
+    }
+}
+
+#[test]
+fn all_writers_pause_and_each_partition_has_its_own_share() {
+    let world = World::new(4);
+    let folder = tempfile::tempdir().unwrap();
+    let producer = Producer::new(&world);
+    for number in 0..800 {
+        let bad = Message::refused(format!("bad {number}"), "invalid_json");
+        producer.send(bad.partition(number % 4));
+    }
+    producer.flush();
+    let setup = limited(&world)
+        .set("consumer.writer_threads", 8)
+        .set("consumer.on_flood", "pause")
+        .set("consumer.stalled_after_ms", 1000)
+        .set("control.socket", folder.path().join("socket").display());
+    let mut worker = setup.start();
+    for round in 1..=2 {
+        worker.wait_until("it pauses", MINUTE, |metrics| {
+            metrics.sum(metric::PAUSED_BY_FLOOD) == 1
+        });
+        until("all partitions stand still", MINUTE, || {
+            (worker.metrics().sum(metric::STALLED_PARTITIONS) == 4).then_some(())
+        });
+        let letters = world.dead_letters().len();
+        assert!(letters <= round * 4 * 30, "{letters} in round {round}");
+        assert_committed_is_settled(&world);
+        assert_eq!(setup.clone().argument("resume").run().code, Some(0));
+    }
+    worker.stop();
 }
 
 #[test]

@@ -51,6 +51,43 @@ fn worker_logs_in_over_tls_with_the_least_rights_and_faults_are_named() {
 }
 
 #[test]
+fn the_rights_that_a_replay_after_an_outage_needs_are_named() {
+    let server = SecureKafka::start("security-kafka-replay");
+    let world = World::on(server.servers(), 1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    Producer::new(&world).fill(0..10, 1);
+    let login = Login::Scram;
+    grant_the_least(&world, login);
+    let setup = worker(&server, &world, login).set("mongodb.replay_after_outage", true);
+    let replay = format!("{}.replay.mongodb_unavailable", world.group);
+    let kafka = &world.servers.kafka;
+    for (right, resource) in [
+        ("`Read` on the consumer group", Resource::Group(&replay)),
+        (
+            "`Read` on the topic",
+            Resource::Topic(&world.dead_letter_topic),
+        ),
+    ] {
+        let finished = setup.run();
+        assert_eq!(finished.code, Some(1), "{}", finished.errors);
+        let last = &finished.log.last().unwrap().msg;
+        assert!(
+            last.contains(right) && last.contains(".replay") | last.contains(".dead"),
+            "{last}"
+        );
+        allow(kafka, login.principal(), Right::Read, resource);
+    }
+    let mut worker = setup.start();
+    world.wait_committed_to_end(MINUTE);
+    crate::harness::until("it is a member of the replay's group", MINUTE, || {
+        (world.replaying_members() == 1).then_some(())
+    });
+    run_command(setup, "check --connect");
+    worker.stop();
+    world.check();
+}
+
+#[test]
 fn a_new_login_in_the_file_is_used_while_the_worker_runs() {
     let server = SecureKafka::start("security-kafka-renewal");
     let world = World::on(server.servers(), 1);

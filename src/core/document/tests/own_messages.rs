@@ -2,6 +2,7 @@
 
 use bson::{Bson, doc};
 
+use super::super::limits::MAX_DOCUMENT_BYTES;
 use super::*;
 use crate::core::document::{IdSource, MessageSchema};
 
@@ -251,4 +252,19 @@ fn a_message_that_is_obviously_of_another_kind_is_named() {
     check(with_schema.as_bytes(), Reason::MissingField, debezium);
     check(br#"{"op":"c","source":"x"}"#, Reason::MissingField, None);
     check(b"[1]", Reason::NotAnObject, None);
+}
+
+#[test]
+fn an_own_id_at_the_end_of_a_document_at_its_limit_is_moved_or_refused() {
+    let rules = any(field("_id"));
+    for id in ["7", "9007199254740993", r#""0123456789""#] {
+        for bytes in MAX_DOCUMENT_BYTES - 50..MAX_DOCUMENT_BYTES {
+            let text = "x".repeat(bytes);
+            let payload = format!(r#"{{"t":"{text}","_id":{id}}}"#);
+            match transcode_under(&rules, &parts_of(payload.as_bytes())) {
+                Ok(document) => assert!(document.len() <= MAX_DOCUMENT_BYTES),
+                Err(rejection) => assert_eq!(rejection.reason, Reason::DocumentTooLarge),
+            }
+        }
+    }
 }
