@@ -19,8 +19,6 @@ pub const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// The usual cause of a pause.
 pub const BUSY_WRITERS: &str = "the writers have been busy for seconds";
 
-pub const BY_OPERATOR: &str = "an operator ordered it";
-
 const TRYING_AGAIN: &str = "consumption can't be paused or resumed, trying again";
 
 pub struct BackPressure {

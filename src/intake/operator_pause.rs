@@ -6,6 +6,9 @@ use crate::observe::health::Health;
 use crate::observe::metrics::MetricsCollector;
 use crate::runtime::PauseSwitch;
 
+const BY_OPERATOR: &str = "an operator ordered it";
+const BY_FLOOD: &str = "too many messages are rejected";
+
 pub struct OperatorPause {
     ordered: PauseSwitch,
     is_obeyed: bool,
@@ -31,6 +34,12 @@ impl OperatorPause {
     /// Whether consumption is to rest.
     pub fn is_on(&self) -> bool {
         self.is_obeyed
+    }
+
+    /// Who ordered the rest, for the log.
+    pub fn why(&self) -> &'static str {
+        let is_flood = self.ordered.pause().is_some_and(|pause| pause.is_flood);
+        if is_flood { BY_FLOOD } else { BY_OPERATOR }
     }
 
     /// Obeys from now on, and shows it.

@@ -21,6 +21,7 @@ pub struct PollErrorHandler {
     /// Asks the Kafka watch to find out whether Kafka can be reached.
     brokers_down: Sender<()>,
     topic: String,
+    group: String,
     health: Arc<Health>,
     /// When the topic was last found missing. `None` if it exists. At the start it counts as missing, so that it is
     /// looked for.
@@ -29,10 +30,17 @@ pub struct PollErrorHandler {
 }
 
 impl PollErrorHandler {
-    pub fn new(brokers_down: Sender<()>, topic: String, health: Arc<Health>, now: Instant) -> Self {
+    pub fn new(
+        brokers_down: Sender<()>,
+        topic: String,
+        group: String,
+        health: Arc<Health>,
+        now: Instant,
+    ) -> Self {
         Self {
             brokers_down,
             topic,
+            group,
             health,
             topic_missed_at: Some(now),
             log: RateLimited::new(Level::Warn, "an error while polling Kafka"),
@@ -42,7 +50,13 @@ impl PollErrorHandler {
     /// Fails when the client can't continue.
     pub fn handle(&mut self, error: PollError) -> Result<(), Failure> {
         match error {
-            PollError::Fatal(error) => return Err(client_failed(error)),
+            PollError::Fatal(error) => {
+                let (topic, group) = (&self.topic, &self.group);
+                let why = format!(
+                    "the Kafka client can't go on with the topic `{topic}` and the consumer group `{group}`"
+                );
+                return Err(Failure::running(why).because(error));
+            }
             PollError::BrokersDown => {
                 // If the channel is full, a request waits already, and a second one isn't needed.
                 let _ = self.brokers_down.try_send(());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use log::{debug, error};
 
 use super::assignment_watch::AssignmentWatch;
-use super::back_pressure::{BUSY_WRITERS, BY_OPERATOR, BackPressure, ROOM_WAIT};
+use super::back_pressure::{BUSY_WRITERS, BackPressure, ROOM_WAIT};
 use super::event::Event;
 use super::gap::check_gap;
 use super::letters::Letters;
@@ -40,6 +40,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub struct PollerSettings {
     pub topic: String,
+    pub group: String,
     /// Take only these dead letters: the topic is the dead letter topic.
     pub letters: Option<ReplayCriteria>,
     pub batch_size: usize,
@@ -113,6 +114,7 @@ impl Poller {
             errors: PollErrorHandler::new(
                 brokers_down,
                 settings.topic.clone(),
+                settings.group,
                 Arc::clone(&health),
                 now,
             ),
@@ -180,7 +182,8 @@ impl Poller {
                 return Event::WaitedForRoom;
             }
         } else if self.operator_pause.is_on() {
-            self.back_pressure.pause(consumer, BY_OPERATOR);
+            self.back_pressure
+                .pause(consumer, self.operator_pause.why());
         } else if !self.starts.is_settling_the_old_topic() {
             self.back_pressure.end(consumer);
         }

@@ -60,7 +60,7 @@ impl CommitOffsets for GroupOffsets {
             offsets_of(commits),
             text,
         );
-        Some(result.map_err(CommitError::of_member))
+        Some(result.map_err(|error| CommitError::of_member(&consumer.topic().name, error)))
     }
 }
 
@@ -82,7 +82,7 @@ impl ReaderOffsets {
 impl CommitOffsets for ReaderOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
         let result = commit(&self.consumer, &self.topic, offsets_of(commits), |_| None);
-        Some(result.map_err(CommitError::of_reader))
+        Some(result.map_err(|error| CommitError::of_reader(&self.topic.name, error)))
     }
 }
 

@@ -163,8 +163,9 @@ pub(super) fn is_too_large(error: &ClientError) -> bool {
 
 /// A failed commit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
+#[error("of the topic `{topic}`: {error}")]
 pub struct CommitError {
+    topic: String,
     error: KafkaError,
     class: CommitErrorClass,
 }
@@ -184,8 +185,9 @@ pub enum CommitErrorClass {
 
 impl CommitError {
     /// The error of a commit by a member of the group.
-    pub(super) fn of_member(error: ClientError) -> Self {
+    pub(super) fn of_member(topic: &str, error: ClientError) -> Self {
         Self {
+            topic: topic.to_owned(),
             class: CommitErrorClass::of(&error),
             error: error.into(),
         }
@@ -193,12 +195,13 @@ impl CommitError {
 
     /// The error of a commit by a reader that is no member. Its group should have no members. If the partitions
     /// belong to one nevertheless, the commit can't succeed until an operator acts.
-    pub(super) fn of_reader(error: ClientError) -> Self {
+    pub(super) fn of_reader(topic: &str, error: ClientError) -> Self {
         let class = match CommitErrorClass::of(&error) {
             CommitErrorClass::NotOurs => CommitErrorClass::Refused,
             class => class,
         };
         Self {
+            topic: topic.to_owned(),
             class,
             error: error.into(),
         }
@@ -207,7 +210,10 @@ impl CommitError {
     /// For tests: the error of a commit for partitions that belong to another member.
     #[cfg(test)]
     pub fn not_ours() -> Self {
-        Self::of_member(ClientError::ConsumerCommit(Code::IllegalGeneration))
+        Self::of_member(
+            "topic",
+            ClientError::ConsumerCommit(Code::IllegalGeneration),
+        )
     }
 
     pub fn class(&self) -> CommitErrorClass {

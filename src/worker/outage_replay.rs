@@ -140,6 +140,7 @@ impl DataConsumer {
             brokers_down,
             PollerSettings {
                 topic: config.kafka.topic.clone(),
+                group: config.kafka.group_id.clone(),
                 letters: Some(criteria(&self.config)),
                 batch_size: config.consumer.batch_size,
                 batch_bytes: config.consumer.batch_bytes,

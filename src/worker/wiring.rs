@@ -336,6 +336,7 @@ impl DataConsumer {
         let config = &self.config;
         let settings = PollerSettings {
             topic: config.kafka.topic.clone(),
+            group: config.kafka.group_id.clone(),
             letters: None,
             batch_size: config.consumer.batch_size,
             batch_bytes: config.consumer.batch_bytes,

@@ -267,7 +267,7 @@ fn too_low_a_limit_of_open_files_exits_with_1_and_names_it() {
             .fold(world.worker(), |setup, argument| setup.argument(argument));
         let command = setup.command();
         let output = Command::new("sh")
-            .args(["-c", "ulimit -n 12; exec \"$0\" \"$@\""])
+            .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""])
             .arg(command.get_program())
             .args(command.get_args())
             .envs(
@@ -279,7 +279,7 @@ fn too_low_a_limit_of_open_files_exits_with_1_and_names_it() {
             .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{errors}");
-        let words = "this process may open 12 files, and needs 128";
+        let words = "this process may open 100 files, and needs 128";
         assert!(errors.contains(words), "{errors}");
     }
 }
