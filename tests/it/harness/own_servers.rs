@@ -41,7 +41,10 @@ impl OwnServers {
             options: options.iter().copied().map(str::to_owned).collect(),
             address: String::new(),
         };
-        own.up(&["--fresh"]);
+        // Two tests that start servers at the same moment may choose the same free port. Another attempt chooses anew.
+        if own.try_up(&["--fresh"]).is_err() {
+            own.up(&["--fresh"]);
+        }
         own.address = own.ask_address();
         own
     }
@@ -77,6 +80,11 @@ impl OwnServers {
     }
 
     fn up(&self, options: &[&str]) {
+        self.try_up(options).unwrap();
+    }
+
+    /// The error is what the script says.
+    fn try_up(&self, options: &[&str]) -> Result<String, String> {
         let mut options = options.to_vec();
         match self.only {
             Only::Kafka | Only::Mongodb => {}
@@ -84,7 +92,7 @@ impl OwnServers {
             Only::ReplicaSet => options.push("--replica-set"),
         }
         options.extend(self.options.iter().map(String::as_str));
-        self.script(&["up"], &options);
+        self.try_script(&["up"], &options)
     }
 
     fn ask_address(&self) -> String {
@@ -94,13 +102,16 @@ impl OwnServers {
     }
 
     fn script(&self, command: &[&str], options: &[&str]) -> String {
+        self.try_script(command, options).unwrap()
+    }
+
+    fn try_script(&self, command: &[&str], options: &[&str]) -> Result<String, String> {
         let output = self.command(command, options).output().unwrap();
-        assert!(
-            output.status.success(),
-            "scripts/services {command:?} {options:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
+        if output.status.success() {
+            return Ok(String::from_utf8(output.stdout).unwrap());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("scripts/services {command:?} {options:?}: {said}"))
     }
 
     fn command(&self, command: &[&str], options: &[&str]) -> Command {
