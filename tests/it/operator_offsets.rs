@@ -119,8 +119,7 @@ fn a_worker_begins_where_a_reset_says() {
 #[test]
 fn a_reset_to_a_time_begins_at_its_first_message() {
     let world = World::new(2);
-    // A retry must not write a message twice: the offsets are counted.
-    let producer = Producer::with(&world, &[("enable.idempotence", "true")]);
+    let producer = Producer::new(&world);
     // 2023-07-15T12:00:00Z and one minute for each further message.
     for number in 0..10 {
         let message: Message = producer.numbered(u64::try_from(number).unwrap(), 1, 0);

@@ -130,7 +130,10 @@ fn workers_share_the_letters_and_the_command_leaves_them_to_it() {
     world.wait_committed_to_end(MINUTE);
     let refused = replay(&world);
     assert_eq!(refused.code, Some(4), "{refused:?}");
-    for words in ["the workers bring these dead letters home", "has 2 members"] {
+    for words in [
+        "the workers store these dead letters themselves",
+        "has 2 members",
+    ] {
         assert!(refused.errors.contains(words), "{}", refused.errors);
     }
     // One of them is killed while its letters wait: the other one takes them over.

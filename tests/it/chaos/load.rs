@@ -21,8 +21,7 @@ pub struct Load {
 
 impl Load {
     pub fn start(world: &World, partitions: i32) -> Self {
-        // A retry after the broker was killed must not produce a message twice.
-        let producer = Producer::with(world, &[("enable.idempotence", "true")]);
+        let producer = Producer::new(world);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
         let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));

@@ -23,7 +23,9 @@ fn missing_right_to_write_dead_letters_is_named_at_the_start_and_at_the_first_le
     let said = worker.wait_for_log("nothing can be written to the topic", SHORT);
     assert!(said.is_error() && said.msg.contains(&right), "{}", said.msg);
 
-    Producer::new(&world).send_now(Message::refused("{", "invalid_json"));
+    // The broker refuses every idempotent producer.
+    let producer = Producer::with(&world, &[("enable.idempotence", "false")]);
+    producer.send_now(Message::refused("{", "invalid_json"));
     assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
     let stopped = worker.logged("stopped: the record at partition 0, offset 0");
     for part in [&right, "IDEMPOTENT_WRITE", "Cluster authorization failed"] {

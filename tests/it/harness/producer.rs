@@ -39,6 +39,8 @@ impl Producer {
             .set("bootstrap.servers", &world.servers.kafka)
             .set("linger.ms", "5")
             .set("acks", "all")
+            // Otherwise a retry may write a message twice, and tests count offsets.
+            .set("enable.idempotence", "true")
             .set("message.max.bytes", "100000000")
             .set("queue.buffering.max.kbytes", "65536");
         for (name, value) in properties {

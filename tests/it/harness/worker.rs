@@ -271,12 +271,14 @@ impl Worker {
     /// The address at which it serves its metrics; after a reload, the new one.
     #[track_caller]
     pub fn address(&mut self) -> SocketAddr {
-        self.wait_for("it serves its metrics", SHORT, |worker| {
-            worker.log.find_last(|line| {
-                line.msg
-                    .starts_with("serving /metrics")
-                    .then(|| line.text("address").unwrap().parse().unwrap())
-            })
+        self.wait_for("it serves its metrics", SHORT, Self::served_at)
+    }
+
+    fn served_at(&self) -> Option<SocketAddr> {
+        self.log.find_last(|line| {
+            line.msg
+                .starts_with("serving /metrics")
+                .then(|| line.text("address").unwrap().parse().unwrap())
         })
     }
 
@@ -308,8 +310,10 @@ impl Worker {
 
     #[track_caller]
     pub fn wait_ready(&mut self) {
-        let address = self.address();
-        self.wait_for("it is ready", SHORT, |_| {
+        // Asked at each look: a reload may change it.
+        self.address();
+        self.wait_for("it is ready", SHORT, |worker| {
+            let address = worker.served_at()?;
             let answer = http::request(address, "GET", "/ready").ok()?;
             (answer.status == 200).then_some(())
         });
@@ -323,9 +327,10 @@ impl Worker {
         bound: Duration,
         mut condition: impl FnMut(&Metrics) -> bool,
     ) -> Metrics {
-        let address = self.address();
         let started = Instant::now();
         loop {
+            // Asked at each look: a reload may change it.
+            let address = self.address();
             let scraped = http::request(address, "GET", "/metrics");
             if let Ok(answer) = &scraped {
                 let metrics = Metrics::parse(&answer.body);

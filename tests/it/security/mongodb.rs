@@ -119,9 +119,7 @@ fn a_new_password_in_the_file_is_used_while_the_worker_runs() {
     world.wait_committed_to_end(MINUTE);
 
     write(&format!("after:{PASSWORD}"));
-    worker.wait_for("it serves its port anew", MINUTE, |worker| {
-        (worker.times_logged("serving /metrics") == 2).then_some(())
-    });
+    worker.wait_for_log("stopped, to begin anew", MINUTE);
     worker.wait_ready();
     server.drop_user("before");
     producer.fill(20..30, 1);
