@@ -15,6 +15,7 @@
 mod cause;
 mod destination;
 mod dry_run;
+mod process;
 mod progress;
 mod publisher;
 mod repair;
@@ -33,12 +34,12 @@ use crate::config::Config;
 use crate::core::partition::{Offset, TopicId, TopicPartition};
 use crate::core::rejection::Reason;
 use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
-use crate::core::time_limits::settle_time;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Group, Members, Ranges, ReaderOffsets, Topic, TopicReader};
-use crate::runtime::{CaughtSignals, OnHangup, PauseSwitch, ProcessEvents, StopSignal, Threads};
+use crate::runtime::{CaughtSignals, PauseSwitch};
 
 use destination::{Destination, Purpose};
+use process::WatchedProcess;
 use progress::ReplayProgress;
 use publisher::Publisher;
 use replayer::{EPOCH, Replayer};
@@ -76,17 +77,12 @@ fn run(
     tally: &mut ReplayTally,
     show: &mut dyn FnMut(&ReplayTally),
 ) -> Result<(), Failure> {
-    let stop = StopSignal::new();
-    let (events, event_receiver) = ProcessEvents::channel();
-    let mut threads = Threads::new(events.clone());
-    let settle_time = settle_time(config.consumer.shutdown_timeout);
-    signals.spawn(
-        &mut threads,
-        stop.clone(),
-        settle_time,
-        events.clone(),
-        OnHangup::EndProcess,
-    )?;
+    let WatchedProcess {
+        stop,
+        mut threads,
+        events,
+        event_receiver,
+    } = WatchedProcess::start(config, signals)?;
 
     let topic = &config.kafka.dead_letter_topic;
     let source = Topic::new(TopicId::DEAD_LETTERS, topic);
@@ -168,7 +164,7 @@ fn refuse_beside_workers(reader: &TopicReader, group: &str, to_read: u64) -> Res
         return Ok(());
     }
     Err(Failure::needs_operator(format!(
-        "the workers bring these dead letters home themselves (`mongodb.replay_after_outage`): the group `{group}` has {} \
+        "the workers store these dead letters themselves (`mongodb.replay_after_outage`): the group `{group}` has {} \
          members, and {to_read} offsets of the dead letter topic are left for them; `/status` and the metric \
          `consumer_replay_waiting` of each worker show how far it is. To replay by hand, stop the workers or set \
          `mongodb.replay_after_outage` to false first",

@@ -18,6 +18,7 @@ use crossbeam_channel::Receiver;
 
 use super::cause::Cause;
 use super::destination::{Destination, Purpose};
+use super::process::WatchedProcess;
 use super::progress::SettledCounts;
 use super::repair_progress::{NothingToCommit, RepairProgress};
 use super::replayer::EPOCH;
@@ -25,12 +26,10 @@ use crate::commit::{self, CommitterHandle, CommitterMessage, CommitterSettings, 
 use crate::config::Config;
 use crate::core::partition::{Offset, RecordId, TopicPartition};
 use crate::core::record::Batch;
-use crate::core::time_limits::{RevokeDeadlines, settle_time};
+use crate::core::time_limits::RevokeDeadlines;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, ConsumedMessage, Ranges};
-use crate::runtime::{
-    CaughtSignals, OnHangup, PauseSwitch, ProcessEvent, ProcessEvents, StopSignal, Threads,
-};
+use crate::runtime::{CaughtSignals, PauseSwitch, ProcessEvent, StopSignal, Threads};
 
 /// The longest wait for room before the stop and the threads are looked at again.
 const SLICE: Duration = Duration::from_millis(50);
@@ -45,12 +44,7 @@ const CAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 const LAST_BOOKS: Duration = Duration::from_secs(30);
 
 /// A repair that handles signals, and stores nothing yet.
-pub struct PreparedRepair {
-    stop: StopSignal,
-    threads: Threads,
-    events: ProcessEvents,
-    event_receiver: Receiver<ProcessEvent>,
-}
+pub struct PreparedRepair(WatchedProcess);
 
 /// A running repair. It settles what it is given; [`Repair::finish`] waits for that.
 pub struct Repair {
@@ -81,38 +75,22 @@ pub struct RepairOutcome {
 impl PreparedRepair {
     /// From now on a signal asks for a stop. Fails when the system has no thread to give.
     pub fn new(config: &Config, signals: CaughtSignals) -> Result<Self, Failure> {
-        let stop = StopSignal::new();
-        let (events, event_receiver) = ProcessEvents::channel();
-        let mut threads = Threads::new(events.clone());
-        let settle_time = settle_time(config.consumer.shutdown_timeout);
-        signals.spawn(
-            &mut threads,
-            stop.clone(),
-            settle_time,
-            events.clone(),
-            OnHangup::EndProcess,
-        )?;
-        Ok(Self {
-            stop,
-            threads,
-            events,
-            event_receiver,
-        })
+        WatchedProcess::start(config, signals).map(Self)
     }
 
     pub fn stop(&self) -> &StopSignal {
-        &self.stop
+        &self.0.stop
     }
 
     /// Connects to MongoDB and starts the writers. `ranges` is what the audit reads. Fails when MongoDB can't be
     /// used.
     pub fn start(self, config: &Config, ranges: &Ranges) -> Result<Repair, Failure> {
-        let Self {
+        let WatchedProcess {
             stop,
             mut threads,
             events,
             event_receiver,
-        } = self;
+        } = self.0;
         let progress = Arc::new(RepairProgress::default());
         let (committer, messages) = CommitterHandle::channel();
         let dispatcher = commit::start(
