@@ -4,7 +4,7 @@
 //! While MongoDB is unavailable, the letters wait. What MongoDB refuses for another reason becomes a dead letter again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -62,7 +62,7 @@ impl DataConsumer {
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
             waiting: Mutex::default(),
-            stalled: Mutex::default(),
+            standstill: Mutex::new(Standstill::new(config.consumer.stalled_after)),
         });
         // The intake reports about its partitions, and those are of the dead letter topic. What the worker shows is about
         // the partitions of the topic that it consumes.
@@ -222,10 +222,49 @@ fn wait_for_topic(consumer: &KafkaConsumer, stop: &StopSignal) {
 struct ReplayObserver {
     metrics: Arc<MetricsCollector>,
     health: Arc<Health>,
-    /// The partitions that were last logged as not moving on.
-    stalled: Mutex<Vec<TopicPartition>>,
+    standstill: Mutex<Standstill>,
     /// By partition of the dead letter topic.
     waiting: Mutex<BTreeMap<TopicPartition, u64>>,
+}
+
+/// Partitions of the dead letter topic that have work and don't move on.
+struct Standstill {
+    /// How long MongoDB has to be available before a standstill has another cause than the outage.
+    stalled_after: Duration,
+    partitions: Vec<TopicPartition>,
+    available_since: Option<Instant>,
+    is_said: bool,
+}
+
+impl Standstill {
+    fn new(stalled_after: Duration) -> Self {
+        Self {
+            stalled_after,
+            partitions: Vec::new(),
+            available_since: None,
+            is_said: false,
+        }
+    }
+
+    /// Called now and then. During an outage all letters wait, and that is logged already.
+    fn say_if_due(&mut self, now: Instant, is_mongodb_available: bool) {
+        let is_due = self.is_due(now, is_mongodb_available);
+        if is_due && !self.is_said {
+            self.is_said = true;
+            warn!(partitions:? = self.partitions;
+                "the replay after an outage stands still, although MongoDB is available: see whether these partitions of \
+                 the dead letter topic have a leader, and how long MongoDB's inserts take");
+        }
+    }
+
+    fn is_due(&mut self, now: Instant, is_mongodb_available: bool) -> bool {
+        if !is_mongodb_available {
+            self.available_since = None;
+            return false;
+        }
+        let since = *self.available_since.get_or_insert(now);
+        !self.partitions.is_empty() && now.duration_since(since) >= self.stalled_after
+    }
 }
 
 impl StoreObserver for ReplayObserver {}
@@ -248,21 +287,14 @@ impl CommitObserver for ReplayObserver {
 
     fn lag(&self, partition: TopicPartition, lag: u64, _oldest: Option<Timestamp>) {
         self.change(|waiting| waiting.insert(partition, lag));
+        self.standstill()
+            .say_if_due(Instant::now(), self.health.is_mongodb_available());
     }
 
     fn stalled(&self, stalled: &[Stalled]) {
-        // During an outage all of them wait, and that is logged.
-        let stalled: Vec<TopicPartition> = if self.health.is_mongodb_available() {
-            stalled.iter().map(|stalled| stalled.partition).collect()
-        } else {
-            Vec::new()
-        };
-        let mut said = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = stalled.iter().any(|partition| !said.contains(partition));
-        if is_new {
-            warn!(partitions:? = stalled; "the replay after an outage stands still in these partitions of the dead letter topic");
-        }
-        *said = stalled;
+        let mut standstill = self.standstill();
+        standstill.partitions = stalled.iter().map(|stalled| stalled.partition).collect();
+        standstill.is_said = false;
     }
 
     fn commit_failed(&self) {
@@ -275,9 +307,35 @@ impl CommitObserver for ReplayObserver {
 }
 
 impl ReplayObserver {
+    fn standstill(&self) -> MutexGuard<'_, Standstill> {
+        let standstill = self.standstill.lock();
+        standstill.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, u64>) -> T) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut waiting);
         self.metrics.set_letters_waiting(waiting.values().sum());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standstill_that_outlasts_the_outage_is_said() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut standstill = Standstill::new(Duration::from_secs(60));
+        standstill.partitions = vec![TopicPartition::consumed(0)];
+        assert!(!standstill.is_due(at(0), false), "an outage");
+        assert!(!standstill.is_due(at(500), true), "it has just ended");
+        assert!(!standstill.is_due(at(559), true));
+        assert!(standstill.is_due(at(560), true));
+        assert!(!standstill.is_due(at(561), false), "the next outage");
+        assert!(!standstill.is_due(at(600), true));
+        standstill.partitions.clear();
+        assert!(!standstill.is_due(at(900), true), "all of them move on");
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the configuration again at SIGHUP, and when a file with a certificate or a password has changed. If it can be
+//! Reads the configuration again at SIGHUP, and when a file that it names has changed, such as a certificate. If it can be
 //! used, the worker stops in order and begins anew with it. If not, the worker goes on with what it has.
 
 use std::collections::BTreeMap;
@@ -8,9 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, after, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, after, bounded, never, select};
 use log::{error, info};
 
 use crate::config::Config;
@@ -21,10 +22,12 @@ use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::metrics::MetricsCollector;
 use crate::runtime::{ProcessEvents, Restart, StopSignal};
 
+/// How long the servers may take to accept the new logins.
+const LONGEST_CHECK: Duration = Duration::from_secs(60);
 /// The most bytes of a file that are compared.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
-/// A hash of each file with a certificate or a password. A file that can't be read is left out.
+/// A hash of each file that the configuration names. A file that can't be read is left out.
 pub(super) type FileHashes = BTreeMap<PathBuf, u64>;
 
 /// To be called as soon as the configuration is read: a file that changes later has to be noticed.
@@ -62,8 +65,10 @@ impl Reloader {
     /// Runs until the stop, or until it has asked for the stop itself.
     pub(super) fn run(&self) {
         let mut failed = None;
+        let mut under_way = None;
         while let Some(cause) = self.next_cause(&mut failed) {
-            match self.new_configuration() {
+            info!("reading the configuration again");
+            match self.try_new_configuration(&mut under_way) {
                 Ok(()) => {
                     info!("the new configuration can be used: stopping, to begin anew with it");
                     self.restart.ask();
@@ -113,22 +118,63 @@ impl Reloader {
         }
     }
 
-    /// Whether the configuration, as it is now, can be used: it has no fault, and both servers accept its logins.
-    fn new_configuration(&self) -> Result<(), Failure> {
-        let config = Config::load(&self.config_file, env::vars_os())?;
-        let errors = property_errors(&config);
-        if !errors.is_empty() {
-            return Err(errors.into());
+    /// Whether the configuration, as it is now, can be used. The servers are asked on a thread of its own, because some calls
+    /// have no limit. `under_way` has the answer of an attempt that has taken too long: there is never a second one
+    /// beside it.
+    fn try_new_configuration(
+        &self,
+        under_way: &mut Option<Receiver<Result<(), Failure>>>,
+    ) -> Result<(), Failure> {
+        if let Some(answer) = under_way.take()
+            && let Err(TryRecvError::Empty) = answer.try_recv()
+        {
+            *under_way = Some(answer);
+            return Err(no_answer());
         }
-        check_login(&config)?;
-        MongoDbHandler::connect(&config)
-            .and_then(|mongodb| mongodb.check_target())
-            .map(drop)
-            .map_err(|error| match error {
-                MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
-                MongoDbError::Unavailable(why) => Failure::mongodb_unreachable().because(why),
+        let (done, answer) = bounded(1);
+        let file = self.config_file.clone();
+        Builder::new()
+            .name("reload-check".to_owned())
+            .spawn(move || {
+                // If the attempt has taken too long, the answer is fetched later, or never.
+                let _ = done.send(check(&file));
             })
+            .map_err(|error| Failure::running("can't start a thread").because(error))?;
+        match answer.recv_timeout(LONGEST_CHECK) {
+            Ok(checked) => checked,
+            Err(RecvTimeoutError::Timeout) => {
+                *under_way = Some(answer);
+                Err(no_answer())
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(Failure::running(
+                "the check of the new configuration panicked",
+            )),
+        }
     }
+}
+
+fn no_answer() -> Failure {
+    let limit = LONGEST_CHECK.as_secs();
+    Failure::running(format!(
+        "a server has accepted the connection and not answered within {limit} s"
+    ))
+}
+
+/// Whether the configuration has no fault, and both servers accept its logins.
+fn check(file: &Path) -> Result<(), Failure> {
+    let config = Config::load(file, env::vars_os())?;
+    let errors = property_errors(&config);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    check_login(&config)?;
+    MongoDbHandler::connect(&config)
+        .and_then(|mongodb| mongodb.check_target())
+        .map(drop)
+        .map_err(|error| match error {
+            MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
+            MongoDbError::Unavailable(why) => Failure::mongodb_unreachable().because(why),
+        })
 }
 
 /// Of a directory, such as one with several authorities' certificates, the time of its last change counts.
