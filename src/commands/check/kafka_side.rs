@@ -301,7 +301,7 @@ fn check_replay(config: &Config) -> Result<Finding, Failure> {
         })
         .sum();
     Ok(Finding::Ok(format!(
-        "the workers bring home what an outage left here, as the group `{group}`: {left} offsets are left to look at"
+        "the workers store what an outage left here, as the group `{group}`: {left} offsets are left to look at"
     )))
 }
 
