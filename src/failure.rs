@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::process::ExitCode;
 
 use crate::config::ConfigErrors;
 
@@ -75,7 +74,7 @@ impl Failure {
 
     /// One failure for several: it has the kind of the first one by exit code. `None` if there are none.
     pub fn of_all(message: impl Into<String>, failures: Vec<Self>) -> Option<Self> {
-        let first = failures.into_iter().min_by_key(Self::code)?;
+        let first = failures.into_iter().min_by_key(Self::exit_code)?;
         Some(Self::new(first.kind, message.into()).because(first))
     }
 
@@ -95,11 +94,7 @@ impl Failure {
         }
     }
 
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code())
-    }
-
-    fn code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self.kind {
             FailureKind::Running => 1,
             FailureKind::Configuration => 2,
@@ -173,7 +168,7 @@ mod tests {
             Failure::audit_failed(""),
         ];
         let codes = failures.map(|failure| failure.exit_code());
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6].map(ExitCode::from));
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
@@ -184,7 +179,7 @@ mod tests {
             Failure::kafka_refused(),
         ];
         let all = Failure::of_all("3 checks failed", failures).unwrap();
-        assert_eq!(all.exit_code(), ExitCode::from(3));
+        assert_eq!(all.exit_code(), 3);
         let text = "3 checks failed: Kafka could not be reached: no answer";
         assert_eq!(all.chain().to_string(), text);
         assert!(Failure::of_all("none", Vec::new()).is_none());

@@ -23,7 +23,7 @@ pub use core::rejection::Reason;
 pub use failure::Failure;
 pub use mongo::MongoDbHandler;
 pub use observe::metrics::MetricsCollector;
-pub use runtime::CaughtSignals;
+pub use runtime::{CaughtSignals, end_process};
 pub use worker::DataConsumer;
 
 /// What the benchmarks measure by itself: the work for each record.

@@ -1,14 +1,10 @@
 //! Catches signals, reads the arguments, executes the command and returns its exit code; nothing else.
 
-use std::process::ExitCode;
-
 use clap::Parser;
-use kafka_mongo_consumer::{CaughtSignals, Cli, execute};
+use kafka_mongo_consumer::{CaughtSignals, Cli, end_process, execute};
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let signals = CaughtSignals::catch();
-    match execute(&Cli::parse(), signals) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.exit_code(),
-    }
+    let result = execute(&Cli::parse(), signals);
+    end_process(result.map_or_else(|failure| failure.exit_code().into(), |()| 0))
 }

@@ -1,6 +1,7 @@
 //! What threads need to start, to run and to end: named threads, the stop, the restart, the pause, signals, waits and retries.
 //! Nothing here knows Kafka, MongoDB or what the threads do.
 
+mod end;
 mod instance;
 mod open_files;
 mod pause_switch;
@@ -12,6 +13,7 @@ mod stop;
 mod threads;
 mod wake_up;
 
+pub use end::end_process;
 pub use instance::instance;
 pub use open_files::{OPEN_FILES_NEEDED, check_open_files, open_files_limit};
 pub use pause_switch::PauseSwitch;

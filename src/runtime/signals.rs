@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, unregister};
 use signal_hook::{SigId, flag};
 
+use super::end::end_process;
 use super::process_event::ProcessEvents;
 use super::restart::Restart;
 use super::stop::StopSignal;
@@ -122,7 +123,7 @@ impl CaughtSignals {
         self.hangup_ends_process.store(true, Ordering::SeqCst);
         if let Some(signal) = self.signals.pending().next() {
             if is_process_1() {
-                process::exit(exit_code_of(signal));
+                end_process(exit_code_of(signal));
             }
             // Fails only for a signal that isn't known. This one is.
             let _ = emulate_default_handler(signal);
@@ -156,7 +157,7 @@ impl CaughtSignals {
             if is_asked {
                 error!("a second signal: ending the process at once");
                 flush();
-                process::exit(1);
+                end_process(1);
             }
             is_asked = true;
             if let OnHangup::Reload { restart, .. } = &on_hangup {

@@ -1,7 +1,6 @@
 //! The supervisor gets an event at every thread's end and at a signal, and stops everything in the order of the
 //! data flow. The watchdog ends a stop that hangs.
 
-use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::failure::Failure;
 use crate::kafka::DeadLetterProducer;
 use crate::observe::http::HttpServer;
 use crate::observe::log::flush;
-use crate::runtime::{CaughtSignals, OnHangup, ProcessEvent, Threads};
+use crate::runtime::{CaughtSignals, OnHangup, ProcessEvent, Threads, end_process};
 
 pub(super) const POLLER: &str = "poller";
 
@@ -52,7 +51,7 @@ impl DataConsumer {
             let _ = after(timeout).recv();
             error!("the stop hangs: ending the process; what isn't committed will be read again");
             flush();
-            process::exit(1);
+            end_process(1);
         })
     }
 
