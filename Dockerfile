@@ -29,8 +29,7 @@ RUN mkdir -p benches src tools/bare-loop/src tools/bench/src tools/load-generato
     done \
     && cp benches/main.rs benches/transcoder.rs \
     && cp benches/main.rs benches/tracker.rs \
-    && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator \
-        --features kafka-mongo-consumer/oidc
+    && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator
 
 
 FROM dependencies AS worker-build
@@ -41,7 +40,7 @@ COPY src/ src/
 # functions stay. The program
 # finds it by its build id, if it is there.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --locked --release --package kafka-mongo-consumer --bins --features oidc \
+    && cargo build --locked --release --package kafka-mongo-consumer --bins \
     && mkdir -p /out/usr/local/bin \
     && cp target/release/kafka-mongo-consumer /out/usr/local/bin/ \
     && id=$(readelf --notes /out/usr/local/bin/kafka-mongo-consumer | sed -n 's/.*Build ID: //p') \
@@ -55,7 +54,6 @@ FROM dependencies AS load-generator-build
 COPY tools/load-generator/src/ tools/load-generator/src/
 RUN touch tools/load-generator/src/main.rs \
     && cargo build --locked --release --bins --package kafka-mongo-consumer --package load-generator \
-        --features kafka-mongo-consumer/oidc \
     && mkdir -p /out/usr/local/bin \
     && strip --strip-all -o /out/usr/local/bin/load-generator target/release/load-generator
 

@@ -121,11 +121,25 @@ need_rust() {
     local missing=()
     { has cc && has c++; } || missing+=(gcc g++ libc6-dev)
     has make || missing+=(make)
+    has cmake || missing+=(cmake)
     has pkg-config || missing+=(pkg-config)
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
     if ((${#missing[@]})); then
         install_packages "${missing[@]}"
     fi
+}
+
+# tested_version: the version and the commit, for the record of a run.
+tested_version() {
+    local changes=''
+    [[ -z $(git status --porcelain -- src tests Cargo.toml Cargo.lock) ]] || changes=' with changes'
+    printf '%s (%s%s)\n' "$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)" \
+        "$(git rev-parse --short=10 HEAD)" "$changes"
+}
+
+# need_commit VERSION: what is published must be committed.
+need_commit() {
+    [[ $1 != *changes* ]] || die "the record names a commit: commit what is changed in src/ and tests/ first"
 }
 
 # All scripts use one target folder, so that the C libraries are compiled once.

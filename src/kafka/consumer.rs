@@ -20,9 +20,9 @@ use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::rebalance::RebalanceContext;
 use super::rebalance_listener::RebalanceListener;
-use super::settings;
 use super::topic::Topic;
 use super::topic_ids::TopicIds;
+use super::{iam, settings};
 use crate::config::Config;
 use crate::core::commit_text::CommitText;
 use crate::core::end_offset::EndOffset;
@@ -94,7 +94,11 @@ impl KafkaConsumer {
             ends: Mutex::default(),
             connection_error: Mutex::default(),
         };
-        let consumer = settings::consumer(config).create_with_context(context)?;
+        let settings = settings::consumer(config);
+        let consumer = settings.create_with_context(context)?;
+        if iam::is_used(&settings) {
+            iam::serve_token(&consumer);
+        }
         Ok(Self {
             consumer,
             topic,

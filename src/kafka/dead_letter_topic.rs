@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 
 use super::errors::KafkaResult;
-use super::settings;
+use super::{iam, settings};
 use crate::config::Config;
 
 /// The longest wait for one answer.
@@ -22,11 +22,20 @@ const HEADERS_SIZE: u64 = 4096;
 /// What an operator should know about the dead letter topic, in one line. `None` if it is fit. Fails when the brokers
 /// don't answer or refuse.
 pub fn dead_letter_topic_warning(config: &Config) -> KafkaResult<Option<String>> {
+    if hides_topic_settings(config) {
+        return Ok(None);
+    }
     let name = config.kafka.dead_letter_topic.as_str();
     Ok(match DeadLetterTopic::find(config)? {
         Some(topic) => topic.warning(name),
         None => Some(missing_topic(name)),
     })
+}
+
+/// Whether this client's login leaves no way to ask for a topic's settings: rdkafka's administrative client never serves the
+/// event by which a client asks for a token of [`iam`].
+pub fn hides_topic_settings(config: &Config) -> bool {
+    iam::is_used(&settings::producer(config))
 }
 
 /// What it means that the dead letter topic was not found.

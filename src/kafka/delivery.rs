@@ -1,12 +1,13 @@
 //! One of librdkafka's producers, and what becomes of the delivery reports of its letters.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, error, warn};
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
@@ -17,6 +18,7 @@ use rdkafka::producer::{
 
 use super::delivery_window::{DeliveryWindow, Place};
 use super::errors::{is_too_large, without_secrets};
+use super::iam;
 use super::log::forward_log;
 use super::undeliverable::Undeliverable;
 use crate::core::dead_letter::{VALUE_OMITTED, VALUE_SIZE};
@@ -146,12 +148,18 @@ pub(super) struct DeliveryContext {
 }
 
 impl ClientContext for DeliveryContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         forward_log(level, facility, message);
     }
 
     fn error(&self, error: ClientError, reason: &str) {
         debug!("dead letter producer: {error}: {}", without_secrets(reason));
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        iam::token(config)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaConfRes;
 
+use super::iam;
 use crate::config::is_harmless;
 
 pub type KafkaResult<T> = Result<T, KafkaError>;
@@ -62,7 +63,7 @@ fn write_refused_property(
     match result {
         _ if name.starts_with("sasl.oauthbearer.") && !cfg!(feature = "oidc") => write!(
             f,
-            "this build has no logins by tokens, which `{name}` is for: build it with `--features oidc`, as the image is"
+            "this build has no logins by tokens, which `{name}` is for: build it with the feature `oidc`"
         ),
         RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
             write!(
@@ -119,6 +120,15 @@ pub(super) fn is_about_a_connection(error: &ClientError) -> bool {
 /// What to do about a connection that failed for this reason. Empty if the reason says it.
 pub(super) fn connection_advice(error: &ClientError, reason: &str) -> &'static str {
     match error.rdkafka_error_code() {
+        // The worker's own words, which say what to do.
+        Some(Code::Authentication) if iam::is_without_token(reason) => "",
+        // Amazon's words.
+        Some(Code::SaslAuthenticationFailed | Code::Authentication)
+            if reason.contains("Access denied") =>
+        {
+            "; if this is Amazon MSK, allow `kafka-cluster:Connect` on the cluster to the role whose AWS credentials this \
+             process has"
+        }
         Some(Code::Authentication | Code::SaslAuthenticationFailed)
             if reason.contains("OAUTHBEARER") || reason.contains("invalid_token") =>
         {

@@ -10,6 +10,7 @@ mod errors;
 mod first_starts;
 mod group;
 mod headers;
+mod iam;
 mod late_starts;
 mod log;
 mod login;
@@ -34,7 +35,9 @@ mod unread;
 pub use assignment::{AssignedPartition, Assignment};
 pub use commit::{CommitNotes, CommitOffsets, GroupOffsets, ReaderOffsets};
 pub use consumer::{KafkaConsumer, PollError, Polled, TopicState};
-pub use dead_letter_topic::{Aspect, DeadLetterTopic, dead_letter_topic_warning, missing_topic};
+pub use dead_letter_topic::{
+    Aspect, DeadLetterTopic, dead_letter_topic_warning, hides_topic_settings, missing_topic,
+};
 pub use delivery::DeliveryListener;
 pub use errors::{CommitError, CommitErrorClass};
 pub use group::{Group, Members};

@@ -2,13 +2,14 @@
 //! without a commit but those that the caller asks for.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::debug;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
@@ -22,9 +23,9 @@ use super::log::forward_log;
 use super::message::ConsumedMessage;
 use super::queries::Queries;
 use super::reader_error::{ReadError, missing};
-use super::settings;
 use super::topic::Topic;
 use super::unread::Unread;
+use super::{iam, settings};
 use crate::config::Config;
 use crate::core::partition::{Offset, TopicPartition};
 
@@ -44,6 +45,8 @@ pub type Ranges = BTreeMap<TopicPartition, Range<Offset>>;
 
 pub struct TopicReader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
+    /// Whether it logs in with tokens that [`iam`] makes.
+    signs_tokens: bool,
     topic: Topic,
     group: String,
     unread: Unread,
@@ -77,11 +80,13 @@ impl TopicReader {
     /// A reader of `topic` that can ask for the offsets of `group` and commit in its name. It connects when
     /// it is first used. Fails when the client can't use a property.
     pub fn new(config: &Config, topic: Topic, group: &str) -> Result<Self, ReadError> {
-        let consumer = settings::reader(config, group)
+        let settings = settings::reader(config, group);
+        let consumer = settings
             .create_with_context(ReaderContext::default())
             .map_err(|error| ReadError::Settings(error.into()))?;
         Ok(Self {
             consumer: Arc::new(consumer),
+            signs_tokens: iam::is_used(&settings),
             topic,
             group: group.to_owned(),
             unread: Unread::default(),
@@ -91,6 +96,7 @@ impl TopicReader {
 
     /// Begins to read these ranges.
     pub fn read(&mut self, ranges: &Ranges) -> Result<(), ReadError> {
+        self.serve_token();
         self.unread = Unread::new(ranges.clone());
         let mut list = TopicPartitionList::new();
         for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
@@ -164,6 +170,7 @@ impl TopicReader {
         &'a self,
         question: impl Fn(&Queries<'a, ReaderContext>) -> ClientResult<T>,
     ) -> Result<T, ReadError> {
+        self.serve_token();
         let until = Instant::now() + QUESTION;
         let mut turn = FIRST_TURN;
         let mut reason = None;
@@ -190,6 +197,13 @@ impl TopicReader {
                 let error = error.into();
                 return Err(ReadError::NoAnswer { error, reason });
             }
+        }
+    }
+
+    /// While partitions are read, the polls do this.
+    fn serve_token(&self) {
+        if self.signs_tokens && self.unread.is_empty() {
+            iam::serve_token(&self.consumer);
         }
     }
 
@@ -240,6 +254,10 @@ impl TopicReader {
     /// The error as a refusal, if it is one. `reason` is the client's text about the error, if that is known.
     pub(super) fn refusal(&self, error: &ClientError, reason: Option<String>) -> Option<ReadError> {
         let code = error.rdkafka_error_code()?;
+        // The next attempt to get a token may succeed.
+        if reason.as_deref().is_some_and(iam::is_without_token) {
+            return None;
+        }
         Some(ReadError::Refused {
             missing: missing(code, &self.topic.name, &self.group)?,
             reason: reason.unwrap_or_else(|| error.to_string()),
@@ -300,6 +318,8 @@ fn end_named_in(reason: &str) -> Option<Offset> {
 }
 
 impl ClientContext for ReaderContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         forward_log(level, facility, message);
     }
@@ -308,6 +328,10 @@ impl ClientContext for ReaderContext {
         let reason = without_secrets(reason);
         debug!("reader: {error}: {reason}");
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        iam::token(config)
     }
 }
 

@@ -2,12 +2,13 @@
 //! on the thread that polls.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use log::{debug, error, info, warn};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
@@ -17,6 +18,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::assignment::{AssignedPartition, Assignment};
 use super::errors::{connection_advice, is_about_a_connection, without_secrets};
 use super::first_starts::FirstStarts;
+use super::iam;
 use super::log::{LogSigns, forward_log};
 use super::rebalance_listener::{RebalanceListener, StartError};
 use super::starting_offsets::{Search, Starts};
@@ -48,6 +50,8 @@ pub(super) struct RebalanceContext {
 }
 
 impl ClientContext for RebalanceContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log_signs.read(facility, message, &self.topic.name);
         forward_log(level, facility, message);
@@ -82,6 +86,10 @@ impl ClientContext for RebalanceContext {
         }
         // Errors that matter come through `poll` as well, and are judged there.
         debug!("librdkafka: {error}: {reason}");
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        iam::token(config)
     }
 }
 

@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::errors::KafkaError;
+use super::iam;
 use super::log::RECREATION_CONTEXT;
 use crate::config::{Config, ConfigErrors, DeadLetterOversize};
 
@@ -15,6 +16,9 @@ use crate::config::{Config, ConfigErrors, DeadLetterOversize};
 const PREFETCH_KIB: u64 = 4096;
 /// The property for it.
 pub const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
+
+/// How much one answer of a broker brings, unless one batch is larger.
+const FETCH_BYTES: &str = "1048576";
 
 /// The two names of the property for how long a dead letter is tried.
 const TIMEOUT_PROPERTIES: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
@@ -51,6 +55,8 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         // limits cost memory without being faster.
         .set("fetch.queue.backoff.ms", "20")
         .set("queued.min.messages", "5000")
+        // For all partitions together. By default each may add a megabyte, so the memory grows with their number.
+        .set("fetch.max.bytes", FETCH_BYTES)
         .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
         // A bit error that nobody detects would alter a message.
         .set("check.crcs", "true");
@@ -85,8 +91,17 @@ pub fn property_errors(config: &Config) -> ConfigErrors {
         .collect();
     let mut errors = ConfigErrors::default();
     for (name, value) in properties {
+        let place = || format!("Kafka property `{name}`");
         if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
-            errors.add(format!("Kafka property `{name}`"), KafkaError::from(error));
+            errors.add(place(), KafkaError::from(error));
+        }
+        if iam::is_chosen_by(name, value) && !cfg!(feature = "aws") {
+            errors.add(
+                place(),
+                format!(
+                    "this build has no logins by AWS credentials, which `{value}` is for: build it with the feature `aws`"
+                ),
+            );
         }
     }
     errors
@@ -208,6 +223,7 @@ fn apply(
             settings.set(name, value);
         }
     }
+    iam::translate(settings);
 }
 
 /// The properties that librdkafka 2.12 knows for consumers alone, from its CONFIGURATION.md. Those that the

@@ -14,7 +14,7 @@ use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::failure::Failure;
 use crate::kafka::{
     Aspect, DeadLetterTopic, Group, Members, Next, PartitionState, Ranges, ReadError, Topic,
-    TopicReader, missing_topic,
+    TopicReader, hides_topic_settings, missing_topic,
 };
 
 pub(super) const NAMES: [&str; 12] = [
@@ -242,6 +242,12 @@ fn commits_in_words(
 
 fn check_dead_letter_topic(config: &Config, side: &mut Side) {
     let name = &config.kafka.dead_letter_topic;
+    if hides_topic_settings(config) {
+        let replay = check_replay(config).unwrap_or_else(Finding::failed);
+        side.report("dead_letters.replay", replay);
+        return side
+            .skip_the_rest("with `AWS_MSK_IAM` the client can't ask for a topic's settings");
+    }
     let topic = match DeadLetterTopic::find(config) {
         Ok(Some(topic)) => topic,
         Ok(None) => {

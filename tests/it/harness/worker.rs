@@ -104,9 +104,9 @@ impl WorkerSetup {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-mongo-consumer"));
         for (name, _) in env::vars_os() {
-            let is_ours = name
-                .to_str()
-                .is_some_and(|name| name.starts_with("CONSUMER_") || name == "RUST_LOG");
+            let is_ours = name.to_str().is_some_and(|name| {
+                name.starts_with("CONSUMER_") || name.starts_with("AWS_") || name == "RUST_LOG"
+            });
             if is_ours {
                 command.env_remove(name);
             }

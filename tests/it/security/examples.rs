@@ -24,8 +24,10 @@ fn every_example_of_the_documentation_is_a_valid_configuration() {
     let examples = blocks.map(|block| block.split("```").next().unwrap());
     let mut count = 0;
     for example in examples {
-        // The build has to know these properties.
-        if example.contains("oauthbearer") && !cfg!(feature = "oidc") {
+        // The build has to know these logins.
+        if example.contains("oauthbearer") && !cfg!(feature = "oidc")
+            || example.contains("AWS_MSK_IAM") && !cfg!(feature = "aws")
+        {
             continue;
         }
         let config = world.path(&format!("example-{count}.json"));
@@ -42,5 +44,6 @@ fn every_example_of_the_documentation_is_a_valid_configuration() {
         assert_eq!(checked.code, Some(0), "{example}: {}", checked.errors);
         count += 1;
     }
-    assert_eq!(count, if cfg!(feature = "oidc") { 4 } else { 3 });
+    let of_features = u8::from(cfg!(feature = "oidc")) + u8::from(cfg!(feature = "aws"));
+    assert_eq!(count, 3 + of_features);
 }

@@ -1,12 +1,18 @@
 //! TLS, logins and the least privileges, on servers that demand them.
 
 mod examples;
+#[cfg(any(feature = "aws", feature = "oidc"))]
+mod http_server;
 mod kafka;
+#[cfg(feature = "aws")]
+mod kafka_iam;
 mod kafka_server;
 #[cfg(feature = "oidc")]
 mod kafka_token;
 mod mongodb;
 mod mongodb_server;
+#[cfg(feature = "aws")]
+mod msk;
 #[cfg(feature = "oidc")]
 mod token_server;
 

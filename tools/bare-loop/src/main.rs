@@ -73,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.max.bytes", "1048576")
         .set("queued.min.messages", "5000")
         .set("queued.max.messages.kbytes", "4096")
         .set("check.crcs", "true")
