@@ -17,9 +17,18 @@ pub fn free_port() -> Result<u16> {
 
 /// Waits until the worker is ready: it has its partitions.
 pub fn await_ready(worker: &mut Process, port: u16) -> Result<()> {
+    await_ok(worker, port, "/ready")
+}
+
+/// Waits until the worker's port answers.
+pub fn await_answers(worker: &mut Process, port: u16) -> Result<()> {
+    await_ok(worker, port, "/metrics")
+}
+
+fn await_ok(worker: &mut Process, port: u16, path: &str) -> Result<()> {
     let started = Instant::now();
     loop {
-        if get(port, "/ready").is_ok_and(|answer| status(&answer) == Some("200")) {
+        if get(port, path).is_ok_and(|answer| status(&answer) == Some("200")) {
             return Ok(());
         }
         worker.check()?;
@@ -39,12 +48,9 @@ pub struct Batches {
 
 impl Batches {
     pub fn read(port: u16) -> Result<Self> {
-        let text = get(port, "/metrics")?;
-        let metric = |name| metric(&text, name).ok_or_else(|| format!("no metric `{name}`"));
-        Ok(Self {
-            messages: metric("consumer_batch_size_sum")?,
-            batches: metric("consumer_batch_size_count")?,
-        })
+        let names = ["consumer_batch_size_sum", "consumer_batch_size_count"];
+        let [messages, batches] = metrics(port, names)?;
+        Ok(Self { messages, batches })
     }
 }
 
@@ -56,6 +62,16 @@ pub fn lag(port: u16) -> Result<f64> {
         .filter(|line| line.starts_with("consumer_lag{"))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     Ok(lags.sum())
+}
+
+/// The values of metrics without labels.
+pub fn metrics<const N: usize>(port: u16, names: [&str; N]) -> Result<[f64; N]> {
+    let text = get(port, "/metrics")?;
+    let mut values = [0.0; N];
+    for (value, name) in values.iter_mut().zip(names) {
+        *value = metric(&text, name).ok_or_else(|| format!("no metric `{name}`"))?;
+    }
+    Ok(values)
 }
 
 fn metric(text: &str, name: &str) -> Option<f64> {

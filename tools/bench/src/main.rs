@@ -3,6 +3,7 @@
 
 mod context;
 mod document;
+mod fail_point;
 mod http;
 mod machine;
 mod observe;
@@ -67,7 +68,7 @@ struct Measure {
     /// How often each system is measured. [default: 7, with --quick 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Only these rows.
+    /// Only these rows; what an earlier run has written about the others stays.
     #[arg(long, value_delimiter = ',', value_parser = rows::ALL.map(|row| row.name))]
     rows: Vec<String>,
     /// Another system to measure beside the worker, by its script in scripts/peers; may be repeated.
@@ -90,9 +91,12 @@ struct Publish {
     /// The results.json of the run.
     #[arg(long, default_value = "target/bench/results.json")]
     results: PathBuf,
-    /// The Markdown document that gets the tables.
+    /// The Markdown document that gets all tables.
     #[arg(long, default_value = "docs/PERFORMANCE.md")]
     document: PathBuf,
+    /// A Markdown document that gets the table of the systems; may be repeated.
+    #[arg(long = "comparison", value_name = "FILE")]
+    comparisons: Vec<PathBuf>,
     /// The folder that gets the plots, and the results without the single observations.
     #[arg(long, default_value = "docs/performance")]
     out: PathBuf,
@@ -143,15 +147,29 @@ fn measure(arguments: &Measure) -> Result<bool> {
         rows: Vec::new(),
         failed: Vec::new(),
     };
+    let file = context.out.join("results.json");
+    if !arguments.rows.is_empty() {
+        results.rows = results.rows_of_earlier_run(&file);
+        if results.rows.is_empty() {
+            context.say("no other rows of an earlier run can stay");
+        }
+        results
+            .rows
+            .retain(|row| !arguments.rows.contains(&row.name));
+    }
+    let is_wanted = |name: &str| {
+        arguments.rows.is_empty() || arguments.rows.iter().any(|wanted| wanted == name)
+    };
     for entry in rows::ALL {
-        if !arguments.rows.is_empty() && arguments.rows.iter().all(|name| name != entry.name) {
+        if !is_wanted(entry.name) {
             continue;
         }
         context.say(&format!("{} (about {})", entry.name, entry.estimate));
         match (entry.run)(&context) {
-            Ok(row) => {
+            Ok(mut row) => {
                 println!("{row}");
-                results.rows.push(row);
+                row.date = Timestamp::now().to_string();
+                results.add(row, &rows::ALL.map(|row| row.name));
             }
             Err(error) => {
                 context.say(&format!("{} failed: {error}", entry.name));
@@ -161,10 +179,11 @@ fn measure(arguments: &Measure) -> Result<bool> {
         }
         // Written after each row, so that a later failure loses nothing.
         results.date = Timestamp::now().to_string();
-        results.write(&context.out.join("results.json"))?;
+        results.write(&file)?;
     }
     plot::draw_all(&context.out, &results.rows)?;
-    let are_met = results.rows.iter().all(Row::is_met);
+    let mut measured = results.rows.iter().filter(|row| is_wanted(&row.name));
+    let are_met = measured.all(Row::is_met);
     Ok(results.failed.is_empty() && (are_met || !arguments.check))
 }
 
@@ -174,6 +193,9 @@ fn publish(arguments: &Publish) -> Result<bool> {
     results.write(&arguments.out.join("results.json"))?;
     plot::draw_all(&arguments.out, &results.rows)?;
     document::update(&arguments.document, &results)?;
+    for comparison in &arguments.comparisons {
+        document::update_comparison(comparison, &results)?;
+    }
     Ok(true)
 }
 

@@ -12,6 +12,9 @@ use crate::statistics::Summary;
 pub struct Row {
     pub name: String,
     pub title: String,
+    /// When it was measured. Empty where that is when the last row was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub date: String,
     pub settings: Value,
     /// All that was observed, run by run. It is not published.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -112,6 +115,7 @@ impl Row {
         Self {
             name: name.to_owned(),
             title: title.to_owned(),
+            date: String::new(),
             settings: Value::Null,
             observations: Value::Null,
             figures: Vec::new(),

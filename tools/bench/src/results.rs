@@ -42,6 +42,39 @@ impl Results {
         Ok(fs::write(path, readable(&serde_json::to_value(self)?))?)
     }
 
+    /// The rows of an earlier run, for one that measures only some anew. None if that was on another machine, with other
+    /// servers or with another number of rounds.
+    pub fn rows_of_earlier_run(&self, path: &Path) -> Vec<Row> {
+        let Ok(earlier) = Self::read(path) else {
+            return Vec::new();
+        };
+        // The memory differs by a few pages from start to start.
+        let machine = |results: &Self| {
+            let mut machine = results.machine.clone();
+            machine["memory"] = Value::Null;
+            (results.quick, results.rounds, machine)
+        };
+        let is_alike = machine(&earlier) == machine(self);
+        let rows = earlier.rows.into_iter().filter(|_| is_alike);
+        rows.map(|row| Row {
+            date: if row.date.is_empty() {
+                earlier.date.clone()
+            } else {
+                row.date
+            },
+            ..row
+        })
+        .collect()
+    }
+
+    /// Adds a row, in place of an earlier one. `names` are all rows in their order.
+    pub fn add(&mut self, row: Row, names: &[&str]) {
+        self.rows.retain(|other| other.name != row.name);
+        self.rows.push(row);
+        let place = |row: &Row| names.iter().position(|name| *name == row.name);
+        self.rows.sort_by_key(place);
+    }
+
     /// The results as they are published. Published results stay as they are.
     pub fn published(mut self) -> Self {
         for row in &mut self.rows {
@@ -167,6 +200,25 @@ mod tests {
         assert_eq!(first, json!({ "worker": { "consumer.batch_size": 100 } }));
         assert_eq!(second, json!({ "worker": { "consumer.batch_size": 1000 } }));
         assert_eq!(third, json!({ "note": "lone", "only here": { "a": 1 } }));
+    }
+
+    #[test]
+    fn a_row_takes_the_place_of_an_earlier_one() {
+        let mut results = Results {
+            date: String::new(),
+            quick: false,
+            rounds: 1,
+            machine: Value::Null,
+            settings: Value::Null,
+            rows: ["first", "third"].map(|name| Row::new(name, "old")).into(),
+            failed: Vec::new(),
+        };
+        for name in ["third", "second"] {
+            results.add(Row::new(name, "new"), &["first", "second", "third"]);
+        }
+        let rows = results.rows.iter().map(|row| (&*row.name, &*row.title));
+        let expected = [("first", "old"), ("second", "new"), ("third", "new")];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
     }
 
     #[test]

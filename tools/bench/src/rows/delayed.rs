@@ -1,18 +1,16 @@
 //! A MongoDB that takes 50 ms more for each insert: the writers must wait in parallel.
 
-use bson::{Document, doc};
-use mongodb::sync::Client;
 use serde_json::json;
 
 use super::Outcome;
 use crate::Result;
 use crate::context::{Context, Load};
+use crate::fail_point::{DELAY_MS, FailPoint};
 use crate::observe::{self, Run};
 use crate::report::{Quantity, Row, Target};
 use crate::statistics::float;
 use crate::systems::{Job, System};
 
-pub const DELAY_MS: u32 = 50;
 const BATCH_SIZE: u32 = 100;
 const WRITERS: [u32; 3] = [1, 4, 16];
 
@@ -31,7 +29,7 @@ pub fn run(context: &Context) -> Outcome {
     let mut row = Row::new("delayed", &title);
     row.settings["worker"] = System::Worker.settings(context, BATCH_SIZE)?;
     row.settings["consumer.writer_threads"] = json!(WRITERS);
-    let delay = Delay::enable(&context.client)?;
+    let delay = FailPoint::delay(&context.client)?;
     for writers in WRITERS {
         let target = u64::from(rate(writers) * seconds);
         let runs = (1..=context.rounds.min(3))
@@ -52,47 +50,4 @@ pub fn run(context: &Context) -> Outcome {
     }
     delay.disable()?;
     Ok(row)
-}
-
-/// A fail point of mongod that delays the worker's inserts and no others.
-pub struct Delay<'a> {
-    client: &'a Client,
-    is_on: bool,
-}
-
-impl<'a> Delay<'a> {
-    pub fn enable(client: &'a Client) -> Result<Self> {
-        let data = doc! {
-            "failCommands": ["insert"], "appName": "kafka-mongo-consumer",
-            "blockConnection": true, "blockTimeMS": i64::from(DELAY_MS),
-        };
-        configure(client, doc! { "mode": "alwaysOn", "data": data })?;
-        Ok(Self {
-            client,
-            is_on: true,
-        })
-    }
-
-    pub fn disable(mut self) -> Result<()> {
-        self.is_on = false;
-        configure(self.client, doc! { "mode": "off" })
-    }
-}
-
-impl Drop for Delay<'_> {
-    fn drop(&mut self) {
-        // After a failure of this row, other rows must not be delayed.
-        if self.is_on
-            && let Err(error) = configure(self.client, doc! { "mode": "off" })
-        {
-            eprintln!("bench: the delay could not be ended: {error}");
-        }
-    }
-}
-
-fn configure(client: &Client, settings: Document) -> Result<()> {
-    let mut command = doc! { "configureFailPoint": "failCommand" };
-    command.extend(settings);
-    client.database("admin").run_command(command).run()?;
-    Ok(())
 }

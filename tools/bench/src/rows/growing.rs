@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::delayed::{DELAY_MS, Delay};
 use super::{Outcome, backlog};
 use crate::Result;
 use crate::context::{Context, Load};
+use crate::fail_point::{DELAY_MS, FailPoint};
 use crate::observe::{self, Run};
 use crate::report::{Quantity, Row, Target};
 use crate::systems::{BatchSize, Job, System};
@@ -124,7 +124,7 @@ pub fn far(context: &Context) -> Outcome {
     let title = format!("each insert takes {DELAY_MS} ms more, batches as shipped, 1 partition");
     let mut row = Row::new("growing-far", &title);
     let [mut shipped, mut fixed] = workers(targets);
-    let delay = Delay::enable(&context.client)?;
+    let delay = FailPoint::delay(&context.client)?;
     let mut subjects = [&mut shipped, &mut fixed];
     measure(context, &mut row, &topic, context.rounds, &mut subjects)?;
     delay.disable()?;

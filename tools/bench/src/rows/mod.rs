@@ -9,6 +9,7 @@ pub mod growth;
 mod large;
 mod lone;
 pub mod over_time;
+mod replay;
 mod start;
 
 use crate::context::Context;
@@ -25,7 +26,7 @@ pub struct Entry {
     pub run: fn(&Context) -> Outcome,
 }
 
-pub const ALL: [Entry; 12] = [
+pub const ALL: [Entry; 13] = [
     Entry {
         name: "backlog-100",
         about: "1,000,000 messages wait, batches of 100: worker, bare loop, peers",
@@ -73,6 +74,12 @@ pub const ALL: [Entry; 12] = [
         about: "messages at 100/s: latency, beside an insert of one's own",
         estimate: "1 min",
         run: lone::run,
+    },
+    Entry {
+        name: "replay",
+        about: "the same while the dead letters of an outage are stored, and after that",
+        estimate: "4 min",
+        run: replay::run,
     },
     Entry {
         name: "start",

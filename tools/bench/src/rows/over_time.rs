@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
-use super::growing::{AS_SHIPPED, FIXED, OF_FIXED_SIZE};
+pub use super::growing::AS_SHIPPED;
+use super::growing::{FIXED, OF_FIXED_SIZE};
 use crate::context::{Context, Load};
 use crate::http::{self, Batches};
 use crate::process::Process;
