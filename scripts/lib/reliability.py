@@ -1,10 +1,10 @@
 """Writes docs/RELIABILITY.md's tables, for scripts/chaos and scripts/peer-faults.
 
-    reliability.py chaos RECORD DATA DOCUMENT VERSION COMMIT
+    reliability.py chaos RECORD DATA DOCUMENT VERSION
                                   adds a run's record to the list DATA, and writes the table of all runs into the document
     reliability.py results FOLDER
                                   prints the table of the cases
-    reliability.py faults FOLDER DATA DOCUMENT
+    reliability.py faults FOLDER DATA DOCUMENT VERSION
                                   writes the results of all cases into DATA, and their table into the document
 
 The tables stand between markers in the document. All numbers come from the files.
@@ -37,13 +37,13 @@ def write_data(path, data):
     Path(path).write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
 
 
-def chaos(record, data, document, version, commit):
+def chaos(record, data, document, version):
     run = json.loads(Path(record).read_text())
     if run["lost"] != 0 or run["stored_twice"] != 0:
         raise SystemExit("a run that lost something or stored something twice has failed; it isn't published")
-    run.update(date=datetime.date.today().isoformat(), version=version, commit=commit)
+    run.update(date=datetime.date.today().isoformat(), version=version)
     runs = json.loads(Path(data).read_text()) if Path(data).exists() else []
-    runs = [run] + [other for other in runs if (other["seed"], other["commit"]) != (run["seed"], commit)]
+    runs = [run] + [other for other in runs if (other["seed"], other["version"]) != (run["seed"], version)]
     write_data(data, runs)
     between_markers(document, "chaos", chaos_table(runs))
 
@@ -60,7 +60,7 @@ def chaos_table(runs):
         kinds = ", ".join(f"{name} {count}" for name, count in sorted(disturbances.items()))
         fields = [
             run["date"],
-            f"{run['version']} ({run['commit']})",
+            run["version"],
             f"{run['seed']}, `{run['on_unavailable']}`",
             run["minutes"],
             run["workers"],
@@ -84,13 +84,14 @@ def results(folder):
     print("\n".join(faults_table(read_cases(folder))))
 
 
-def faults(folder, data, document):
+def faults(folder, data, document, version):
     found = read_cases(folder)
     if len(found["cases"]) != len(CASES):
         raise SystemExit("run all cases before they are published")
-    found["date"] = datetime.date.today().isoformat()
+    found.update(date=datetime.date.today().isoformat(), version=version)
     write_data(data, found)
-    between_markers(document, "faults", faults_table(found))
+    of = [f"Run on {found['date']} with version {version}.", ""]
+    between_markers(document, "faults", of + faults_table(found))
 
 
 def faults_table(found):
