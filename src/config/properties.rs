@@ -93,6 +93,7 @@ const RULES: &[(&str, Rule)] = &[
     ("enable.partition.eof", Rule::Only(FALSE, "the worker doesn't use this event, and would treat it as an error of Kafka")),
     ("allow.auto.create.topics", Rule::Only(FALSE, "a mistyped topic would be created, and the worker would wait for its messages for ever")),
     ("max.poll.interval.ms", Rule::AtLeast(10_000, "a rebalance may take half of it to settle and commit the messages in flight, and less than 5 s is too short for that")),
+    ("receive.message.max.bytes", Rule::AtLeast(100_000_000, "a batch of the topic comes whole, and one above it would never be read")),
     ("statistics.interval.ms", Rule::AtLeast(1, "the worker gets the lag from the statistics")),
     ("plugin.library.paths", Rule::Never("a plugin can change or drop messages unseen; use a gateway outside of the process")),
     ("test.mock.num.brokers", Rule::Never("it replaces Kafka by a simulation that ends with the process; use `kafka.bootstrap_servers`")),

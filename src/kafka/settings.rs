@@ -17,8 +17,16 @@ const PREFETCH_KIB: u64 = 4096;
 /// The property for it.
 pub const PREFETCH_PROPERTY: &str = "queued.max.messages.kbytes";
 
-/// How much one answer of a broker brings, unless one batch is larger.
+/// How much one answer of a broker brings, unless one batch is larger. By default it is as much as is prefetched, and the client
+/// keeps each answer until all of its messages are consumed.
 const FETCH_BYTES: &str = "1048576";
+/// An operator who sets one of these decides how much is fetched.
+const FETCH_PROPERTIES: [&str; 4] = [
+    PREFETCH_PROPERTY,
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "max.partition.fetch.bytes",
+];
 
 /// The two names of the property for how long a dead letter is tried.
 const TIMEOUT_PROPERTIES: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
@@ -55,8 +63,6 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         // limits cost memory without being faster.
         .set("fetch.queue.backoff.ms", "20")
         .set("queued.min.messages", "5000")
-        // For all partitions together. By default each may add a megabyte, so the memory grows with their number.
-        .set("fetch.max.bytes", FETCH_BYTES)
         .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
         // A bit error that nobody detects would alter a message.
         .set("check.crcs", "true");
@@ -64,7 +70,14 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         // The new protocol refuses the client's own strategy.
         settings.set("partition.assignment.strategy", "cooperative-sticky");
     }
-    apply(&mut settings, &kafka.consumer_properties, PRODUCER_ONLY);
+    let properties = &kafka.consumer_properties;
+    if !FETCH_PROPERTIES
+        .iter()
+        .any(|name| properties.contains_key(*name))
+    {
+        settings.set("fetch.max.bytes", FETCH_BYTES);
+    }
+    apply(&mut settings, properties, PRODUCER_ONLY);
     log_recreation(&mut settings);
     settings
 }
@@ -285,17 +298,34 @@ const PRODUCER_ONLY: &[&str] = &[
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reader_reads_from_the_leader() {
-        let uri = "mongodb://nowhere";
+    fn with_properties(properties: &str) -> Config {
         let variables = [
             ("CONSUMER__KAFKA__BOOTSTRAP_SERVERS", "nowhere:9092"),
-            ("CONSUMER__MONGODB__URI", uri),
+            ("CONSUMER__MONGODB__URI", "mongodb://nowhere"),
         ];
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let properties = r#"{"kafka": {"properties": {"client.rack": "a"}}}"#;
-        std::io::Write::write_all(&mut file, properties.as_bytes()).unwrap();
-        let config = Config::load(file.path(), variables).unwrap();
+        let text = format!(r#"{{"kafka": {{"properties": {properties}}}}}"#);
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        Config::load(file.path(), variables).unwrap()
+    }
+
+    #[test]
+    fn an_operator_decides_how_much_is_fetched() {
+        let fetched = |properties| {
+            let settings = consumer(&with_properties(properties));
+            settings.get("fetch.max.bytes").map(str::to_owned)
+        };
+        assert_eq!(fetched("{}").as_deref(), Some(FETCH_BYTES));
+        assert_eq!(
+            fetched(r#"{"fetch.max.bytes": 5000000}"#).as_deref(),
+            Some("5000000")
+        );
+        assert_eq!(fetched(r#"{"queued.max.messages.kbytes": 65536}"#), None);
+    }
+
+    #[test]
+    fn a_reader_reads_from_the_leader() {
+        let config = with_properties(r#"{"client.rack": "a"}"#);
         assert_eq!(consumer(&config).get("client.rack"), Some("a"));
         assert_eq!(reader(&config, "group").get("client.rack"), None);
     }

@@ -243,6 +243,17 @@ fn commits_in_words(
 fn check_dead_letter_topic(config: &Config, side: &mut Side) {
     let name = &config.kafka.dead_letter_topic;
     if hides_topic_settings(config) {
+        match exists(config, name) {
+            Ok(true) => side.report(
+                "dead_letters.topic",
+                Finding::Ok(format!("`{name}` exists")),
+            ),
+            Ok(false) => {
+                side.report("dead_letters.topic", Finding::Warning(missing_topic(name)));
+                return side.skip_the_rest(NO_TOPIC);
+            }
+            Err(error) => side.report("dead_letters.topic", Finding::failed(error.into())),
+        }
         let replay = check_replay(config).unwrap_or_else(Finding::failed);
         side.report("dead_letters.replay", replay);
         return side
@@ -283,6 +294,13 @@ fn check_dead_letter_topic(config: &Config, side: &mut Side) {
     }
     let replay = check_replay(config).unwrap_or_else(Finding::failed);
     side.report("dead_letters.replay", replay);
+}
+
+/// Asks without the client for the topic's settings.
+fn exists(config: &Config, dead_letter_topic: &str) -> Result<bool, ReadError> {
+    let topic = Topic::new(TopicId::DEAD_LETTERS, dead_letter_topic);
+    let reader = TopicReader::new(config, topic, &config.kafka.group_id)?;
+    Ok(reader.partition_states()?.is_some())
 }
 
 /// Whether this client may do what `mongodb.replay_after_outage` needs.

@@ -25,6 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long one fetch may take.
 const LONGEST_FETCH: Duration = Duration::from_secs(20);
 
+/// How long a client may keep a token of which the next one is on its way.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
 /// A token that ends sooner doesn't count as valid.
 const LEAST_LEFT: SignedDuration = SignedDuration::from_secs(3);
 
@@ -37,11 +40,18 @@ pub(super) fn current(region: Option<&str>) -> Result<OAuthToken, String> {
     });
     let mut tokens = TOKENS.lock().unwrap_or_else(PoisonError::into_inner);
     let token = tokens.current(region)?;
+    let now = Timestamp::now();
+    let end = if now < token.renew {
+        token.expires
+    } else {
+        // The client asks again when four fifths of this are over, and the next one may have come by then.
+        token.expires.min(now + ASK_AGAIN)
+    };
     Ok(OAuthToken {
         token: token.text.clone(),
         // Amazon takes the name from the token.
         principal_name: env!("CARGO_PKG_NAME").to_owned(),
-        lifetime_ms: token.expires.as_millisecond(),
+        lifetime_ms: end.as_millisecond(),
     })
 }
 
@@ -74,7 +84,8 @@ impl Tokens {
         self.latest
             .take_if(|token| token.region.as_deref() != region);
         let now = Timestamp::now();
-        let is_valid = |token: &Token| now + LEAST_LEFT < token.expires;
+        let is_valid =
+            |token: &Token| token.region.as_deref() == region && now + LEAST_LEFT < token.expires;
         if self.latest.as_ref().is_none_or(|token| now >= token.renew) && self.fetch.is_none() {
             self.fetch = Some(Fetch::start(region.map(str::to_owned))?);
         }
