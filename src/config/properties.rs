@@ -276,6 +276,7 @@ mod tests {
             ("max.poll.interval.ms", "9999"),
             ("max.poll.interval.ms", "0x2710"),
             ("statistics.interval.ms", "0"),
+            ("receive.message.max.bytes", "99999999"),
             ("message.timeout.ms", "25000"),
             ("message.timeout.ms", "0"),
             ("delivery.timeout.ms", "x"),

@@ -10,8 +10,12 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult as ClientResult, RDKafkaErrorCode};
 
 use super::errors::KafkaResult;
+use super::reader::TopicReader;
+use super::reader_error::ReadError;
+use super::topic::Topic;
 use super::{iam, settings};
 use crate::config::Config;
+use crate::core::partition::TopicId;
 
 /// The longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,21 +25,31 @@ const HEADERS_SIZE: u64 = 4096;
 
 /// What an operator should know about the dead letter topic, in one line. `None` if it is fit. Fails when the brokers
 /// don't answer or refuse.
-pub fn dead_letter_topic_warning(config: &Config) -> KafkaResult<Option<String>> {
-    if hides_topic_settings(config) {
-        return Ok(None);
-    }
+pub fn dead_letter_topic_warning(config: &Config) -> Result<Option<String>, ReadError> {
     let name = config.kafka.dead_letter_topic.as_str();
-    Ok(match DeadLetterTopic::find(config)? {
-        Some(topic) => topic.warning(name),
-        None => Some(missing_topic(name)),
-    })
+    if hides_topic_settings(config) {
+        let exists = dead_letter_topic_exists(config)?;
+        return Ok((!exists).then(|| missing_topic(name)));
+    }
+    Ok(
+        match DeadLetterTopic::find(config).map_err(ReadError::Kafka)? {
+            Some(topic) => topic.warning(name),
+            None => Some(missing_topic(name)),
+        },
+    )
 }
 
 /// Whether this client's login leaves no way to ask for a topic's settings: rdkafka's administrative client never serves the
 /// event by which a client asks for a token of [`iam`].
 pub fn hides_topic_settings(config: &Config) -> bool {
     iam::is_used(&settings::producer(config))
+}
+
+/// Whether this client sees the topic. A question that any client can ask.
+pub fn dead_letter_topic_exists(config: &Config) -> Result<bool, ReadError> {
+    let topic = Topic::new(TopicId::DEAD_LETTERS, &config.kafka.dead_letter_topic);
+    let reader = TopicReader::new(config, topic, &config.kafka.group_id)?;
+    Ok(reader.partition_states()?.is_some())
 }
 
 /// What it means that the dead letter topic was not found.

@@ -36,7 +36,8 @@ pub use assignment::{AssignedPartition, Assignment};
 pub use commit::{CommitNotes, CommitOffsets, GroupOffsets, ReaderOffsets};
 pub use consumer::{KafkaConsumer, PollError, Polled, TopicState};
 pub use dead_letter_topic::{
-    Aspect, DeadLetterTopic, dead_letter_topic_warning, hides_topic_settings, missing_topic,
+    Aspect, DeadLetterTopic, dead_letter_topic_exists, dead_letter_topic_warning,
+    hides_topic_settings, missing_topic,
 };
 pub use delivery::DeliveryListener;
 pub use errors::{CommitError, CommitErrorClass};

@@ -258,8 +258,17 @@ impl TopicReader {
         if reason.as_deref().is_some_and(iam::is_without_token) {
             return None;
         }
+        let is_about_login = matches!(
+            code,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed
+        );
+        let missing = if self.signs_tokens && is_about_login {
+            iam::REFUSED.to_owned()
+        } else {
+            missing(code, &self.topic.name, &self.group)?
+        };
         Some(ReadError::Refused {
-            missing: missing(code, &self.topic.name, &self.group)?,
+            missing,
             reason: reason.unwrap_or_else(|| error.to_string()),
         })
     }

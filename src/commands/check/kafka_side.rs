@@ -14,7 +14,7 @@ use crate::core::starting_offset::{FirstStart, LogBounds, StartingOffset};
 use crate::failure::Failure;
 use crate::kafka::{
     Aspect, DeadLetterTopic, Group, Members, Next, PartitionState, Ranges, ReadError, Topic,
-    TopicReader, hides_topic_settings, missing_topic,
+    TopicReader, dead_letter_topic_exists, hides_topic_settings, missing_topic,
 };
 
 pub(super) const NAMES: [&str; 12] = [
@@ -243,7 +243,7 @@ fn commits_in_words(
 fn check_dead_letter_topic(config: &Config, side: &mut Side) {
     let name = &config.kafka.dead_letter_topic;
     if hides_topic_settings(config) {
-        match exists(config, name) {
+        match dead_letter_topic_exists(config) {
             Ok(true) => side.report(
                 "dead_letters.topic",
                 Finding::Ok(format!("`{name}` exists")),
@@ -294,13 +294,6 @@ fn check_dead_letter_topic(config: &Config, side: &mut Side) {
     }
     let replay = check_replay(config).unwrap_or_else(Finding::failed);
     side.report("dead_letters.replay", replay);
-}
-
-/// Asks without the client for the topic's settings.
-fn exists(config: &Config, dead_letter_topic: &str) -> Result<bool, ReadError> {
-    let topic = Topic::new(TopicId::DEAD_LETTERS, dead_letter_topic);
-    let reader = TopicReader::new(config, topic, &config.kafka.group_id)?;
-    Ok(reader.partition_states()?.is_some())
 }
 
 /// Whether this client may do what `mongodb.replay_after_outage` needs.

@@ -61,6 +61,10 @@ pub(super) fn token(config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> 
     tokens::current(region).map_err(|why| format!("{MECHANISM}: {why}").into())
 }
 
+/// What to do where the brokers refuse a token.
+pub(super) const REFUSED: &str = "a broker doesn't accept the AWS credentials of this process: allow \
+    `kafka-cluster:Connect` on the cluster to their role";
+
 /// Whether this text of the client says that there is no token, and not what a broker says of one.
 pub(super) fn is_without_token(reason: &str) -> bool {
     reason.contains(MECHANISM)

@@ -95,17 +95,13 @@ impl Tokens {
             // Several clients may wait for the same fetch, one after another.
             self.receive(LONGEST_WAIT.saturating_sub(fetch.started.elapsed()));
         }
-        let failure = self.failure.as_deref();
-        self.latest
-            .as_ref()
-            .filter(|token| is_valid(token))
-            .ok_or_else(|| {
-                failure
-                    .unwrap_or(
-                        "no AWS credentials have come yet; the worker goes on waiting for them",
-                    )
-                    .to_owned()
-            })
+        let why = match (&self.failure, &self.latest) {
+            (Some(failure), _) => failure,
+            (None, Some(_)) => "the AWS credentials have expired, and no new ones have come yet",
+            (None, None) => "no AWS credentials have come yet",
+        };
+        let latest = self.latest.as_ref().filter(|token| is_valid(token));
+        latest.ok_or_else(|| why.to_owned())
     }
 
     /// Takes what the fetch brings within this time.
