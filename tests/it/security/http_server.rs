@@ -2,7 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+pub const OK: &str = "200 OK";
 
 pub struct Request {
     /// The method, the path and the version.
@@ -23,22 +27,40 @@ impl Request {
     }
 }
 
-/// Runs until the process of the tests ends. The answers are a status and a JSON text. Returns the address.
+/// It runs until the process of the tests ends.
+pub struct HttpServer {
+    pub address: String,
+    given: Arc<AtomicUsize>,
+}
+
+impl HttpServer {
+    /// How many requests it has answered with `200 OK`.
+    pub fn given(&self) -> usize {
+        self.given.load(Ordering::Relaxed)
+    }
+}
+
+/// The answers are a status and a JSON text.
 #[expect(clippy::disallowed_methods, reason = "the thread ends with the tests")]
-pub fn serve(answer: impl Fn(&Request) -> (&'static str, String) + Send + 'static) -> String {
+pub fn serve(answer: impl Fn(&Request) -> (&'static str, String) + Send + 'static) -> HttpServer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = HttpServer {
+        address: format!("http://{}", listener.local_addr().unwrap()),
+        given: Arc::default(),
+    };
+    let given = Arc::clone(&server.given);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
             // A client may give up in the middle.
             if let Some(request) = read(&stream) {
                 let (status, body) = answer(&request);
+                given.fetch_add(usize::from(status == OK), Ordering::Relaxed);
                 write(&stream, status, &body);
             }
         }
     });
-    address
+    server
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {

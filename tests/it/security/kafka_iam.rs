@@ -1,17 +1,19 @@
 //! Kafka with logins by AWS credentials, as Amazon MSK has them.
 
-use super::msk::{CredentialsServer, Msk, REGION};
+use super::http_server::HttpServer;
+use super::msk::{DENIED, Msk, REGION, start_credentials_server};
 use super::{assert_each_is_refused, assert_password_is_hidden, loud, run_command};
 use crate::harness::{Content, Fate, MINUTE, Message, Producer, WorkerSetup, World};
 
 #[test]
 fn worker_logs_in_by_aws_credentials_and_faults_are_named() {
-    let credentials = CredentialsServer::start();
+    let credentials = start_credentials_server();
     let msk = Msk::start("security-iam");
     let world = World::on(msk.servers(), 1);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let producer = Producer::new(&world);
     producer.fill(0..10, 1);
+    let role_of_worker = format!("{}/worker", credentials.address);
     let worker = || {
         world
             .worker()
@@ -21,7 +23,7 @@ fn worker_logs_in_by_aws_credentials_and_faults_are_named() {
             .property("kafka.properties", "sasl.mechanism", "AWS_MSK_IAM")
             .variable("AWS_REGION", REGION)
             .variable("AWS_EC2_METADATA_DISABLED", "true")
-            .variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.allowed())
+            .variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", &role_of_worker)
     };
     check_that_faults_are_named(&world, &credentials, &worker());
 
@@ -47,11 +49,7 @@ fn worker_logs_in_by_aws_credentials_and_faults_are_named() {
     }
 }
 
-fn check_that_faults_are_named(
-    world: &World,
-    credentials: &CredentialsServer,
-    worker: &WorkerSetup,
-) {
+fn check_that_faults_are_named(world: &World, credentials: &HttpServer, worker: &WorkerSetup) {
     let worker = || worker.clone();
     let at = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     let cases: [(&str, WorkerSetup, [&str; 2]); 3] = [
@@ -62,7 +60,7 @@ fn check_that_faults_are_named(
         ),
         (
             "a role without the right",
-            worker().variable(at, credentials.denied()),
+            worker().variable(at, format!("{}/{DENIED}", credentials.address)),
             ["Access denied", "`kafka-cluster:Connect`"],
         ),
         (

@@ -1,13 +1,13 @@
 //! Kafka with logins by token (`OAUTHBEARER`), which the worker gets from an identity provider.
 
 use super::kafka_server::{Login, SecureKafka};
-use super::token_server::{FUTURE, TokenServer};
+use super::token_server::{FUTURE, start_token_server};
 use super::{assert_each_is_refused, assert_password_is_hidden, loud, run_command};
 use crate::harness::{MINUTE, Producer, Resource, Right, WorkerSetup, World, allow};
 
 #[test]
 fn worker_logs_in_by_tokens_and_faults_are_named() {
-    let tokens = TokenServer::start();
+    let tokens = start_token_server();
     let server = SecureKafka::start("security-token");
     let world = World::on(server.servers(), 1);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
@@ -23,7 +23,7 @@ fn worker_logs_in_by_tokens_and_faults_are_named() {
     producer.fill(0..10, 1);
     let worker = || {
         let setup = server.log_in(world.worker(), Login::Token);
-        property(setup, "token.endpoint.url", &tokens.url).set("consumer.max_retries", 1)
+        property(setup, "token.endpoint.url", &tokens.address).set("consumer.max_retries", 1)
     };
     check_that_faults_are_named(&world, &worker());
 

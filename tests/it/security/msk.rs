@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use sha2::{Digest, Sha256};
 
 use super::PASSWORD;
-use super::http_server::{Request, serve};
+use super::http_server::{HttpServer, OK, Request, serve};
 use crate::harness::{Only, OwnServers, Servers};
 
 pub const REGION: &str = "eu-west-1";
@@ -26,49 +26,24 @@ pub const REGION: &str = "eu-west-1";
 /// How long credentials are valid.
 const VALID_FOR: Duration = Duration::from_secs(12);
 
-/// The end of the path at which the credentials of a role without rights are.
-const DENIED: &str = "denied";
+/// A role without rights.
+pub const DENIED: &str = "denied";
 
 const SESSION: &str = "a/session+token=";
 
-/// Gives out credentials as the agents of ECS and EKS do.
-pub struct CredentialsServer {
-    address: String,
-    given: Arc<AtomicUsize>,
+/// Gives out credentials as the agents of ECS and EKS do: those of the role that the path names.
+pub fn start_credentials_server() -> HttpServer {
+    serve(credentials)
 }
 
-impl CredentialsServer {
-    pub fn start() -> Self {
-        let given = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&given);
-        let address = serve(move |request| credentials(request, &counter));
-        Self { address, given }
-    }
-
-    /// Where the credentials of a role are that may log in.
-    pub fn allowed(&self) -> String {
-        format!("{}/allowed", self.address)
-    }
-
-    pub fn denied(&self) -> String {
-        format!("{}/{DENIED}", self.address)
-    }
-
-    /// How many credentials it has given out.
-    pub fn given(&self) -> usize {
-        self.given.load(Ordering::Relaxed)
-    }
-}
-
-fn credentials(request: &Request, given: &AtomicUsize) -> (&'static str, String) {
+fn credentials(request: &Request) -> (&'static str, String) {
     let role = request.line.split(' ').nth(1).unwrap_or_default();
-    given.fetch_add(1, Ordering::Relaxed);
     let end = Timestamp::now() + VALID_FOR;
     let body = format!(
         r#"{{"AccessKeyId":"{}","SecretAccessKey":"{PASSWORD}","Token":"{SESSION}","Expiration":"{end:.0}"}}"#,
         role.trim_start_matches('/')
     );
-    ("200 OK", body)
+    (OK, body)
 }
 
 /// A Kafka behind a proxy that logs clients in.

@@ -1,14 +1,12 @@
 //! A server that gives out tokens as an identity provider does (the grant of client credentials).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
 
 use super::PASSWORD;
-use super::http_server::{Request, serve};
+use super::http_server::{HttpServer, OK, Request, serve};
 
 /// How long a token is valid. The client fetches the next one before.
 const VALID_FOR: Duration = Duration::from_secs(10);
@@ -16,39 +14,20 @@ const VALID_FOR: Duration = Duration::from_secs(10);
 /// The client whose tokens are of the future, so that a broker refuses them.
 pub const FUTURE: &str = "future";
 
-pub struct TokenServer {
-    pub url: String,
-    given: Arc<AtomicUsize>,
+pub fn start_token_server() -> HttpServer {
+    serve(answer)
 }
 
-impl TokenServer {
-    pub fn start() -> Self {
-        let given = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&given);
-        let address = serve(move |request| answer(request, &counter));
-        Self {
-            url: format!("{address}/token"),
-            given,
-        }
-    }
-
-    /// How many tokens it has given out.
-    pub fn given(&self) -> usize {
-        self.given.load(Ordering::Relaxed)
-    }
-}
-
-fn answer(request: &Request, given: &AtomicUsize) -> (&'static str, String) {
+fn answer(request: &Request) -> (&'static str, String) {
     let Some(client) = request.header("authorization").and_then(client_of) else {
         let body = r#"{"error":"invalid_client"}"#;
         return ("401 Unauthorized", body.to_owned());
     };
-    given.fetch_add(1, Ordering::Relaxed);
     let token = token(&client);
     let seconds = VALID_FOR.as_secs();
     let body =
         format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{seconds}}}"#);
-    ("200 OK", body)
+    (OK, body)
 }
 
 /// The client that shows the right secret.

@@ -1,4 +1,4 @@
-//! Lone messages while the workers bring home what an outage has sent to the dead letter topic.
+//! Lone messages while the worker stores what an outage has sent to the dead letter topic.
 
 use std::time::{Duration, Instant};
 
