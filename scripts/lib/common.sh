@@ -21,10 +21,13 @@ show_tail() {
     tail -n "${2:-20}" "$1" | sed 's/^/    /' >&2
 }
 
+# took WHAT SINCE: how long something has taken, by the value that SECONDS had before.
+took() { say "$1 took $((SECONDS - $2)) s"; }
+
 # run_logged WHAT LOG COMMAND...: runs a command that may take minutes, with its output in LOG. It reports every
-# ten seconds that the command still runs.
+# ten seconds that the command still runs, and at the end how long it took.
 run_logged() {
-    local what=$1 log=$2 pid seconds=0
+    local what=$1 log=$2 started=$SECONDS pid seconds=0
     shift 2
     say "$what ..."
     mkdir -p "$(dirname "$log")"
@@ -41,6 +44,7 @@ run_logged() {
         show_tail "$log"
         die "$what failed; all of its output: $log"
     fi
+    took "$what" "$started"
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -221,19 +221,20 @@ func TestRulesAreThoseOfPrometheus(t *testing.T) {
 
 func TestChartRefusesWhatWouldNotWork(t *testing.T) {
 	for values, reason := range map[string]string{
-		"terminationGracePeriodSeconds: 25":                 "must be longer than config.consumer.shutdown_timeout_ms",
-		"keda: {enabled: true, minReplicas: 7}":             "keda.minReplicas is 7",
-		"keda: {minReplicas: 0}":                            "/keda/minReplicas",
-		"config: {mongodb: {uri: 'mongodb://u:p@h'}}":       "/config/mongodb/uri",
-		"config: {kafka: {properties: {sasl.password: p}}}": "invalid propertyName 'sasl.password'",
-		"config: {kafka: {consumer_properties: {a: b}}}":    "/config/kafka/consumer_properties",
-		"config: {metrics: {enabled: false}}":               "/config/metrics/enabled",
-		"existingSecret: {name: ''}":                        "/existingSecret/name",
-		"image: {tag: latest}":                              "/image/tag",
-		"image: {digest: abc}":                              "/image/digest",
-		"podDisruptionBudget: {maxUnavailable: 0}":          "/podDisruptionBudget/maxUnavailable",
-		"resources: {limits: {memory: null}}":               "/resources/limits",
-		"replica: 6":                                        "additional properties 'replica'",
+		"terminationGracePeriodSeconds: 25":                       "must be longer than config.consumer.shutdown_timeout_ms",
+		"keda: {enabled: true, minReplicas: 7}":                   "keda.minReplicas is 7",
+		"keda: {minReplicas: 0}":                                  "/keda/minReplicas",
+		"{messageSchema: '{}', config: {message: {schema: any}}}": "config.message.schema too",
+		"config: {mongodb: {uri: 'mongodb://u:p@h'}}":             "/config/mongodb/uri",
+		"config: {kafka: {properties: {sasl.password: p}}}":       "invalid propertyName 'sasl.password'",
+		"config: {kafka: {consumer_properties: {a: b}}}":          "/config/kafka/consumer_properties",
+		"config: {metrics: {enabled: false}}":                     "/config/metrics/enabled",
+		"existingSecret: {name: ''}":                              "/existingSecret/name",
+		"image: {tag: latest}":                                    "/image/tag",
+		"image: {digest: abc}":                                    "/image/digest",
+		"podDisruptionBudget: {maxUnavailable: 0}":                "/podDisruptionBudget/maxUnavailable",
+		"resources: {limits: {memory: null}}":                     "/resources/limits",
+		"replica: 6":                                              "additional properties 'replica'",
 	} {
 		if _, err := render(values); err == nil || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: %v", values, err)

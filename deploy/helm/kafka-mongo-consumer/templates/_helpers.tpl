@@ -55,4 +55,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if le (mul 1000 (int .Values.terminationGracePeriodSeconds)) $stop -}}
 {{- fail (printf "terminationGracePeriodSeconds is %d: it must be longer than config.consumer.shutdown_timeout_ms, %d ms" (int .Values.terminationGracePeriodSeconds) $stop) -}}
 {{- end -}}
+{{- if and .Values.messageSchema (dig "message" "schema" "" .Values.config) -}}
+{{- fail "messageSchema is given, and config.message.schema too: only one of them can say what a message must be" -}}
+{{- end -}}
 {{- end -}}

@@ -1,17 +1,22 @@
-"""Writes docs/RELIABILITY.md's tables, for scripts/chaos and scripts/peer-faults.
+"""Writes what runs have shown into the documents, for scripts/chaos, scripts/peer-faults and scripts/check-demo.
 
-    reliability.py chaos RECORD DATA DOCUMENT VERSION
+    records.py chaos RECORD DATA DOCUMENT VERSION
                                   adds a run's record to the list DATA, and writes the table of all runs into the document
-    reliability.py results FOLDER
+    records.py results FOLDER
                                   prints the table of the cases
-    reliability.py faults FOLDER DATA DOCUMENT VERSION
+    records.py faults FOLDER DATA DOCUMENT VERSION
                                   writes the results of all cases into DATA, and their table into the document
+    records.py demo-table LOG     prints what the demo's time went into
+    records.py demo LOG DATA DOCUMENT VERSION
+                                  writes it into DATA, and its table into the document
 
 The tables stand between markers in the document. All numbers come from the files.
 """
 
 import datetime
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -107,8 +112,44 @@ def faults_table(found):
     return lines
 
 
+def read_demo(log):
+    """The parts of the demo that say how long they took, and the whole."""
+    text = Path(log).read_text()
+    parts = [
+        {"part": part, "seconds": int(seconds)}
+        for part, seconds in re.findall(r"^[a-z-]+: (.+) took (\d+) s$", text, re.MULTILINE)
+    ]
+    if not parts or parts[-1]["part"] != "the demo":
+        raise SystemExit(f"{log} is no log of a demo that reached its end")
+    return {"parts": parts[:-1], "seconds": parts[-1]["seconds"]}
+
+
+def demo_table(log):
+    print("\n".join(demo_lines(read_demo(log))))
+
+
+def demo(log, data, document, version):
+    found = read_demo(log)
+    found.update(date=datetime.date.today().isoformat(), version=version, cores=os.cpu_count())
+    write_data(data, found)
+    of = [f"Run on {found['date']} with version {version} on {found['cores']} cores.", ""]
+    between_markers(document, "demo", of + demo_lines(found))
+
+
+def demo_lines(found):
+    rest = found["seconds"] - sum(part["seconds"] for part in found["parts"])
+    lines = ["| part | time |", "|---|---|"]
+    for part in [*found["parts"], {"part": "the rest: starting and stopping servers, checks", "seconds": rest}]:
+        lines.append(f"| {part['part']} | {minutes(part['seconds'])} |")
+    return [*lines, f"| **all of it** | **{minutes(found['seconds'])}** |"]
+
+
+def minutes(seconds):
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
+
+
 def main():
-    commands = {"chaos": chaos, "faults": faults, "results": results}
+    commands = {"chaos": chaos, "demo": demo, "demo-table": demo_table, "faults": faults, "results": results}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         raise SystemExit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])
