@@ -20,7 +20,7 @@ pub enum FailureKind {
     Running,
     /// The configuration, the command line or a setting of a library can't be used.
     Configuration,
-    /// No Kafka broker could be reached.
+    /// No Kafka broker could be reached, or the brokers refuse the worker. A new process may succeed.
     KafkaUnreachable,
     /// Kafka or MongoDB can't be used until an operator acts: credentials, rights, a missing topic, an unfit collection,
     /// a group that is in use, or an error code to the setup that isn't known to pass by itself.
@@ -45,6 +45,12 @@ impl Failure {
             FailureKind::KafkaUnreachable,
             "Kafka could not be reached".to_owned(),
         )
+    }
+
+    /// Kafka answers, and the worker lacks a right. Unlike a command, it is started again until it has the right.
+    pub fn kafka_refused_worker(why: &str) -> Self {
+        let message = format!("Kafka refused the worker: {why}");
+        Self::new(FailureKind::KafkaUnreachable, message)
     }
 
     /// Kafka answers, and an operator has to grant a right or to correct the credentials.

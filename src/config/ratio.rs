@@ -1,5 +1,7 @@
 //! A share of a number.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A share from 0 to 1, in millionths.
@@ -10,6 +12,7 @@ const WHOLE: u32 = 1_000_000;
 
 impl Ratio {
     pub const EVERYTHING: Self = Self(WHOLE);
+    pub const NOTHING: Self = Self(0);
 
     pub fn is_everything(self) -> bool {
         self == Self::EVERYTHING
@@ -19,6 +22,12 @@ impl Ratio {
     pub fn of(self, number: u32) -> u32 {
         let share = u64::from(self.0) * u64::from(number) / u64::from(WHOLE);
         u32::try_from(share).unwrap_or(number)
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (f64::from(self.0) / f64::from(WHOLE)).fmt(f)
     }
 }
 

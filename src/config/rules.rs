@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::errors::ConfigErrors;
 use super::layer::Faulty;
 use super::model::{Config, Consumer, OnFlood};
+use super::ratio::Ratio;
 use super::write_concern::{JOURNAL_PATH, W_PATH};
 use super::{indexes, message, properties};
 use crate::core::document::MessageRules;
@@ -50,6 +51,7 @@ pub(super) fn apply(
     }
 
     judge_batches(consumer, faulty, errors);
+    judge_rejections(consumer, faulty, errors);
 
     if are_sound(&["consumer.on_flood", "control.socket"])
         && consumer.on_flood == OnFlood::Pause
@@ -103,6 +105,21 @@ pub(super) fn apply(
         mongodb
             .write_concern
             .merge_uri(&mongodb.uri, is_given, errors);
+    }
+}
+
+/// Reports a share of rejections that would allow none, although it isn't 0.
+fn judge_rejections(consumer: &Consumer, faulty: &Faulty, errors: &mut ConfigErrors) {
+    const RATIO: &str = "consumer.max_rejection_ratio";
+    const WINDOW: &str = "consumer.rejection_window";
+    let (ratio, window) = (consumer.max_rejection_ratio, consumer.rejection_window);
+    let are_sound = ![RATIO, WINDOW].iter().any(|path| faulty.contains(path));
+    if are_sound && ratio != Ratio::NOTHING && ratio.of(window) == 0 {
+        let fault = format!(
+            "found `{ratio}`, which of `{WINDOW}` with `{window}` is less than one message; raise the one or the other, or \
+             set the ratio to 0 to allow no rejection"
+        );
+        errors.add(format!("`{RATIO}`"), fault);
     }
 }
 

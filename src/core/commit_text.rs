@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::flood::RejectionCount;
+use super::partition::Offset;
 
 /// What a commit's text says. A text that another tool has written says nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,8 +65,9 @@ impl CommitText {
                 rejected,
                 messages,
                 in_a_row,
+                up_to,
             } = count;
-            format!("{REJECTIONS}{rejected} of {messages}, {in_a_row} in a row")
+            format!("{REJECTIONS}{rejected} of {messages}, {in_a_row} in a row, up to {up_to}")
         });
         let has_room = ranges.len() <= MAX_BYTES;
         let first_start = first_start.into_iter().flatten().filter(|_| has_room);
@@ -78,14 +80,16 @@ impl CommitText {
     }
 }
 
-/// `3 of 100, 2 in a row`.
+/// `3 of 100, 2 in a row, up to 1234`.
 fn rejections_of(text: &str) -> Option<RejectionCount> {
-    let (window, in_a_row) = text.strip_suffix(" in a row")?.split_once(", ")?;
+    let (counts, up_to) = text.split_once(" in a row, up to ")?;
+    let (window, in_a_row) = counts.split_once(", ")?;
     let (rejected, messages) = window.split_once(" of ")?;
     Some(RejectionCount {
         rejected: rejected.parse().ok()?,
         messages: messages.parse().ok()?,
         in_a_row: in_a_row.parse().ok()?,
+        up_to: Offset(up_to.parse().ok()?),
     })
 }
 
@@ -138,6 +142,7 @@ mod tests {
                             rejected: 3,
                             messages: 100,
                             in_a_row: 2,
+                            up_to: Offset(1234),
                         }),
                         without_leader,
                     };
@@ -170,7 +175,7 @@ mod tests {
             "by hand",
             "partitions: 3",
             "topic id",
-            "rejected: some of 3, 1 in a row",
+            "rejected: some of 3, 1 in a row, up to 3",
         ] {
             assert_eq!(CommitText::read(text), CommitText::default(), "{text}");
         }

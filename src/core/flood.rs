@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 
+use super::partition::Offset;
+
 /// What was counted of one partition. Commits carry it, so that a restart goes on counting.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RejectionCount {
     /// How many of the last messages were rejected.
     pub rejected: u32,
@@ -12,6 +14,8 @@ pub struct RejectionCount {
     pub messages: u32,
     /// How many messages of the partition were rejected in a row.
     pub in_a_row: u64,
+    /// Behind the last message that was counted. What is below it and read again counts already.
+    pub up_to: Offset,
 }
 
 /// How many messages were rejected in a row: those that can't become documents, and those that MongoDB refused. They are
@@ -129,20 +133,30 @@ impl RejectionWindow {
 
     /// Counts one rejected message. Returns false, and counts nothing, if that would be more than is allowed.
     pub fn reject(&mut self) -> bool {
+        let is_allowed = self.may_reject();
+        if is_allowed {
+            self.push(true, 1);
+        }
+        is_allowed
+    }
+
+    /// Whether one more message may be rejected.
+    pub fn may_reject(&self) -> bool {
         let oldest = self.runs.iter().find(|run| run.count > 0);
         let leaves =
             self.messages == self.length && oldest.is_some_and(|oldest| oldest.is_rejected);
-        let rejected = self.rejected - u32::from(leaves) + 1;
-        if rejected > self.allowed {
-            return false;
-        }
-        self.push(true, 1);
-        true
+        self.rejected - u32::from(leaves) < self.allowed
     }
 
-    /// The same for a message that was counted as accepted. If that has left the window, it is counted anew.
+    /// Whether a message that was counted as accepted may be rejected.
+    pub fn may_reject_accepted(&self) -> bool {
+        self.rejected < self.allowed
+    }
+
+    /// Counts a rejected message that was counted as accepted, if that is allowed. If it has left the window, it is counted
+    /// anew.
     pub fn reject_accepted(&mut self) -> bool {
-        if self.rejected + 1 > self.allowed {
+        if !self.may_reject_accepted() {
             return false;
         }
         let accepted = |run: &&mut Run| !run.is_rejected && run.count > 0;
@@ -225,6 +239,7 @@ mod tests {
             rejected: window.rejected(),
             messages: window.messages(),
             in_a_row: 0,
+            up_to: Offset(3),
         };
         let mut restored = RejectionWindow::restored(4, 2, count);
         assert_eq!((restored.rejected(), restored.messages()), (2, 3));
@@ -239,6 +254,7 @@ mod tests {
             rejected: 500,
             messages: 1000,
             in_a_row: 0,
+            up_to: Offset(1000),
         };
         let mut restored = RejectionWindow::restored(1000, 550, count);
         assert_eq!((restored.rejected(), restored.messages()), (500, 1000));

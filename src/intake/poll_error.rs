@@ -50,12 +50,20 @@ impl PollErrorHandler {
     /// Fails when the client can't continue.
     pub fn handle(&mut self, error: PollError) -> Result<(), Failure> {
         match error {
+            PollError::Fatal(error) if error.is_about_the_group_protocol() => {
+                return Err(Failure::kafka_refused().because(error));
+            }
             PollError::Fatal(error) => {
                 let (topic, group) = (&self.topic, &self.group);
                 let why = format!(
                     "the Kafka client can't go on with the topic `{topic}` and the consumer group `{group}`"
                 );
-                return Err(Failure::running(why).because(error));
+                let failure = if error.is_authorization() {
+                    Failure::kafka_refused_worker(&why)
+                } else {
+                    Failure::running(why)
+                };
+                return Err(failure.because(error));
             }
             PollError::BrokersDown => {
                 // If the channel is full, a request waits already, and a second one isn't needed.

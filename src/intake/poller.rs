@@ -56,6 +56,8 @@ pub struct Poller {
     events: ProcessEvents,
     stop: StopSignal,
     metrics: Arc<MetricsCollector>,
+    /// Where lost messages are counted.
+    losses: Arc<MetricsCollector>,
     health: Arc<Health>,
     topic: String,
     letters: Option<Letters>,
@@ -88,6 +90,7 @@ impl Poller {
         events: ProcessEvents,
         stop: StopSignal,
         metrics: Arc<MetricsCollector>,
+        losses: Arc<MetricsCollector>,
         health: Arc<Health>,
         pause: PauseSwitch,
         brokers_down: crossbeam_channel::Sender<()>,
@@ -111,6 +114,7 @@ impl Poller {
             events,
             stop,
             metrics,
+            losses,
             errors: PollErrorHandler::new(
                 brokers_down,
                 settings.topic.clone(),
@@ -279,7 +283,7 @@ impl Poller {
             Sequence::SuspectGap { epoch, from } => {
                 check_gap(
                     &self.consumer,
-                    &self.metrics,
+                    &self.losses,
                     &self.topic,
                     partition,
                     from..offset,

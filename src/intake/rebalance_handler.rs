@@ -10,7 +10,7 @@ use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::end_offset::EndOffset;
 use crate::core::flood::RejectionCount;
 use crate::core::leader_watch::LeaderWatch;
-use crate::core::partition::{Offset, TopicPartition};
+use crate::core::partition::{Epoch, Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError};
@@ -43,8 +43,8 @@ pub struct RebalanceHandler {
 }
 
 impl RebalanceListener for RebalanceHandler {
-    fn rejections_counted(&self, partition: TopicPartition, count: RejectionCount) {
-        self.flood.restore(partition, count);
+    fn rejections_counted(&self, partition: TopicPartition, epoch: Epoch, count: RejectionCount) {
+        self.flood.restore(partition, epoch, count);
     }
 
     fn assigned(&self, assigned: &[AssignedPartition]) {

@@ -158,8 +158,8 @@ impl KafkaConsumer {
             .connection_error()
             .unwrap_or_else(|| "the client reports no error".to_owned());
         let check = if self.uses_new_group_protocol {
-            "`group.protocol` is `consumer`: see whether the brokers offer that protocol, which needs \
-             Kafka 4.0 or newer; without the property the worker joins by the older protocol"
+            "`group.protocol` is `consumer`: see whether the brokers offer that protocol, and whether the group's \
+             coordinator is up; without the property the worker joins by the older protocol"
         } else {
             "see whether the group's coordinator is up, and whether another member holds up a rebalance"
         };
@@ -190,6 +190,12 @@ impl KafkaConsumer {
     /// assignment asks for offsets, and a revoke waits for its drain.
     pub fn poll(&self, timeout: Duration) -> Polled<'_> {
         match self.consumer.poll(timeout) {
+            None if self.consumer.context().log_signs.lacks_group_protocol() => {
+                // librdkafka asks for the coordinator for ever. Of a broker's own refusal it makes this error.
+                let refused = RDKafkaErrorCode::UnsupportedFeature;
+                let error = ClientError::MessageConsumptionFatal(refused);
+                Polled::Error(PollError::Fatal(error.into()))
+            }
             None => Polled::Nothing,
             Some(Ok(message)) => Polled::Message(ConsumedMessage::new(message, &self.topic)),
             Some(Err(error)) => {

@@ -19,6 +19,16 @@ impl KafkaError {
     pub fn is_authorization(&self) -> bool {
         is_authorization(&self.0)
     }
+
+    /// Whether the brokers don't offer the group protocol that the consumer wants.
+    pub fn is_about_the_group_protocol(&self) -> bool {
+        matches!(
+            self.0,
+            ClientError::MessageConsumptionFatal(
+                Code::UnsupportedFeature | Code::UnsupportedVersion
+            )
+        )
+    }
 }
 
 impl From<ClientError> for KafkaError {
@@ -36,6 +46,12 @@ impl fmt::Display for KafkaError {
         // The only question to the brokers that is an administrator's.
         if let ClientError::AdminOp(Code::TopicAuthorizationFailed) = self.0 {
             return f.write_str("; grant this client `DescribeConfigs` on the topic");
+        }
+        if self.is_about_the_group_protocol() {
+            return f.write_str(
+                "; the brokers don't offer `group.protocol` `consumer`, which needs Kafka 4.0 or newer: remove the \
+                 property, or set it to `classic`",
+            );
         }
         match self.0.rdkafka_error_code() {
             Some(Code::InvalidSessionTimeout) => f.write_str(
@@ -144,8 +160,8 @@ pub(super) fn connection_advice(error: &ClientError, reason: &str) -> &'static s
         }
         // Of two texts that librdkafka has for this, only one comes with the code.
         code if code == Some(Code::SSL) || reason.contains("certificate verify failed") => {
-            "; set `ssl.ca.location` to the certificate of the authority that signed the broker's, and name the brokers \
-             in `kafka.bootstrap_servers` as their certificates do"
+            "; set `ssl.ca.location` to the certificate of the authority that signed the broker's, name the brokers in \
+             `kafka.bootstrap_servers` as their certificates do, and see whether a certificate has expired"
         }
         _ => "",
     }

@@ -35,6 +35,10 @@ pub fn is_log_noise(record: &log::Record<'_>) -> bool {
 /// The debug context whose lines say that a topic has another id.
 pub(super) const RECREATION_CONTEXT: &str = "metadata";
 
+/// The debug context whose lines say that the brokers lack the group protocol of KIP-848. librdkafka then looks for the
+/// group's coordinator again and again, and reports that in no other way.
+pub(super) const GROUP_CONTEXT: &str = "cgrp";
+
 /// What librdkafka's log said about the consumed topic since the last [`LogSigns::take`]. librdkafka's log is read on
 /// the threads that poll or ask, and the poller takes the signs.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ pub(super) struct LogSigns {
     /// Whether there is anything to take. Only a hint, because the poller looks after every poll.
     has_news: AtomicBool,
     signs: Mutex<Signs>,
+    lacks_group_protocol: AtomicBool,
 }
 
 /// Behind one lock: an id must not be seen without its events.
@@ -95,6 +100,11 @@ impl LogSigns {
         if facility == "OFFSET" && message.contains("offset reset") {
             self.note(|signs| signs.was_offset_reset = true);
         }
+        if facility == "COORD"
+            && message.contains("ConsumerGroupHeartbeatRequest not supported by broker")
+        {
+            self.lacks_group_protocol.store(true, Ordering::Relaxed);
+        }
         if facility == "METADATA"
             && let Some((before, after)) = changed_id(message, topic)
         {
@@ -106,6 +116,11 @@ impl LogSigns {
                 signs.topic_id = Some(after.to_owned());
             });
         }
+    }
+
+    /// Whether a broker has shown that it lacks the group protocol of KIP-848.
+    pub(super) fn lacks_group_protocol(&self) -> bool {
+        self.lacks_group_protocol.load(Ordering::Relaxed)
     }
 
     /// Partitions have begun: the ids in their commits are to be compared with the topic's id.
@@ -199,6 +214,18 @@ mod tests {
         assert_eq!(read("t", old, zero), None, "no id");
         assert_eq!(read("t", old, new), Some(compared(new, true)));
         assert_eq!(signs.take(), None, "it is said once");
+    }
+
+    #[test]
+    fn a_broker_without_the_new_group_protocol_is_noticed() {
+        let signs = LogSigns::default();
+        let dead = "[thrd:main]: Group \"g\": marking the coordinator (1) dead";
+        signs.read("COORD", &format!("{dead}: Local: Timed out: x"), "t");
+        assert!(!signs.lacks_group_protocol());
+        let reason = "Local: Required feature not supported by broker: \
+                      ConsumerGroupHeartbeatRequest not supported by broker";
+        signs.read("COORD", &format!("{dead}: {reason}"), "t");
+        assert!(signs.lacks_group_protocol());
     }
 
     #[test]

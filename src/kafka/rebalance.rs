@@ -186,14 +186,21 @@ impl RebalanceContext {
             self.assignment.wait_for_start(partition);
             self.listener.waiting_for_start(&[partition]);
         }
-        for &(partition, count) in &starts.rejections {
-            self.listener.rejections_counted(partition, count);
-        }
         let begun = starts.known.iter().map(|&(partition, start)| {
             self.report(partition, start);
             self.begin_partition(partition, start)
         });
-        self.listener.assigned(&begun.collect::<Vec<_>>());
+        let begun: Vec<AssignedPartition> = begun.collect();
+        for &(partition, count) in &starts.rejections {
+            if let Some(assigned) = begun
+                .iter()
+                .find(|assigned| assigned.partition == partition)
+            {
+                self.listener
+                    .rejections_counted(partition, assigned.epoch, count);
+            }
+        }
+        self.listener.assigned(&begun);
         self.topic_ids.go_on_from(starts.topic_ids.iter().cloned());
         self.log_signs.compare_ids();
         Ok(())

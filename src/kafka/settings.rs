@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use super::errors::KafkaError;
 use super::iam;
-use super::log::RECREATION_CONTEXT;
+use super::log::{GROUP_CONTEXT, RECREATION_CONTEXT};
 use crate::config::{Config, ConfigErrors, DeadLetterOversize};
 
 /// What librdkafka prefetches by default, in KiB.
@@ -66,7 +66,8 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         .set(PREFETCH_PROPERTY, PREFETCH_KIB.to_string())
         // A bit error that nobody detects would alter a message.
         .set("check.crcs", "true");
-    if !uses_new_group_protocol(config) {
+    let is_new_protocol = uses_new_group_protocol(config);
+    if !is_new_protocol {
         // The new protocol refuses the client's own strategy.
         settings.set("partition.assignment.strategy", "cooperative-sticky");
     }
@@ -78,16 +79,19 @@ pub(super) fn consumer(config: &Config) -> ClientConfig {
         settings.set("fetch.max.bytes", FETCH_BYTES);
     }
     apply(&mut settings, properties, PRODUCER_ONLY);
-    log_recreation(&mut settings);
+    // librdkafka goes on at the old offset in a topic that was deleted and recreated, and reports that in no other way.
+    log_context(&mut settings, RECREATION_CONTEXT);
+    if is_new_protocol {
+        log_context(&mut settings, GROUP_CONTEXT);
+    }
     settings
 }
 
-/// Turns on the debug lines that report a recreated topic. librdkafka goes on at the old offset in a topic that was
-/// deleted and recreated, and reports that in no other way.
-fn log_recreation(settings: &mut ClientConfig) {
+/// Turns on the debug lines of a context, beside those that the operator wants.
+fn log_context(settings: &mut ClientConfig, context: &str) {
     let contexts = match settings.get("debug") {
-        Some(configured) if !configured.is_empty() => format!("{configured},{RECREATION_CONTEXT}"),
-        _ => RECREATION_CONTEXT.to_owned(),
+        Some(configured) if !configured.is_empty() => format!("{configured},{context}"),
+        _ => context.to_owned(),
     };
     settings
         .set("debug", contexts)

@@ -2,6 +2,8 @@
 //! must fix? One table serves errors of whole commands and errors of single documents, because the server
 //! can also be the cause of the latter. No other file inspects the driver's errors.
 
+use std::io;
+
 use mongodb::error::{
     Error, ErrorKind, IndexedWriteError, InsertManyError, RETRYABLE_ERROR, RETRYABLE_WRITE_ERROR,
     SYSTEM_OVERLOADED_ERROR,
@@ -25,6 +27,19 @@ pub(super) fn certificate_fault(error: &Error) -> Option<String> {
     match error.kind.as_ref() {
         ErrorKind::Io(error) => certificate::fault(error).map(|fault| shortened(&fault)),
         _ => None,
+    }
+}
+
+/// Whether the server accepted a connection and closed it before it said anything.
+pub(super) fn is_closed_connection(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        ),
+        _ => false,
     }
 }
 

@@ -27,6 +27,10 @@ const URI_ADVICE: &str = "`mongodb.uri` is not valid: it must be \
     mongodb://[user:password@]host[:port][,…]/[?options] with known options, and special characters in \
     user and password must be percent-encoded";
 
+/// What else may be the cause where MongoDB accepts connections and closes them without a word.
+const CLOSED_ADVICE: &str = "; it closes each connection at once: see whether `tls=true` belongs into `mongodb.uri`, and \
+    whether it demands a certificate of the worker (`tlsCertificateKeyFile`)";
+
 /// Writes to one collection. All writers share it; each uses a connection of its pool.
 pub struct MongoDbHandler {
     pub(super) client: Client,
@@ -204,7 +208,14 @@ impl MongoDbHandler {
             return (classify::operator_fault(fault), true);
         }
         let is_fault_of_server = classify::certificate_fault(error).is_some();
-        (classify::write_error(error), is_fault_of_server)
+        let mut judged = classify::write_error(error);
+        if classify::has_no_server(error)
+            && self.heartbeats.are_all_closed()
+            && !self.has_accepted_us.load(Ordering::Relaxed)
+        {
+            judged.message.push_str(CLOSED_ADVICE);
+        }
+        (judged, is_fault_of_server)
     }
 }
 

@@ -33,6 +33,8 @@ enum Heartbeat {
     Answered,
     /// What an operator must mend.
     Fault(String),
+    /// The server accepted the connection and closed it.
+    Closed,
     Failed,
 }
 
@@ -81,6 +83,7 @@ impl Heartbeats {
             SdamEvent::ServerHeartbeatFailed(event) => {
                 let heartbeat = match classify::certificate_fault(&event.failure) {
                     Some(fault) => Heartbeat::Fault(fault),
+                    None if classify::is_closed_connection(&event.failure) => Heartbeat::Closed,
                     None => Heartbeat::Failed,
                 };
                 servers.0.insert(event.server_address, heartbeat);
@@ -129,6 +132,13 @@ impl Heartbeats {
         servers.fault()
     }
 
+    /// Whether all servers close each connection at once. They may be crashing, or want another kind of connection.
+    pub(super) fn are_all_closed(&self) -> bool {
+        let servers = self.servers();
+        let mut found = servers.0.values();
+        !servers.0.is_empty() && found.all(|heartbeat| *heartbeat == Heartbeat::Closed)
+    }
+
     fn servers(&self) -> MutexGuard<'_, Servers> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,12 +150,18 @@ impl Servers {
     }
 
     fn fault(&self) -> Option<String> {
-        if self.has_any(&Heartbeat::Awaited) || self.has_any(&Heartbeat::Failed) {
+        let is_away = |heartbeat: &Heartbeat| {
+            matches!(
+                heartbeat,
+                Heartbeat::Awaited | Heartbeat::Closed | Heartbeat::Failed
+            )
+        };
+        if self.0.values().any(is_away) {
             return None;
         }
         self.0.values().find_map(|heartbeat| match heartbeat {
             Heartbeat::Fault(fault) => Some(fault.clone()),
-            Heartbeat::Awaited | Heartbeat::Answered | Heartbeat::Failed => None,
+            _ => None,
         })
     }
 }
@@ -164,6 +180,7 @@ mod tests {
             (vec![expired(), expired()], true),
             (vec![expired(), Heartbeat::Answered], true),
             (vec![expired(), Heartbeat::Failed], false),
+            (vec![expired(), Heartbeat::Closed], false),
             (vec![expired(), Heartbeat::Awaited], false),
         ] {
             let address = |port| ServerAddress::Tcp {

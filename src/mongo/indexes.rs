@@ -178,16 +178,19 @@ fn has_fields(existing: &Document, index: &Index) -> bool {
             .all(|((name, found), (given_name, given))| name == given_name && covers(found, given))
 }
 
-/// Whether an index has the configured options. Where none are configured, any will do.
+/// Options that are on or off. The server takes a number for them, too, and stores whether it is 0.
+const SWITCHES: [&str; 3] = ["unique", "sparse", "hidden"];
+
+/// Whether an index has the configured options. `background` means nothing to the server any more. Where none are configured, any will do.
 fn has_options(existing: &Document, index: &Index) -> bool {
     let given = bson_of_object(&index.options);
     given
         .iter()
-        .filter(|(name, _)| *name != "name")
+        .filter(|(name, _)| !matches!(name.as_str(), "name" | "background"))
         .all(|(name, option)| match existing.get(name) {
             Some(found) => covers(found, option),
-            // The server leaves out what is false.
-            None => *option == Bson::Boolean(false),
+            // The server leaves out what is off.
+            None => SWITCHES.contains(&name.as_str()) && covers(&Bson::Boolean(false), option),
         })
 }
 
@@ -204,6 +207,9 @@ fn covers(found: &Bson, given: &Bson) -> bool {
                     .iter()
                     .zip(given)
                     .all(|(found, given)| covers(found, given))
+        }
+        (Bson::Boolean(found), given) if number(given).is_some() => {
+            number(given).is_some_and(|given| *found == (given != 0.0))
         }
         _ => match (number(found), number(given)) {
             (Some(found), Some(given)) => found.total_cmp(&given).is_eq(),
@@ -293,6 +299,18 @@ mod tests {
         let text = doc! { "v": 2, "key": { "_fts": "text", "_ftsx": 1 }, "name": "d_text" };
         let existing = [plain, unique, ttl, moved, taken, text];
         for (given, expected) in [
+            (
+                json!({"key": {"a": 1}, "unique": 1, "sparse": 0, "background": true}),
+                IndexState::Present,
+            ),
+            (
+                json!({"key": {"a": 1}, "unique": 0}),
+                IndexState::OtherOptions,
+            ),
+            (
+                json!({"key": {"a": 1}, "expireAfterSeconds": 0}),
+                IndexState::OtherOptions,
+            ),
             (json!({"created_at": 1}), IndexState::Present),
             (json!({"a": 1}), IndexState::Present),
             (

@@ -3,7 +3,7 @@
 //! An outage of MongoDB or Kafka makes the worker not ready, but never unhealthy: a restart would not help.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ pub struct Health {
     /// A mutex, because an answer must combine facts of the same moment. They change rarely. The beat,
     /// which is set at every poll, is not behind this mutex.
     facts: Mutex<Facts>,
+    /// Of further poll loops, which have to run as well.
+    others: Mutex<Vec<Arc<Health>>>,
 }
 
 #[derive(Debug)]
@@ -112,7 +114,17 @@ impl Health {
             beat_limit,
             last_beat: LastBeat::default(),
             facts: Mutex::new(Facts::new()),
+            others: Mutex::default(),
         }
+    }
+
+    /// From now on the process counts as alive only while the poll loop that beats there runs, too.
+    pub fn watch_too(&self, other: Arc<Self>) {
+        self.others().push(other);
+    }
+
+    fn others(&self) -> MutexGuard<'_, Vec<Arc<Self>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records one turn of the poll loop.
@@ -175,13 +187,12 @@ impl Health {
 
     pub fn liveness(&self, now: Instant) -> Liveness {
         let last_beat = self.last_beat.get();
-        let since_beat = now
-            .saturating_duration_since(self.created)
-            .saturating_sub(last_beat.unwrap_or_default());
+        let since_beat = self.since_beat(now);
+        let is_hanging = |health: &Self| health.since_beat(now) >= health.beat_limit;
         let dead_threads = self.facts().dead_threads.clone();
         let status = if !dead_threads.is_empty() {
             LivenessStatus::ThreadDied
-        } else if since_beat >= self.beat_limit {
+        } else if is_hanging(self) || self.others().iter().any(|other| is_hanging(other)) {
             LivenessStatus::Hanging
         } else {
             LivenessStatus::Alive
@@ -191,6 +202,11 @@ impl Health {
             last_poll_ms: last_beat.map(|_| millis(since_beat)),
             dead_threads,
         }
+    }
+
+    fn since_beat(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.created)
+            .saturating_sub(self.last_beat.get().unwrap_or_default())
     }
 
     pub fn readiness(&self) -> Readiness {

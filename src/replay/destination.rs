@@ -102,6 +102,7 @@ impl Destination {
             rules: Arc::clone(&config.message.rules),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
+            yielding: None,
         };
         let writers = config.consumer.writer_threads;
         let pool = WriterPool::start(threads, "writer", writers, stage, dispatcher, || {

@@ -90,7 +90,9 @@ fn run(
     let spans = spans(&reader, topic, request)?;
     tally.to_read = spans.values().map(|span| span.end.since(span.start)).sum();
     if !request.dry_run && request.criteria.reason == Reason::MongodbUnavailable {
-        refuse_beside_workers(&reader, &request.group(config), tally.to_read)?;
+        let left = |span: &Span| span.end.since(span.committed.unwrap_or(span.start));
+        let left = spans.values().map(left).sum();
+        refuse_beside_workers(&reader, &request.group(config), left)?;
     }
     let ranges: Ranges = spans
         .iter()
@@ -151,7 +153,7 @@ fn run(
 
 /// Workers that store the dead letters of an outage afterwards are members of the group whose progress this replay would
 /// commit. `to_read` is how many offsets they have still to look at or to settle.
-fn refuse_beside_workers(reader: &TopicReader, group: &str, to_read: u64) -> Result<(), Failure> {
+fn refuse_beside_workers(reader: &TopicReader, group: &str, left: u64) -> Result<(), Failure> {
     let Some(Group {
         members: Members::Known(members),
         ..
@@ -165,7 +167,7 @@ fn refuse_beside_workers(reader: &TopicReader, group: &str, to_read: u64) -> Res
     }
     Err(Failure::needs_operator(format!(
         "the workers store these dead letters themselves (`mongodb.replay_after_outage`): the group `{group}` has {} \
-         members, and {to_read} offsets of the dead letter topic are left for them; `/status` and the metric \
+         members, and {left} offsets of the dead letter topic are left for them; `/status` and the metric \
          `consumer_replay_waiting` of each worker show how far it is. To replay by hand, stop the workers or set \
          `mongodb.replay_after_outage` to false first",
         members.len()

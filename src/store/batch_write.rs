@@ -237,7 +237,7 @@ impl<'a> BatchWrite<'a> {
         }
         if self.stage.flood.is_on() {
             let records = self.batch.batch().records();
-            let of = |&index: &usize| records[index].id.partition;
+            let of = |&index: &usize| records[index].id;
             let all = stored.iter().chain(&already_stored);
             self.stage.flood.stored(all.map(of));
         }
@@ -255,7 +255,7 @@ impl<'a> BatchWrite<'a> {
         let mut accepted = Vec::new();
         if self.stage.flood.is_on() {
             let unsettled = self.batch.unsettled();
-            let of_all = unsettled.map(|(index, record)| (index, record.id.partition));
+            let of_all = unsettled.map(|(index, record)| (index, record.id));
             let is_rejected = |index| rejections.binary_search_by_key(&index, |(i, _)| *i).is_ok();
             accepted.extend(of_all.filter(|&(index, _)| !is_rejected(index)));
         }
@@ -263,11 +263,13 @@ impl<'a> BatchWrite<'a> {
         for (index, rejection) in rejections {
             let before = accepted.partition_point(|&(other, _)| other < index);
             let (passed, rest) = accepted.split_at(before);
-            self.stage.flood.accepted(passed.iter().map(|&(_, p)| p));
+            self.stage.flood.accepted(passed.iter().map(|&(_, id)| id));
             accepted = rest;
             self.dead_letter(index, &rejection, false, plan)?;
         }
-        self.stage.flood.accepted(accepted.iter().map(|&(_, p)| p));
+        self.stage
+            .flood
+            .accepted(accepted.iter().map(|&(_, id)| id));
         Ok(())
     }
 
@@ -314,7 +316,7 @@ impl<'a> BatchWrite<'a> {
             ..
         } = self.stage;
         loop {
-            let why = match flood.admit(id.partition, reason, was_accepted) {
+            let why = match flood.admit(id, reason, was_accepted) {
                 Admission::Admitted => return Ok(true),
                 Admission::Flood(why) => why,
             };

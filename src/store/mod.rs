@@ -20,6 +20,7 @@ mod tests;
 mod unfinished;
 mod writer;
 mod writer_pool;
+mod yielding;
 
 pub use batch_limit::BatchLimit;
 pub use dead_letters::{
@@ -31,3 +32,4 @@ pub use observer::StoreObserver;
 pub use outage::OutageTracker;
 pub use stage::Stage;
 pub use writer_pool::WriterPool;
+pub use yielding::Yielding;

@@ -8,6 +8,7 @@ use super::dead_letters::DeadLetters;
 use super::flood_guard::FloodGuard;
 use super::observer::StoreObserver;
 use super::outage::OutageTracker;
+use super::yielding::Yielding;
 use crate::commit::Ownership;
 use crate::core::document::MessageRules;
 use crate::runtime::StopSignal;
@@ -26,4 +27,6 @@ pub struct Stage {
     pub max_attempts: u32,
     /// The wait before the second attempt.
     pub retry_backoff: Duration,
+    /// `None`: the messages are live, or nothing else is.
+    pub yielding: Option<Yielding>,
 }

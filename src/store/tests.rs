@@ -317,6 +317,7 @@ proptest! {
             rules: Arc::default(),
             max_attempts: 3,
             retry_backoff: Duration::from_micros(100),
+            yielding: None,
         });
         let batch = batch_of(&fates, &assignment);
         let records: Vec<RecordId> = batch.records().iter().map(|record| record.id).collect();

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::RecvTimeoutError;
 use log::debug;
@@ -112,8 +112,18 @@ impl Writer {
         match event {
             Event::Batch(batch) => {
                 let stage = Arc::clone(&self.stage);
-                let _busy = BusyWriter::new(&*stage.observer);
-                self.store_batch(batch)
+                let started = Instant::now();
+                {
+                    let _busy = BusyWriter::new(&*stage.observer);
+                    self.store_batch(batch)?;
+                }
+                if let Some(yielding) = &stage.yielding {
+                    let now = Instant::now();
+                    let rest = yielding.rest_after(now - started, now);
+                    // The next turn looks at the stop itself.
+                    let _ = stage.stop.wait(rest);
+                }
+                Ok(())
             }
             Event::SetAside(set_aside) => {
                 let stage = Arc::clone(&self.stage);

@@ -35,7 +35,7 @@ use crate::observe::metrics::MetricsCollector;
 use crate::runtime::{StopSignal, Threads};
 use crate::store::{
     BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, StoreObserver,
-    WriterPool, consumer_identity,
+    WriterPool, Yielding, consumer_identity,
 };
 
 /// Of so many writers for live messages, one more stores dead letters.
@@ -65,7 +65,7 @@ impl DataConsumer {
             standstill: Mutex::new(Standstill::new(config.consumer.stalled_after)),
         });
         // The intake reports about its partitions, and those are of the dead letter topic. What the worker shows is about
-        // the partitions of the topic that it consumes.
+        // the partitions of the topic that it consumes. Of this health only the beats count.
         let metrics = Arc::new(MetricsCollector::new(0, &[]));
         let health = Arc::new(Health::new(Instant::now(), config.kafka.max_poll_interval));
         let listener = RebalanceHandler {
@@ -120,6 +120,10 @@ impl DataConsumer {
             })),
             max_attempts: config.consumer.max_retries,
             retry_backoff: config.consumer.retry_backoff,
+            yielding: Some(Yielding::to({
+                let metrics = Arc::clone(&self.metrics);
+                move || metrics.messages_consumed()
+            })),
         };
         let writers = config.consumer.writer_threads;
         let pool = WriterPool::start(threads, "replay-writer", writers, stage, dispatcher, || {
@@ -135,7 +139,8 @@ impl DataConsumer {
             self.events.clone(),
             self.stop.clone(),
             metrics,
-            health,
+            Arc::clone(&self.metrics),
+            Arc::clone(&health),
             self.pause.clone(),
             brokers_down,
             PollerSettings {
@@ -147,9 +152,10 @@ impl DataConsumer {
                 poll_timeout: config.kafka.poll_timeout,
             },
         );
+        self.health.watch_too(Arc::clone(&health));
         let stop = self.stop.clone();
         threads.spawn("replay-poller", move || {
-            wait_for_topic(&consumer, &stop);
+            wait_for_topic(&consumer, &health, &stop);
             drop(consumer);
             poller.run()
         })
@@ -209,8 +215,9 @@ fn criteria(config: &Config) -> ReplayCriteria {
 
 /// Returns when there is a dead letter topic, or at the stop. The first dead letter creates the topic, where the brokers
 /// allow that, so it is no fault that it is missing. If nobody answers, the poller finds out why.
-fn wait_for_topic(consumer: &KafkaConsumer, stop: &StopSignal) {
+fn wait_for_topic(consumer: &KafkaConsumer, health: &Health, stop: &StopSignal) {
     while let Ok(TopicState::Missing) = consumer.topic_state(TOPIC_TIMEOUT) {
+        health.beat(Instant::now());
         consumer.serve_log();
         if stop.wait(TOPIC_INTERVAL) {
             return;

@@ -24,8 +24,8 @@ use crate::runtime::{ProcessEvents, Restart, StopSignal};
 
 /// How long the servers may take to accept the new logins.
 const LONGEST_CHECK: Duration = Duration::from_secs(60);
-/// The most bytes of a file that are compared.
-const LONGEST_FILE: u64 = 1024 * 1024;
+/// The most bytes of a file that are compared: as long as a JSON Schema may be.
+const LONGEST_FILE: u64 = 16 << 20;
 
 /// A hash of each file that the configuration names. A file that can't be read is left out.
 pub(super) type FileHashes = BTreeMap<PathBuf, u64>;

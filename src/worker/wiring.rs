@@ -114,6 +114,7 @@ impl DataConsumer {
             rules: Arc::clone(&self.config.message.rules),
             max_attempts: self.config.consumer.max_retries,
             retry_backoff: self.config.consumer.retry_backoff,
+            yielding: None,
         };
         let pool = self.start_writers(threads, stage, dispatcher, &mongodb)?;
         self.spawn_poller(threads, consumer, pool, committer, assignment)?;
@@ -349,6 +350,7 @@ impl DataConsumer {
             assignment,
             self.events.clone(),
             self.stop.clone(),
+            Arc::clone(&self.metrics),
             Arc::clone(&self.metrics),
             Arc::clone(&self.health),
             self.pause.clone(),

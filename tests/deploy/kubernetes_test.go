@@ -219,22 +219,37 @@ func TestRulesAreThoseOfPrometheus(t *testing.T) {
 	}
 }
 
+func TestObjectsThatKubernetesWouldRefuseAreFound(t *testing.T) {
+	for document, reason := range map[string]string{
+		"{apiVersion: apps/v1, kind: StatefulSet, spec: {serviceName: a, template: {}}}":        "selector",
+		"{apiVersion: v1, kind: Service, spec: {ports: [{name: metrics}]}}":                     "port",
+		"{apiVersion: policy/v1, kind: PodDisruptionBudget, spec: {maxUnavailable: '1', x: 1}}": "unknown field",
+	} {
+		if err := (objects{}).add([]byte(document)); err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s: %v", document, err)
+		}
+	}
+}
+
 func TestChartRefusesWhatWouldNotWork(t *testing.T) {
 	for values, reason := range map[string]string{
-		"terminationGracePeriodSeconds: 25":                       "must be longer than config.consumer.shutdown_timeout_ms",
-		"keda: {enabled: true, minReplicas: 7}":                   "keda.minReplicas is 7",
-		"keda: {minReplicas: 0}":                                  "/keda/minReplicas",
-		"{messageSchema: '{}', config: {message: {schema: any}}}": "config.message.schema too",
-		"config: {mongodb: {uri: 'mongodb://u:p@h'}}":             "/config/mongodb/uri",
-		"config: {kafka: {properties: {sasl.password: p}}}":       "invalid propertyName 'sasl.password'",
-		"config: {kafka: {consumer_properties: {a: b}}}":          "/config/kafka/consumer_properties",
-		"config: {metrics: {enabled: false}}":                     "/config/metrics/enabled",
-		"existingSecret: {name: ''}":                              "/existingSecret/name",
-		"image: {tag: latest}":                                    "/image/tag",
-		"image: {digest: abc}":                                    "/image/digest",
-		"podDisruptionBudget: {maxUnavailable: 0}":                "/podDisruptionBudget/maxUnavailable",
-		"resources: {limits: {memory: null}}":                     "/resources/limits",
-		"replica: 6":                                              "additional properties 'replica'",
+		"terminationGracePeriodSeconds: 25":     "must be longer than config.consumer.shutdown_timeout_ms",
+		"keda: {enabled: true, minReplicas: 7}": "keda.minReplicas is 7",
+		"keda: {minReplicas: 0}":                "/keda/minReplicas",
+		"{messageSchema: '{}', config: {message: {schema: any}}, resources: {limits: {memory: 320Mi}}}": "config.message.schema too",
+		"config: {mongodb: {uri: 'mongodb://u:p@h'}}":                                                   "/config/mongodb/uri",
+		"config: {kafka: {properties: {sasl.password: p}}}":                                             "invalid propertyName 'sasl.password'",
+		"config: {kafka: {producer_properties: {ssl.key.pem: p}}}":                                      "invalid propertyName 'ssl.key.pem'",
+		"consumerProperties: {sasl.oauthbearer.assertion.private.key.passphrase: p}":                    "invalid propertyName 'sasl.oauthbearer",
+		"messageSchema: '{}'":                            "messageSchema needs more memory",
+		"config: {kafka: {consumer_properties: {a: b}}}": "/config/kafka/consumer_properties",
+		"config: {metrics: {enabled: false}}":            "/config/metrics/enabled",
+		"existingSecret: {name: ''}":                     "/existingSecret/name",
+		"image: {tag: latest}":                           "/image/tag",
+		"image: {digest: abc}":                           "/image/digest",
+		"podDisruptionBudget: {maxUnavailable: 0}":       "/podDisruptionBudget/maxUnavailable",
+		"resources: {limits: {memory: null}}":            "/resources/limits",
+		"replica: 6":                                     "additional properties 'replica'",
 	} {
 		if _, err := render(values); err == nil || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: %v", values, err)
@@ -284,7 +299,7 @@ staticMembership: false
 
 func TestAMessageSchemaIsMountedWhereTheWorkerLooksForIt(t *testing.T) {
 	schema := `{"type": "object"}`
-	with := rendered(t, "messageSchema: '"+schema+"'")
+	with := rendered(t, "{messageSchema: '"+schema+"', resources: {limits: {memory: 320Mi}}}")
 	if text := with["ConfigMap"].(*core.ConfigMap).Data["message.schema.json"]; strings.TrimSpace(text) != schema {
 		t.Errorf("the schema is %q", text)
 	}

@@ -27,7 +27,7 @@ const chartPath = project + "/deploy/helm/kafka-mongo-consumer"
 // objects are those of one rendering by their kind; there is one of each.
 type objects map[string]any
 
-// add decodes an object into Kubernetes' own type. An unknown field, or one of a wrong type, is an error.
+// add decodes an object into Kubernetes' own type. An unknown field, or one that is missing or of a wrong type, is an error.
 func (all objects) add(document []byte) error {
 	var head struct{ APIVersion, Kind string }
 	if err := yaml.Unmarshal(document, &head); err != nil {
@@ -51,6 +51,9 @@ func (all objects) add(document []byte) error {
 	}
 	if err := yaml.UnmarshalStrict(document, object); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := meetsSchema(name, document); err != nil {
+		return err
 	}
 	if all[head.Kind] != nil {
 		return fmt.Errorf("two objects of the kind %s", head.Kind)

@@ -170,6 +170,35 @@ fn letters_that_wait_do_not_hold_up_a_stop_or_get_lost_by_it() {
     assert_eq!(world.stored().count(), 500);
 }
 
+/// Retention of the dead letter topic was faster than the outage. The running worker says so, as for the topic.
+#[test]
+fn letters_that_retention_deletes_while_they_wait_are_counted_as_lost() {
+    let world = World::with_own_mongodb(1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let mut worker = setup(&world).start();
+    worker.wait_ready();
+    let fail_point = world.fail_point("alwaysOn", outage());
+    // More than the client fetches ahead.
+    Producer::new(&world).fill(0..8000, 1);
+    worker.wait_until("all letters wait", MINUTE, |metrics| {
+        metrics.sum(metric::REPLAY_WAITING) == 8000
+    });
+    world
+        .admin
+        .delete_records(&world.dead_letter_topic, 0, 7900);
+    drop(fail_point);
+    let metrics = worker.wait_until("what is left is brought home", MINUTE, |metrics| {
+        metrics.sum(metric::REPLAY_WAITING) == 0
+    });
+    let (stored, skipped) = (
+        metrics.sum(metric::REPLAY_STORED),
+        metrics.sum(metric::OFFSETS_SKIPPED),
+    );
+    assert!(skipped > 0, "{stored} were stored");
+    assert_eq!(stored + skipped, 8000);
+    worker.stop();
+}
+
 #[test]
 fn without_a_dead_letter_topic_the_worker_is_quiet_and_brings_home_what_comes_later() {
     let world = World::with_own_mongodb(1);

@@ -64,7 +64,9 @@ impl Drop for Browser {
 fn page_shows_what_status_says_before_in_and_after_an_outage_of_mongodb() {
     let mongod = OwnServers::start("page-outage", Only::Mongodb);
     let world = World::on(mongod.servers(), PARTITIONS);
-    let mut worker = worker_with_short_timeouts(&world).start();
+    let mut worker = worker_with_short_timeouts(&world)
+        .set("mongodb.replay_after_outage", true)
+        .start();
     let producer = Producer::new(&world);
     producer.send(Message::refused("no json", "invalid_json"));
     producer.send(Message::refused("{}", "missing_field"));

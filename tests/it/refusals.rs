@@ -1,5 +1,6 @@
 //! Servers that can't be reached or refuse the worker: the exit codes and the errors.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::thread;
 use bson::doc;
 use mongodb::options::{CreateCollectionOptions, TimeseriesOptions};
 
-use crate::harness::{Fate, Producer, Servers, World};
+use crate::harness::{Fate, Only, OwnServers, Producer, Servers, World};
 
 #[test]
 fn unreachable_kafka_at_the_start_exits_with_3() {
@@ -33,6 +34,31 @@ fn unreachable_kafka_at_the_start_exits_with_3() {
             last.msg
         );
     }
+}
+
+#[test]
+fn brokers_without_the_new_group_protocol_exit_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("kafka.properties");
+    fs::write(&settings, "group.coordinator.rebalance.protocols=classic").unwrap();
+    let options = ["--settings", settings.to_str().unwrap()];
+    let kafka = OwnServers::start_with("classic-groups-only", Only::Kafka, &options);
+    let world = World::on(kafka.servers(), 1);
+    let finished = world
+        .worker()
+        .consumer_property("group.protocol", "consumer")
+        .run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    let last = finished.log.iter().rfind(|line| line.is_error()).unwrap();
+    for words in [
+        "Kafka refused us",
+        "`group.protocol` `consumer`",
+        "Kafka 4.0",
+        "`classic`",
+    ] {
+        assert!(last.msg.contains(words), "{}", last.msg);
+    }
+    assert_eq!(world.dead_letters().len(), 0);
 }
 
 /// Plays a MongoDB 4.2: whatever it is asked, it answers what that version answers to the driver's first question.

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::harness::{
-    Background, MINUTE, Producer, SHORT, Signal, Worker, WorkerSetup, World, metric, signal,
-    status_of, until,
+    Background, Content, Fate, MINUTE, Message, Producer, SHORT, Signal, Worker, WorkerSetup,
+    World, metric, signal, status_of, until,
 };
 
 const BEGINS_ANEW: &str = "stopped, to begin anew";
@@ -50,6 +50,39 @@ fn reloads_under_load_lose_and_repeat_nothing() {
     }
     worker.assert_no_errors();
     world.check();
+}
+
+#[test]
+fn a_changed_schema_is_used_without_a_signal() {
+    let world = World::new(1);
+    let schema = world.path("message.schema.json");
+    fs::write(&schema, r#"{"required": ["name"]}"#).unwrap();
+    let producer = Producer::new(&world);
+    let message = |id: &str, fate| {
+        let content = format!(r#"{{"message_id": "{id}", "name": "a"}}"#);
+        Message::new(Content::Bytes(content.into_bytes()), fate).partition(0)
+    };
+    let mut worker = world
+        .worker()
+        .set("message.schema", schema.display())
+        .set("consumer.reload_interval_ms", 100)
+        .start();
+    producer.send_now(message("before", Fate::Stored));
+    world.wait_committed_to_end(MINUTE);
+
+    fs::write(&schema, "{").unwrap();
+    worker.wait_for_log(CANT_RELOAD, MINUTE);
+    fs::write(&schema, r#"{"required": ["size"]}"#).unwrap();
+    wait_begun_anew(&mut worker, 1);
+    producer.send_now(message("after", Fate::DeadLettered("schema_violation")));
+    world.wait_committed_to_end(MINUTE);
+    worker.stop();
+    let reasons: Vec<String> = world
+        .dead_letters()
+        .iter()
+        .map(|letter| letter.reason().to_owned())
+        .collect();
+    assert_eq!(reasons, ["schema_violation"]);
 }
 
 #[test]

@@ -208,6 +208,14 @@ const checkTotals = async ({ totals }) => {
   assert.deepEqual(letters, { ...totals.dead_lettered_by_reason });
 };
 
+const checkReplay = async ({ outage_replay: replay }) => {
+  assert.equal(await page.locator('#replay').isVisible(), Boolean(replay));
+  if (!replay) return;
+  const said = await text('#replay');
+  const { waiting, stored, failed } = replay;
+  assert.deepEqual(numbers(said), [stored, failed, ...(waiting ? [waiting] : [])], said);
+};
+
 const checkProblems = async ({ problems }) => {
   const shown = await page.locator('#problems li').evaluateAll(items => items.map(item => ({
     level: item.querySelector('b').textContent,
@@ -267,6 +275,7 @@ const steps = {
     await checkPartitions(status);
     await checkLoad(status);
     await checkTotals(status);
+    await checkReplay(status);
     await checkProblems(status);
     await checkPlots(answers);
   }),

@@ -114,6 +114,25 @@ fn a_batch_larger_than_what_may_be_in_flight_is_refused() {
 }
 
 #[test]
+fn a_share_of_rejections_that_allows_none_must_be_0() {
+    let faults = |ratio, window| {
+        faults_of(&[
+            ("consumer.max_rejection_ratio", json!(ratio)),
+            ("consumer.rejection_window", json!(window)),
+        ])
+    };
+    assert_eq!(
+        faults(0.0005, 1000),
+        [
+            "`consumer.max_rejection_ratio`: found `0.0005`, which of `consumer.rejection_window` with `1000` is less than one message; raise the one or the other, or set the ratio to 0 to allow no rejection"
+        ]
+    );
+    for (ratio, window) in [(0.0005, 2000), (0.0, 1000), (1.0, 1)] {
+        assert_eq!(faults(ratio, window), [""; 0]);
+    }
+}
+
+#[test]
 fn a_largest_batch_below_the_batch_size_or_above_what_may_be_in_flight_is_refused() {
     assert_eq!(
         faults_of(&[("consumer.max_batch_size", json!(99))]),

@@ -40,6 +40,20 @@ fn a_beat_after_a_hang_makes_it_alive_again() {
 }
 
 #[test]
+fn each_poll_loop_has_to_run() {
+    let start = Instant::now();
+    let (health, other) = (
+        Health::new(start, LIMIT),
+        Arc::new(Health::new(start, LIMIT)),
+    );
+    health.watch_too(Arc::clone(&other));
+    health.beat(after(start, 100));
+    assert!(!health.liveness(after(start, 101)).is_alive());
+    other.beat(after(start, 100));
+    assert!(health.liveness(after(start, 101)).is_alive());
+}
+
+#[test]
 fn a_dead_thread_makes_it_not_alive_for_good() {
     let start = Instant::now();
     let health = Health::new(start, LIMIT);

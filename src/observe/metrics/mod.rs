@@ -184,6 +184,11 @@ impl MetricsCollector {
         self.families.messages_consumed.inc_by(count);
     }
 
+    /// How many messages were taken off the topic.
+    pub fn messages_consumed(&self) -> u64 {
+        self.families.messages_consumed.get()
+    }
+
     pub fn increment_messages_stored(&self, count: u64) {
         self.families.messages_stored.inc_by(count);
     }

@@ -141,6 +141,37 @@ fn a_restart_counts_on_although_the_offset_has_not_moved() {
     }
 }
 
+/// The good messages stand in front of the bad ones in one batch, so they aren't stored before the flood, and each worker reads
+/// them again.
+#[test]
+fn good_messages_before_a_flood_do_not_hide_it_from_a_restart() {
+    let world = World::new(1);
+    let producer = Producer::new(&world);
+    producer.fill(0..120, 1);
+    for number in 0..200 {
+        producer.send(Message::refused(format!("bad {number}"), "invalid_json"));
+    }
+    producer.flush();
+    let whole = |group: &str| {
+        world
+            .worker()
+            .set("kafka.group_id", format!("{}-{group}", world.group))
+            .set("consumer.batch_size", 400)
+            .set("consumer.writer_threads", 1)
+    };
+    let in_a_row = whole("in-a-row").set("consumer.max_consecutive_rejections", 10);
+    let by_share = whole("by-share")
+        .set("consumer.rejection_window", 100)
+        .set("consumer.max_rejection_ratio", 0.3);
+    for (setup, letters) in [(in_a_row, 10), (by_share, 40)] {
+        for _ in 0..3 {
+            let finished = setup.run();
+            assert_eq!(finished.code, Some(1), "{}", finished.errors);
+            assert_eq!(world.dead_letters().len(), letters);
+        }
+    }
+}
+
 #[test]
 fn all_writers_pause_and_each_partition_has_its_own_share() {
     let world = World::new(4);

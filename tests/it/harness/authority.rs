@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// An authority whose files are in a folder.
 pub struct Authority {
@@ -22,6 +27,21 @@ pub struct Identity {
     pub file: PathBuf,
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+impl Identity {
+    /// For a server that shows this certificate and asks its clients for none.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(&self.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&self.key).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Arc::new(config)
+    }
 }
 
 impl Authority {

@@ -26,7 +26,7 @@ mod worker;
 mod world;
 
 pub use admin::Admin;
-pub use authority::Authority;
+pub use authority::{Authority, Identity};
 pub use background::Background;
 pub use content::{Content, Fate, Message};
 pub use dead_letters::DeadLetter;

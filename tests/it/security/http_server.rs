@@ -1,10 +1,14 @@
 //! A small HTTP server, for tests that play another service.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use rustls::{ServerConnection, StreamOwned};
+
+use crate::harness::Identity;
 
 pub const OK: &str = "200 OK";
 
@@ -41,29 +45,56 @@ impl HttpServer {
 }
 
 /// The answers are a status and a JSON text.
-#[expect(clippy::disallowed_methods, reason = "the thread ends with the tests")]
+#[cfg(feature = "aws")]
 pub fn serve(answer: impl Fn(&Request) -> (&'static str, String) + Send + 'static) -> HttpServer {
+    serve_as(None, answer)
+}
+
+/// Answers over TLS with this certificate, or without TLS.
+#[expect(clippy::disallowed_methods, reason = "the thread ends with the tests")]
+pub fn serve_as(
+    identity: Option<&Identity>,
+    answer: impl Fn(&Request) -> (&'static str, String) + Send + 'static,
+) -> HttpServer {
+    let tls = identity.map(Identity::server_config);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = HttpServer {
-        address: format!("http://{}", listener.local_addr().unwrap()),
+        address: format!("{scheme}://{}", listener.local_addr().unwrap()),
         given: Arc::default(),
     };
     let given = Arc::clone(&server.given);
+    let answer = move |stream: &mut dyn Stream| {
+        // A client may give up in the middle.
+        if let Some(request) = read(stream) {
+            let (status, body) = answer(&request);
+            given.fetch_add(usize::from(status == OK), Ordering::Relaxed);
+            write(stream, status, &body);
+        }
+    };
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            // A client may give up in the middle.
-            if let Some(request) = read(&stream) {
-                let (status, body) = answer(&request);
-                given.fetch_add(usize::from(status == OK), Ordering::Relaxed);
-                write(&stream, status, &body);
+            let mut stream = stream.unwrap();
+            match &tls {
+                None => answer(&mut stream),
+                Some(config) => {
+                    let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+                    let mut stream = StreamOwned::new(connection, stream);
+                    answer(&mut stream);
+                    stream.conn.send_close_notify();
+                    let _ = stream.flush();
+                }
             }
         }
     });
     server
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+fn read(stream: &mut dyn Stream) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {
@@ -90,7 +121,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(request)
 }
 
-fn write(mut stream: &TcpStream, status: &str, body: &str) {
+fn write(stream: &mut dyn Stream, status: &str, body: &str) {
     let length = body.len();
     let _ = write!(
         stream,

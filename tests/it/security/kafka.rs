@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::kafka_server::{Login, SecureKafka};
+use super::mongodb_server::listen_with_an_expired_certificate;
 use super::{
-    PASSWORD, assert_each_is_refused, assert_password_is_hidden, assert_refused, loud, run_command,
+    PASSWORD, assert_each_is_refused, assert_refused, assert_secrets_are_hidden, loud, run_command,
 };
 use crate::harness::{
     Authority, MINUTE, Message, Producer, Resource, Right, Signal, WorkerSetup, World, allow,
@@ -42,7 +43,7 @@ fn worker_logs_in_over_tls_with_the_least_rights_and_faults_are_named() {
         let mut worker = loud(worker(&server, &world, login)).start();
         world.wait_committed_to_end(MINUTE);
         worker.wait_ready();
-        assert_password_is_hidden(&mut worker);
+        assert_secrets_are_hidden(&mut worker);
         // Of the dead letter topic.
         assert!(!worker.has_logged("can't look at"), "{login:?}");
     }
@@ -69,7 +70,7 @@ fn the_rights_that_a_replay_after_an_outage_needs_are_named() {
         ),
     ] {
         let finished = setup.run();
-        assert_eq!(finished.code, Some(1), "{}", finished.errors);
+        assert_eq!(finished.code, Some(3), "{}", finished.errors);
         let last = &finished.log.last().unwrap().msg;
         assert!(
             last.contains(right) && last.contains(".replay") | last.contains(".dead"),
@@ -137,7 +138,7 @@ fn a_new_login_in_the_file_is_used_while_the_worker_runs() {
     producer.fill(20..30, 1);
     producer.send_now(Message::refused("{", "invalid_json"));
     world.wait_committed_to_end(MINUTE);
-    assert_password_is_hidden(&mut worker);
+    assert_secrets_are_hidden(&mut worker);
     world.check();
 }
 
@@ -154,7 +155,8 @@ fn check_that_faults_are_named(server: &SecureKafka, world: &World) {
     let foreign = Authority::new(&world.path("foreign"), "foreign").file;
     let elsewhere = server.at("localhost", Login::Scram);
     let without_certificate = property(worker(Login::Certificate), "ssl.key.location", "");
-    let cases: [(&str, WorkerSetup, [&str; 2]); 6] = [
+    let expired = listen_with_an_expired_certificate(&server.authority);
+    let cases: [(&str, WorkerSetup, [&str; 2]); 7] = [
         (
             "wrong password of SCRAM",
             property(worker(Login::Scram), "sasl.password", "wrong"),
@@ -180,6 +182,11 @@ fn check_that_faults_are_named(server: &SecureKafka, world: &World) {
             ["certificate verify failed", "`kafka.bootstrap_servers`"],
         ),
         (
+            "expired certificate",
+            worker(Login::Scram).set("kafka.bootstrap_servers", expired),
+            ["certificate verify failed", "has expired"],
+        ),
+        (
             "no certificate of the client",
             property(without_certificate, "ssl.certificate.location", ""),
             ["certificate", "`ssl.certificate.location`"],
@@ -197,7 +204,7 @@ fn check_that_faults_are_named(server: &SecureKafka, world: &World) {
     allow(&world.servers.kafka, principal, Right::Read, topic);
     let finished = worker(Login::Scram).run();
     let words = ["Kafka", "`Read` on the consumer group"];
-    assert_refused("no right on the group", world, &finished, 1, &words);
+    assert_refused("no right on the group", world, &finished, 3, &words);
 }
 
 /// Each command has the rights that docs/SECURITY.md lists, and those of the commands before it.
@@ -217,13 +224,28 @@ fn check_commands(server: &SecureKafka, world: &World) {
     let dead_letters = Resource::Topic(&world.dead_letter_topic);
     let replay = format!("{}.replay.invalid_json", world.group);
     give(Right::Read, dead_letters);
-    give(Right::Write, dead_letters);
     give(Right::Read, Resource::Group(&replay));
-    run(operator, "dead-letters replay --reason invalid_json");
+    let elsewhere = format!("{}-elsewhere", world.topic);
+    world.admin.create_topic(&elsewhere, 1, &[]);
+    give(Right::Write, Resource::Topic(&elsewhere));
+    let replay_to = format!("dead-letters replay --reason invalid_json --to {elsewhere}");
+    run(operator, &replay_to);
+    world.admin.delete_topics(&[&elsewhere]);
+    give(Right::Write, dead_letters);
+    run(
+        operator,
+        "dead-letters replay --reason invalid_json --from-beginning",
+    );
     give(Right::Read, Resource::Group(&world.group));
-    run(operator, "dead-letters list");
+    for command in ["dead-letters list", "dead-letters show 0 0"] {
+        run(operator, command);
+    }
     give(Right::Read, Resource::Topic(&world.topic));
-    for command in ["check --sample 10 --from-beginning", "audit"] {
+    for command in [
+        "check --sample 10 --from-beginning",
+        "audit",
+        "audit --repair",
+    ] {
         run(operator, command);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::http_server::HttpServer;
 use super::msk::{DENIED, Msk, REGION, start_credentials_server};
-use super::{assert_each_is_refused, assert_password_is_hidden, loud, run_command};
+use super::{assert_each_is_refused, assert_secrets_are_hidden, loud, run_command};
 use crate::harness::{Content, Fate, MINUTE, Message, Producer, WorkerSetup, World};
 
 #[test]
@@ -42,7 +42,7 @@ fn worker_logs_in_by_aws_credentials_and_faults_are_named() {
     ));
     world.wait_committed_to_end(MINUTE);
     running.wait_ready();
-    assert_password_is_hidden(&mut running);
+    assert_secrets_are_hidden(&mut running);
     world.check();
     for command in ["check --connect", "offsets show", "audit"] {
         run_command(worker(), command);

@@ -11,7 +11,7 @@ use crate::harness::{Authority, Only, OwnServers, Servers, WorkerSetup};
 
 pub struct SecureKafka {
     own: OwnServers,
-    authority: Authority,
+    pub authority: Authority,
     sasl_port: u16,
     tls_port: u16,
     client_certificate: PathBuf,

@@ -2,13 +2,13 @@
 
 use super::kafka_server::{Login, SecureKafka};
 use super::token_server::{FUTURE, start_token_server};
-use super::{assert_each_is_refused, assert_password_is_hidden, loud, run_command};
+use super::{assert_each_is_refused, assert_secrets_are_hidden, loud, run_command};
 use crate::harness::{MINUTE, Producer, Resource, Right, WorkerSetup, World, allow};
 
 #[test]
 fn worker_logs_in_by_tokens_and_faults_are_named() {
-    let tokens = start_token_server();
     let server = SecureKafka::start("security-token");
+    let tokens = start_token_server(&server.authority.server("tokens"));
     let world = World::on(server.servers(), 1);
     world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let principal = Login::Token.principal();
@@ -23,7 +23,10 @@ fn worker_logs_in_by_tokens_and_faults_are_named() {
     producer.fill(0..10, 1);
     let worker = || {
         let setup = server.log_in(world.worker(), Login::Token);
-        property(setup, "token.endpoint.url", &tokens.address).set("consumer.max_retries", 1)
+        let authority = server.authority.file.to_str().unwrap();
+        property(setup, "token.endpoint.url", &tokens.address)
+            .property("kafka.properties", "https.ca.location", authority)
+            .set("consumer.max_retries", 1)
     };
     check_that_faults_are_named(&world, &worker());
 
@@ -37,7 +40,7 @@ fn worker_logs_in_by_tokens_and_faults_are_named() {
     producer.fill(10..20, 1);
     world.wait_committed_to_end(MINUTE);
     running.wait_ready();
-    assert_password_is_hidden(&mut running);
+    assert_secrets_are_hidden(&mut running);
     world.check();
     for command in ["check --connect", "offsets show"] {
         run_command(worker(), command);
@@ -55,7 +58,12 @@ fn property(setup: WorkerSetup, name: &str, value: &str) -> WorkerSetup {
 fn check_that_faults_are_named(world: &World, worker: &WorkerSetup) {
     let worker = || worker.clone();
     let secret = "`sasl.oauthbearer.client.secret`";
-    let cases: [(&str, WorkerSetup, [&str; 2]); 3] = [
+    let cases: [(&str, WorkerSetup, [&str; 2]); 4] = [
+        (
+            "a token server of an unknown authority",
+            worker().property("kafka.properties", "https.ca.location", ""),
+            ["certificate", "`sasl.oauthbearer.token.endpoint.url`"],
+        ),
         (
             "a token server that is away",
             property(worker(), "token.endpoint.url", "http://127.0.0.1:1/token"),

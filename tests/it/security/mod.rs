@@ -23,6 +23,23 @@ use crate::harness::{Finished, Worker, WorkerSetup, World};
 /// Not a part of any other text.
 const PASSWORD: &str = "hunter2-Zauber";
 
+/// What nothing may show: the password, the session of AWS credentials, and the beginnings of the tokens of both kinds, which
+/// are in base 64, with what a signed address would contain in clear.
+const SECRETS: [&str; 5] = [
+    PASSWORD,
+    "a/session+token=",
+    "eyJhbGciOiJub25lIn0",
+    "aHR0cHM6Ly9rYWZrYS",
+    "X-Amz-Signature",
+];
+
+#[track_caller]
+fn assert_no_secret(text: &str, place: &str) {
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{place} shows `{secret}`");
+    }
+}
+
 /// Runs a command, which must succeed and show no password.
 #[track_caller]
 fn run_command(setup: WorkerSetup, command: &str) {
@@ -31,7 +48,7 @@ fn run_command(setup: WorkerSetup, command: &str) {
     let (errors, output) = (&finished.errors, &finished.output);
     assert_eq!(finished.code, Some(0), "{command}: {output}{errors}");
     for text in [errors, output] {
-        assert!(!text.contains(PASSWORD), "{command}: a password was shown");
+        assert_no_secret(text, command);
     }
 }
 
@@ -42,18 +59,18 @@ fn loud(setup: WorkerSetup) -> WorkerSetup {
         .property("kafka.properties", "debug", "all")
 }
 
-/// Nothing that a running worker shows has the password, whose login has succeeded.
+/// Nothing that a running worker shows has a secret, with which it has logged in.
 #[track_caller]
-fn assert_password_is_hidden(worker: &mut Worker) {
+fn assert_secrets_are_hidden(worker: &mut Worker) {
     for path in ["/", "/status", "/metrics", "/health", "/ready"] {
         let (_, page) = worker.get(path);
-        assert!(!page.contains(PASSWORD), "{path} shows a password");
+        assert_no_secret(&page, path);
     }
     worker.stop();
     for line in worker.log() {
-        assert!(!line.raw.contains(PASSWORD), "a password was logged");
+        assert_no_secret(&line.raw, "the log");
     }
-    assert!(!worker.output().contains(PASSWORD));
+    assert_no_secret(&worker.output(), "the output");
 }
 
 /// The worker ended with this code, the last line says why, and nothing was done with the messages.
@@ -66,7 +83,7 @@ fn assert_refused(case: &str, world: &World, finished: &Finished, code: i32, wor
         assert!(last.msg.contains(word), "{case}: {word}: {}", last.msg);
     }
     for output in [&finished.errors, &finished.output] {
-        assert!(!output.contains(PASSWORD), "{case}: a password was shown");
+        assert_no_secret(output, case);
     }
     assert_eq!(world.dead_letters().len(), 0, "{case}");
     let committed = world.committed();

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::mongodb_server::{SecureMongodb, listen_with_an_expired_certificate};
-use super::{PASSWORD, assert_password_is_hidden, assert_refused, loud, run_command};
-use crate::harness::{MINUTE, Producer, World, metric};
+use super::{PASSWORD, assert_refused, assert_secrets_are_hidden, loud, run_command};
+use crate::harness::{Authority, MINUTE, Producer, World, metric};
 
 /// What docs/SECURITY.md lists.
 const ON_COLLECTION: [&str; 4] = ["find", "insert", "listIndexes", "createIndex"];
@@ -13,7 +13,7 @@ const ON_DATABASE: [&str; 1] = ["listCollections"];
 fn check_that_it_stores(world: &World, uri: &str) {
     let mut worker = loud(world.worker().set("mongodb.uri", uri)).start();
     world.wait_committed_to_end(MINUTE);
-    assert_password_is_hidden(&mut worker);
+    assert_secrets_are_hidden(&mut worker);
     world.check();
 }
 
@@ -86,6 +86,52 @@ fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
     for command in ["audit", "check --sample 10 --from-beginning"] {
         run(&uri, command);
     }
+    server.create_user(&world, "mender", &["find", "insert", "listIndexes"], &[]);
+    let uri = format!("mongodb://mender:{PASSWORD}@{host}/?{options}");
+    for command in [
+        "audit --repair",
+        "dead-letters replay --reason invalid_json",
+    ] {
+        run(&uri, command);
+    }
+}
+
+/// It closes the connection in the handshake, as it does where it demands TLS and gets none. That may be a crash as well, so
+/// it is an outage.
+#[test]
+fn a_mongodb_that_closes_connections_at_once_is_an_outage_with_advice() {
+    let world = World::new(1);
+    let uri = format!(
+        "{}/?tls=true&serverSelectionTimeoutMS=500",
+        world.servers.mongodb
+    );
+    let mut worker = world
+        .worker()
+        .set("mongodb.uri", &uri)
+        .set("mongodb.on_unavailable", "pause")
+        .set("consumer.retry_backoff_ms", 100)
+        .start();
+    let line = worker.wait_for_log("MongoDB could not be reached, trying again", MINUTE);
+    for words in [
+        "closes each connection",
+        "`tls=true`",
+        "`tlsCertificateKeyFile`",
+    ] {
+        assert!(line.msg.contains(words), "{}", line.msg);
+    }
+    worker.stop();
+    let finished = world
+        .worker()
+        .set("mongodb.uri", &uri)
+        .argument("check")
+        .argument("--connect")
+        .run();
+    assert_ne!(finished.code, Some(0));
+    assert!(
+        finished.output.contains("closes each connection"),
+        "{}",
+        finished.output
+    );
 }
 
 #[test]
@@ -132,7 +178,56 @@ fn a_new_password_in_the_file_is_used_while_the_worker_runs() {
         worker.times_logged("the configuration can't be reloaded"),
         1
     );
-    assert_password_is_hidden(&mut worker);
+    assert_secrets_are_hidden(&mut worker);
+    world.check();
+}
+
+/// The certificates have the same paths as before, as those that a platform renews.
+#[test]
+fn new_certificates_in_the_files_are_used_while_the_worker_runs() {
+    let server = SecureMongodb::start("security-renewed-certificates");
+    let world = World::on(server.servers(), 1);
+    let producer = Producer::new(&world);
+    producer.fill(0..10, 1);
+    for name in ["before", "after"] {
+        let user = format!("CN={name},O=clients");
+        server.create_user(&world, &user, &ON_COLLECTION, &ON_DATABASE);
+    }
+    let (client, authority) = (world.path("client.pem"), world.path("authority.pem"));
+    fs::copy(&server.authority.file, &authority).unwrap();
+    fs::copy(server.authority.client("before").file, &client).unwrap();
+    let uri = format!(
+        "mongodb://{}/?tls=true&tlsCAFile={}&tlsCertificateKeyFile={}&authMechanism=MONGODB-X509",
+        server.host(),
+        authority.display(),
+        client.display(),
+    );
+    let mut worker = world
+        .worker()
+        .set("mongodb.uri", uri)
+        .set("consumer.reload_interval_ms", 100)
+        .start();
+    world.wait_committed_to_end(MINUTE);
+
+    // An authority that hasn't signed the server's certificate: it must not be used.
+    let foreign = Authority::new(&world.path("foreign"), "foreign");
+    fs::copy(&foreign.file, &authority).unwrap();
+    let line = worker.wait_for_log("the configuration can't be reloaded", MINUTE);
+    assert!(line.msg.contains("certificate"), "{}", line.msg);
+    producer.fill(10..20, 1);
+    world.wait_committed_to_end(MINUTE);
+
+    fs::copy(server.authority.client("after").file, &client).unwrap();
+    fs::copy(&server.authority.file, &authority).unwrap();
+    worker.wait_for_log("stopped, to begin anew", MINUTE);
+    worker.wait_ready();
+    server.drop_certificate_user("CN=before,O=clients");
+    producer.fill(20..30, 1);
+    world.wait_committed_to_end(MINUTE);
+    let metrics = worker.metrics();
+    assert_eq!(metrics.sum(metric::STORED), 10);
+    assert_eq!(metrics.sum(metric::REPLAYED), 0);
+    worker.stop();
     world.check();
 }
 

@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use bson::{Document, doc};
 use mongodb::sync::Client;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 
 use super::PASSWORD;
 use crate::harness::{Authority, Only, OwnServers, SHORT, Servers, Signal, World, until};
@@ -79,9 +76,22 @@ impl SecureMongodb {
 
     /// Nobody is logged in as this user any more, and nobody can log in.
     pub fn drop_user(&self, user: &str) {
+        self.drop_user_of("admin", user);
+    }
+
+    /// The same for a user who logs in with a certificate.
+    pub fn drop_certificate_user(&self, user: &str) {
+        self.drop_user_of("$external", user);
+    }
+
+    fn drop_user_of(&self, database: &str, user: &str) {
         let client = Client::with_uri_str(&self.servers().mongodb).unwrap();
         let command = doc! { "dropUser": user };
-        client.database("admin").run_command(command).run().unwrap();
+        client
+            .database(database)
+            .run_command(command)
+            .run()
+            .unwrap();
     }
 
     /// Creates a user who may do `on_collection` and `on_database` in the world's database. A user of `$external` logs
@@ -137,15 +147,7 @@ impl SecureMongodb {
 /// such a one; it has one when it runs for long enough. Returns `host:port`.
 pub fn listen_with_an_expired_certificate(authority: &Authority) -> String {
     let identity = authority.expired_server("expired");
-    let certificate = CertificateDer::from_pem_file(identity.certificate).unwrap();
-    let key = PrivateKeyDer::from_pem_file(identity.key).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let config = Arc::new(config);
+    let config = identity.server_config();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::Builder::new()

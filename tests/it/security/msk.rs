@@ -29,7 +29,7 @@ const VALID_FOR: Duration = Duration::from_secs(12);
 /// A role without rights.
 pub const DENIED: &str = "denied";
 
-const SESSION: &str = "a/session+token=";
+const SESSION: &str = "a/session+token="; // One of `super::SECRETS`.
 
 /// Gives out credentials as the agents of ECS and EKS do: those of the role that the path names.
 pub fn start_credentials_server() -> HttpServer {

@@ -6,7 +6,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
 
 use super::PASSWORD;
-use super::http_server::{HttpServer, OK, Request, serve};
+use super::http_server::{HttpServer, OK, Request, serve_as};
+use crate::harness::Identity;
 
 /// How long a token is valid. The client fetches the next one before.
 const VALID_FOR: Duration = Duration::from_secs(10);
@@ -14,8 +15,8 @@ const VALID_FOR: Duration = Duration::from_secs(10);
 /// The client whose tokens are of the future, so that a broker refuses them.
 pub const FUTURE: &str = "future";
 
-pub fn start_token_server() -> HttpServer {
-    serve(answer)
+pub fn start_token_server(identity: &Identity) -> HttpServer {
+    serve_as(Some(identity), answer)
 }
 
 fn answer(request: &Request) -> (&'static str, String) {

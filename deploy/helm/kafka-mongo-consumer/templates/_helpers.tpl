@@ -58,4 +58,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.messageSchema (dig "message" "schema" "" .Values.config) -}}
 {{- fail "messageSchema is given, and config.message.schema too: only one of them can say what a message must be" -}}
 {{- end -}}
+{{- if and .Values.messageSchema (eq .Values.resources.limits.memory "256Mi") -}}
+{{- fail "messageSchema needs more memory than the default of resources.limits.memory: set it to 320Mi" -}}
+{{- end -}}
 {{- end -}}

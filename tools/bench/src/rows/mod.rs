@@ -8,6 +8,7 @@ mod growing;
 pub mod growth;
 mod large;
 mod lone;
+mod message_kinds;
 pub mod over_time;
 mod replay;
 mod start;
@@ -26,7 +27,7 @@ pub struct Entry {
     pub run: fn(&Context) -> Outcome,
 }
 
-pub const ALL: [Entry; 13] = [
+pub const ALL: [Entry; 14] = [
     Entry {
         name: "backlog-100",
         about: "1,000,000 messages wait, batches of 100: worker, bare loop, peers",
@@ -92,6 +93,12 @@ pub const ALL: [Entry; 13] = [
         about: "what the offsets of a record cost",
         estimate: "15 s",
         run: |context| Ok(bookkeeping::run(context)),
+    },
+    Entry {
+        name: "message-kinds",
+        about: "what a message costs by itself: the default's, any object's, and under three JSON Schemas",
+        estimate: "30 s",
+        run: |context| Ok(message_kinds::run(context)),
     },
     Entry {
         name: "natural-batching",
