@@ -3,8 +3,11 @@ package deploy
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -326,4 +329,43 @@ func TestAMessageSchemaIsMountedWhereTheWorkerLooksForIt(t *testing.T) {
 	if _, err := render("config: {message: {schema: /etc/own.json}}"); err == nil {
 		t.Error("a path is accepted, although nothing is mounted there")
 	}
+}
+
+// The kustomization that docs/DEPLOYMENT.md shows, with its part for logins to Kafka.
+func TestDocumentedKustomizationCanBeBuilt(t *testing.T) {
+	text := ""
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, "docs/DEPLOYMENT.md"), -1) {
+		if strings.Contains(block[1], "resources: [path/to/deploy/kubernetes]") || strings.HasPrefix(block[1], "patches:") {
+			text += block[1]
+		}
+	}
+	folder := t.TempDir()
+	base, err := filepath.Abs(project + "/deploy/kubernetes")
+	if err == nil {
+		base, err = filepath.Rel(folder, base)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"kustomization.yaml": strings.Replace(text, "path/to/deploy/kubernetes", base, 1),
+		"config.json":        read(t, "deploy/kubernetes/config.json"),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := kustomizedIn(t, folder)
+	if set := all.statefulSet(); set.Namespace != "messages" {
+		t.Errorf("the namespace is %q", set.Namespace)
+	}
+	if image := all.worker().Image; !strings.HasPrefix(image, "registry.example.net/team/") {
+		t.Errorf("the image is %q", image)
+	}
+	for _, variable := range all.worker().Env {
+		if variable.Name == "CONSUMER__KAFKA__PROPERTIES_FILE" {
+			return
+		}
+	}
+	t.Error("the patch for logins to Kafka changes nothing")
 }

@@ -68,10 +68,15 @@ func (all objects) worker() core.Container {
 	return all.statefulSet().Spec.Template.Spec.Containers[0]
 }
 
-// kustomized is what `kubectl apply -k` would send.
+// kustomized is what `kubectl apply -k deploy/kubernetes` would send.
 func kustomized(t *testing.T) objects {
 	t.Helper()
-	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), project+"/deploy/kubernetes")
+	return kustomizedIn(t, project+"/deploy/kubernetes")
+}
+
+func kustomizedIn(t *testing.T, folder string) objects {
+	t.Helper()
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	if err != nil {
 		t.Fatal(err)
 	}
