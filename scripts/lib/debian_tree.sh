@@ -34,8 +34,8 @@ copy_debian_tree() {
 }
 
 # run_in_tree TREE COMMAND...: runs it with nothing of this machine's environment but what CARGO_ and proxy variables say
-# about the network, and `variables`. What is mounted and what is started there is gone afterwards, however it ends. The
-# Rust toolchain in `toolchain`, if set, is at /usr/local/rust.
+# about the network, and `variables`. When the command ends, so does everything that it has started, and what was mounted
+# for it is gone. The Rust toolchain in `toolchain`, if set, is at /usr/local/rust.
 run_in_tree() {
     local tree=$1 passed=() name
     shift
@@ -55,4 +55,17 @@ run_in_tree() {
         exec env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
             PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     ' _ "$tree" "${toolchain:-}" "${passed[@]}" "${variables[@]}" chroot "$tree" "$@"
+}
+
+# command_in_tree PROCESS: prints the process id of the command of a run_in_tree in the background. Its own child is
+# `unshare`, which takes no signal, and that one's child is the command.
+command_in_tree() { pgrep --parent "$(pgrep --parent "$1")"; }
+
+# stop_in_tree PROCESS: kills the command of a run_in_tree in the background, and everything that it has started.
+stop_in_tree() {
+    local command
+    if command=$(command_in_tree "$1"); then
+        kill -KILL "$command" || true
+    fi
+    wait "$1" || true
 }

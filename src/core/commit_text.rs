@@ -23,6 +23,7 @@ const TOPIC_ID: &str = "topic id: ";
 const PARTITIONS: &str = "partitions at the group's first start: ";
 const WITHOUT_LEADER: &str = "without a leader then: ";
 const REJECTIONS: &str = "rejected: ";
+const REFUSED: &str = ", refused ";
 const BETWEEN: &str = "; ";
 
 /// A text may be anybody's: more partitions than this aren't believed, and no more are read.
@@ -66,8 +67,12 @@ impl CommitText {
                 messages,
                 in_a_row,
                 up_to,
+                refused,
             } = count;
-            format!("{REJECTIONS}{rejected} of {messages}, {in_a_row} in a row, up to {up_to}")
+            let refused = refused.map_or_else(String::new, |offset| format!("{REFUSED}{offset}"));
+            format!(
+                "{REJECTIONS}{rejected} of {messages}, {in_a_row} in a row, up to {up_to}{refused}"
+            )
         });
         let has_room = ranges.len() <= MAX_BYTES;
         let first_start = first_start.into_iter().flatten().filter(|_| has_room);
@@ -80,9 +85,13 @@ impl CommitText {
     }
 }
 
-/// `3 of 100, 2 in a row, up to 1234`.
+/// `3 of 100, 2 in a row, up to 1234`, and after a flood `, refused 1200`.
 fn rejections_of(text: &str) -> Option<RejectionCount> {
-    let (counts, up_to) = text.split_once(" in a row, up to ")?;
+    let (counts, offsets) = text.split_once(" in a row, up to ")?;
+    let (up_to, refused) = match offsets.split_once(REFUSED) {
+        Some((up_to, refused)) => (up_to, Some(Offset(refused.parse().ok()?))),
+        None => (offsets, None),
+    };
     let (window, in_a_row) = counts.split_once(", ")?;
     let (rejected, messages) = window.split_once(" of ")?;
     Some(RejectionCount {
@@ -90,6 +99,7 @@ fn rejections_of(text: &str) -> Option<RejectionCount> {
         messages: messages.parse().ok()?,
         in_a_row: in_a_row.parse().ok()?,
         up_to: Offset(up_to.parse().ok()?),
+        refused,
     })
 }
 
@@ -143,6 +153,7 @@ mod tests {
                             messages: 100,
                             in_a_row: 2,
                             up_to: Offset(1234),
+                            refused: partitions_at_first_start.map(|_| Offset(1200)),
                         }),
                         without_leader,
                     };

@@ -16,6 +16,8 @@ pub struct RejectionCount {
     pub in_a_row: u64,
     /// Behind the last message that was counted. What is below it and read again counts already.
     pub up_to: Offset,
+    /// The message that would have been one too many.
+    pub refused: Option<Offset>,
 }
 
 /// How many messages were rejected in a row: those that can't become documents, and those that MongoDB refused. They are
@@ -133,30 +135,20 @@ impl RejectionWindow {
 
     /// Counts one rejected message. Returns false, and counts nothing, if that would be more than is allowed.
     pub fn reject(&mut self) -> bool {
-        let is_allowed = self.may_reject();
-        if is_allowed {
-            self.push(true, 1);
-        }
-        is_allowed
-    }
-
-    /// Whether one more message may be rejected.
-    pub fn may_reject(&self) -> bool {
         let oldest = self.runs.iter().find(|run| run.count > 0);
         let leaves =
             self.messages == self.length && oldest.is_some_and(|oldest| oldest.is_rejected);
-        self.rejected - u32::from(leaves) < self.allowed
+        let rejected = self.rejected - u32::from(leaves) + 1;
+        if rejected > self.allowed {
+            return false;
+        }
+        self.push(true, 1);
+        true
     }
 
-    /// Whether a message that was counted as accepted may be rejected.
-    pub fn may_reject_accepted(&self) -> bool {
-        self.rejected < self.allowed
-    }
-
-    /// Counts a rejected message that was counted as accepted, if that is allowed. If it has left the window, it is counted
-    /// anew.
+    /// The same for a message that was counted as accepted. If that has left the window, it is counted anew.
     pub fn reject_accepted(&mut self) -> bool {
-        if !self.may_reject_accepted() {
+        if self.rejected + 1 > self.allowed {
             return false;
         }
         let accepted = |run: &&mut Run| !run.is_rejected && run.count > 0;
@@ -240,6 +232,7 @@ mod tests {
             messages: window.messages(),
             in_a_row: 0,
             up_to: Offset(3),
+            refused: None,
         };
         let mut restored = RejectionWindow::restored(4, 2, count);
         assert_eq!((restored.rejected(), restored.messages()), (2, 3));
@@ -255,6 +248,7 @@ mod tests {
             messages: 1000,
             in_a_row: 0,
             up_to: Offset(1000),
+            refused: None,
         };
         let mut restored = RejectionWindow::restored(1000, 550, count);
         assert_eq!((restored.rejected(), restored.messages()), (500, 1000));

@@ -10,7 +10,7 @@ use crate::commit::{CommitterHandle, CommitterMessage, Drained};
 use crate::core::end_offset::EndOffset;
 use crate::core::flood::RejectionCount;
 use crate::core::leader_watch::LeaderWatch;
-use crate::core::partition::{Epoch, Offset, TopicPartition};
+use crate::core::partition::{Offset, TopicPartition};
 use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::kafka::{AssignedPartition, Assignment, RebalanceListener, StartError};
@@ -43,8 +43,8 @@ pub struct RebalanceHandler {
 }
 
 impl RebalanceListener for RebalanceHandler {
-    fn rejections_counted(&self, partition: TopicPartition, epoch: Epoch, count: RejectionCount) {
-        self.flood.restore(partition, epoch, count);
+    fn rejections_counted(&self, assigned: &AssignedPartition, count: RejectionCount) {
+        self.flood.restore(assigned, count);
     }
 
     fn assigned(&self, assigned: &[AssignedPartition]) {
@@ -175,7 +175,7 @@ impl RebalanceListener for RebalanceHandler {
     fn failed(&self, error: StartError) {
         let reading = "the group's offsets can't be read";
         self.events.failed(match error {
-            StartError::Unauthorized(_) => Failure::running(reading).because(error),
+            StartError::Unauthorized(_) => Failure::kafka_refused_worker(reading).because(error),
             StartError::NoAnswer(_) => {
                 Failure::kafka_unreachable().because(format!("{reading}: {error}"))
             }

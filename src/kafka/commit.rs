@@ -1,5 +1,6 @@
 //! The commit call: by a member of the group, and by a reader that is no member.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -13,7 +14,7 @@ use super::topic::Topic;
 use crate::core::commit_text::CommitText;
 use crate::core::flood::RejectionCount;
 use crate::core::offset_tracker::Commit;
-use crate::core::partition::{Offset, TopicPartition};
+use crate::core::partition::{Epoch, Offset, TopicPartition};
 
 /// Commits offsets and waits for the broker's answer. The wait has no time limit: it lasts as long as the broker hangs.
 pub trait CommitOffsets: Send {
@@ -23,8 +24,9 @@ pub trait CommitOffsets: Send {
 
 /// What a commit says of one partition besides its offset.
 pub trait CommitNotes: Send + Sync {
-    /// What the guard against floods of rejections has counted; `None` without a guard.
-    fn rejections(&self, partition: TopicPartition) -> Option<RejectionCount>;
+    /// What the guard against floods of rejections has counted of the partition in the log that is read under `epoch`;
+    /// `None` without a guard.
+    fn rejections(&self, partition: TopicPartition, epoch: Epoch) -> Option<RejectionCount>;
 }
 
 /// Commits for the consumer of the group.
@@ -47,9 +49,14 @@ impl CommitOffsets for GroupOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
         let consumer = self.consumer.upgrade()?;
         let of_all = consumer.commit_text();
+        let epochs: BTreeMap<TopicPartition, Epoch> = commits
+            .iter()
+            .map(|commit| (commit.partition, commit.epoch))
+            .collect();
         let text = |partition| {
+            let epoch = epochs.get(&partition);
             let text = CommitText {
-                rejections: self.notes.rejections(partition),
+                rejections: epoch.and_then(|&epoch| self.notes.rejections(partition, epoch)),
                 ..of_all.clone()
             };
             text.write()

@@ -196,8 +196,7 @@ impl RebalanceContext {
                 .iter()
                 .find(|assigned| assigned.partition == partition)
             {
-                self.listener
-                    .rejections_counted(partition, assigned.epoch, count);
+                self.listener.rejections_counted(assigned, count);
             }
         }
         self.listener.assigned(&begun);

@@ -6,13 +6,13 @@ use super::assignment::AssignedPartition;
 use super::errors::is_authorization;
 use crate::core::end_offset::EndOffset;
 use crate::core::flood::RejectionCount;
-use crate::core::partition::{Epoch, Offset, TopicPartition};
+use crate::core::partition::{Offset, TopicPartition};
 
 /// What the consumer tells the worker. `revoke` may take long. The other methods wait at most for room in the
 /// committer's channel.
 pub trait RebalanceListener: Send + Sync {
     /// What the commit says that this assigned partition goes on from. Called before any record of it is delivered.
-    fn rejections_counted(&self, partition: TopicPartition, epoch: Epoch, count: RejectionCount);
+    fn rejections_counted(&self, assigned: &AssignedPartition, count: RejectionCount);
     /// Called before any record of these partitions is delivered. An empty list means that nothing was added: the
     /// process is a standby, or keeps the partitions that it has.
     fn assigned(&self, assigned: &[AssignedPartition]);

@@ -178,19 +178,29 @@ fn has_fields(existing: &Document, index: &Index) -> bool {
             .all(|((name, found), (given_name, given))| name == given_name && covers(found, given))
 }
 
-/// Options that are on or off. The server takes a number for them, too, and stores whether it is 0.
+/// Options that are on or off.
 const SWITCHES: [&str; 3] = ["unique", "sparse", "hidden"];
 
-/// Whether an index has the configured options. `background` means nothing to the server any more. Where none are configured, any will do.
+/// Whether a switch is on. The server takes a number for it, too, and leaves out what is off.
+fn is_on(switch: Option<&Bson>) -> bool {
+    match switch {
+        Some(Bson::Boolean(is_on)) => *is_on,
+        Some(other) => number(other).is_some_and(|number| number != 0.0),
+        None => false,
+    }
+}
+
+/// Whether an index has the configured options. Where none are configured, any will do. `background` means nothing to the
+/// server any more.
 fn has_options(existing: &Document, index: &Index) -> bool {
     let given = bson_of_object(&index.options);
     given
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "name" | "background"))
         .all(|(name, option)| match existing.get(name) {
+            found if SWITCHES.contains(&name.as_str()) => is_on(found) == is_on(Some(option)),
             Some(found) => covers(found, option),
-            // The server leaves out what is off.
-            None => SWITCHES.contains(&name.as_str()) && covers(&Bson::Boolean(false), option),
+            None => false,
         })
 }
 
@@ -207,9 +217,6 @@ fn covers(found: &Bson, given: &Bson) -> bool {
                     .iter()
                     .zip(given)
                     .all(|(found, given)| covers(found, given))
-        }
-        (Bson::Boolean(found), given) if number(given).is_some() => {
-            number(given).is_some_and(|given| *found == (given != 0.0))
         }
         _ => match (number(found), number(given)) {
             (Some(found), Some(given)) => found.total_cmp(&given).is_eq(),

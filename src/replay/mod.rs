@@ -152,7 +152,7 @@ fn run(
 }
 
 /// Workers that store the dead letters of an outage afterwards are members of the group whose progress this replay would
-/// commit. `to_read` is how many offsets they have still to look at or to settle.
+/// commit. `left` is how many offsets they have still to look at or to settle.
 fn refuse_beside_workers(reader: &TopicReader, group: &str, left: u64) -> Result<(), Failure> {
     let Some(Group {
         members: Members::Known(members),

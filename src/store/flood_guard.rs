@@ -10,7 +10,7 @@ use crate::config::{self, OnFlood};
 use crate::core::flood::{RejectionCount, RejectionWindow, Runs};
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::core::rejection::Reason;
-use crate::kafka::CommitNotes;
+use crate::kafka::{AssignedPartition, CommitNotes};
 use crate::observe::status::{Pause, time_text};
 use crate::runtime::PauseSwitch;
 
@@ -27,6 +27,11 @@ struct Limits {
 }
 
 /// Counts rejections before they are sent to the dead letter topic.
+///
+/// Commits carry what was counted (`CommitNotes`), so that a restart goes on counting. It reads again what was not committed.
+/// What of that was counted before isn't counted twice. And where a message was refused as one too many, nothing of its
+/// partition is rejected until that message has another end or the limits allow more: otherwise good messages that are read
+/// again would make room, and each restart would reject the same messages once more.
 pub struct FloodGuard {
     limits: Limits,
     on_flood: OnFlood,
@@ -40,13 +45,10 @@ struct Counts {
     /// Of all partitions.
     runs: Runs,
     partitions: HashMap<TopicPartition, PartitionCounts>,
-    /// A message was one too many, so nothing is counted as good any more: the counts that led to this are those that a
-    /// restart goes on from.
-    has_flooded: bool,
     /// The guard has paused the worker. Once the switch is off again, everything is counted anew.
     has_paused: bool,
-    /// An operator has ended a pause. So that this lets the message pass that caused it, each window allows at least one.
-    was_resumed: bool,
+    /// Where no rejection is allowed, the end of a pause lets the message pass that caused it.
+    passes: u32,
 }
 
 #[derive(Default)]
@@ -55,13 +57,14 @@ struct PartitionCounts {
     window: Option<RejectionWindow>,
     /// Behind the last message that was counted.
     counted: Option<Place>,
-    /// Messages below this were counted before the partition was assigned. They are read again, because they were not
-    /// committed yet.
+    /// Messages below this were counted before the partition was assigned.
     counted_before: Option<Place>,
+    /// The message that would have been one too many. While it is set, nothing is counted.
+    refused: Option<Place>,
 }
 
-/// An offset in the log that was read under this epoch.
-#[derive(Debug, Clone, Copy)]
+/// An offset in the log that is read under this epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     epoch: Epoch,
     offset: Offset,
@@ -123,18 +126,14 @@ impl FloodGuard {
         }
         let mut counts = self.counts();
         let counts = &mut *counts;
-        if counts.is_frozen() {
-            return;
-        }
-        let window = self.window(counts);
         for id in messages {
             let counted = counts.partitions.entry(id.partition).or_default();
-            if counted.was_counted_before(id) {
+            if counted.refused.is_some() || counted.was_counted_before(id) {
                 continue;
             }
             counted.runs.accepted();
-            if let Some((length, allowed)) = window {
-                counted.window(length, allowed).accept(1);
+            if let Some(limit) = self.limits.window {
+                counted.window(limit).accept(1);
             }
             counted.note(id);
             counts.runs.accepted();
@@ -148,79 +147,77 @@ impl FloodGuard {
         }
         let mut counts = self.counts();
         let counts = &mut *counts;
-        if counts.is_frozen() {
-            return;
-        }
         for id in messages {
             let counted = counts.partitions.entry(id.partition).or_default();
-            if !counted.was_counted_before(id) {
-                counted.runs.stored();
-                counts.runs.stored();
+            counted.no_longer_refused(id);
+            if counted.refused.is_some() || counted.was_counted_before(id) {
+                continue;
             }
+            counted.runs.stored();
+            counts.runs.stored();
         }
-    }
-
-    /// The length of a window, and how many of its messages may be rejected.
-    fn window(&self, counts: &Counts) -> Option<(u32, u32)> {
-        let least = u32::from(counts.was_resumed);
-        self.limits
-            .window
-            .map(|(length, allowed)| (length, allowed.max(least)))
     }
 
     /// Counts a message that is about to be rejected, unless it is one too many. A message that is redirected because
     /// MongoDB is unavailable is no rejection. `was_accepted`: it has become a document, and MongoDB has refused that.
-    ///
-    /// A message that was counted before and is read again isn't counted twice. Where the limit was reached then, it is
-    /// refused again: otherwise each restart would reject the same messages once more.
     pub(super) fn admit(&self, id: RecordId, reason: Reason, was_accepted: bool) -> Admission {
-        if !self.is_on() || reason == Reason::MongodbUnavailable {
+        if !self.is_on() {
             return Admission::Admitted;
         }
         let mut counts = self.counts();
         let counts = &mut *counts;
-        let in_a_row = self.limits.in_a_row;
-        let window = self.window(counts);
-        let RecordId { partition, .. } = id;
-        let of_all = counts.runs;
-        let counted = counts.partitions.entry(partition).or_default();
-        let was_counted = counted.was_counted_before(id);
-        let mut before = of_all.of(was_accepted);
-        if was_counted {
-            before = before.max(counted.runs.of(was_accepted));
+        let counted = counts.partitions.entry(id.partition).or_default();
+        if reason == Reason::MongodbUnavailable {
+            counted.no_longer_refused(id);
+            return Admission::Admitted;
         }
-        if in_a_row > 0 && before >= in_a_row {
-            counted.runs.at_least(of_all);
-            counts.has_flooded = true;
-            return Admission::Flood(format!(
-                "{before} records in a row were rejected, and the next one would be for `{reason}`: that is more than \
-                 `consumer.max_consecutive_rejections` allows"
-            ));
+        if counted.refused.is_some() {
+            return self.flood(id, reason, counted);
         }
-        if let Some((length, allowed)) = window {
-            let window = counted.window(length, allowed);
-            let is_allowed = match (was_counted, was_accepted) {
-                (true, true) => window.may_reject_accepted(),
-                (true, false) => window.may_reject(),
-                (false, true) => window.reject_accepted(),
-                (false, false) => window.reject(),
-            };
-            if !is_allowed {
-                let (rejected, messages) = (window.rejected(), window.messages());
-                counts.has_flooded = true;
-                return Admission::Flood(format!(
-                    "{rejected} of the last {messages} records of partition {partition} were rejected, and the next one would be for \
-                     `{reason}`: that is more than `consumer.max_rejection_ratio` allows of \
-                     `consumer.rejection_window`",
-                ));
-            }
+        if counted.was_counted_before(id) {
+            return Admission::Admitted;
         }
-        if !was_counted {
-            counted.runs.rejected(was_accepted);
-            counted.note(id);
-            counts.runs.rejected(was_accepted);
+        let Limits { in_a_row, window } = self.limits;
+        let is_allowed = (in_a_row == 0 || counts.runs.of(was_accepted) < in_a_row)
+            && window.is_none_or(|limit| {
+                let window = counted.window(limit);
+                if was_accepted {
+                    window.reject_accepted()
+                } else {
+                    window.reject()
+                }
+            });
+        if !is_allowed && counts.passes == 0 {
+            counted.runs.at_least(counts.runs);
+            counted.refused = Some(Place::of(id));
+            return self.flood(id, reason, counted);
         }
+        if !is_allowed {
+            counts.passes -= 1;
+        }
+        counted.runs.rejected(was_accepted);
+        counted.note(id);
+        counts.runs.rejected(was_accepted);
         Admission::Admitted
+    }
+
+    /// Why the message can't be rejected.
+    fn flood(&self, id: RecordId, reason: Reason, counted: &PartitionCounts) -> Admission {
+        let in_a_row = counted.runs.longest();
+        let limit = self.limits.in_a_row;
+        Admission::Flood(match &counted.window {
+            Some(window) if limit == 0 || in_a_row < limit => format!(
+                "{} of the last {} records of partition {} were rejected, and the next one would be for `{reason}`: that is \
+                 more than `consumer.max_rejection_ratio` allows of `consumer.rejection_window`",
+                window.rejected(),
+                window.messages(),
+                id.partition,
+            ),
+            _ => format!(
+                "{in_a_row} records in a row were rejected, and the next one would be for `{reason}`: that is more than \
+                 `consumer.max_consecutive_rejections` allows"
+            ),
+        })
     }
 
     /// Pauses the worker, if it isn't paused already.
@@ -248,35 +245,40 @@ impl FloodGuard {
         self.counts().has_paused
     }
 
-    /// What was counted of a partition before it was assigned to this worker under `epoch`.
-    pub fn restore(&self, partition: TopicPartition, epoch: Epoch, count: RejectionCount) {
+    /// What was counted of a partition before it was assigned to this worker.
+    pub fn restore(&self, assigned: &AssignedPartition, count: RejectionCount) {
         let mut counts = self.counts();
         let runs = Runs::restored(count.in_a_row);
         counts.runs.at_least(runs);
-        let window = self
-            .window(&counts)
-            .map(|(length, allowed)| RejectionWindow::restored(length, allowed, count));
-        let place = Some(Place {
-            epoch,
-            offset: count.up_to,
-        });
-        counts.partitions.insert(
-            partition,
-            PartitionCounts {
-                runs,
-                window,
-                counted: place,
-                counted_before: place,
-            },
-        );
+        let (length, allowed) = self.limits.window.unwrap_or((1, 1));
+        let place = |offset| Place {
+            epoch: assigned.epoch,
+            offset,
+        };
+        // A limit that allows more now ends a flood, and so does a start behind the message.
+        let is_too_many = (self.limits.in_a_row > 0 && count.in_a_row >= self.limits.in_a_row)
+            || (self.limits.window.is_some() && count.rejected >= allowed);
+        let refused = count
+            .refused
+            .filter(|&offset| is_too_many && offset >= assigned.start);
+        let restored = PartitionCounts {
+            runs,
+            window: Some(RejectionWindow::restored(length, allowed, count))
+                .filter(|_| self.limits.window.is_some()),
+            counted: Some(place(count.up_to)),
+            counted_before: Some(place(count.up_to)),
+            refused: refused.map(place),
+        };
+        counts.partitions.insert(assigned.partition, restored);
     }
 
     /// If an operator has ended the guard's pause, everything is counted anew.
     fn counts(&self) -> MutexGuard<'_, Counts> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.has_paused && !self.pause.is_on() {
+            let allows_none = self.limits.window.is_some_and(|(_, allowed)| allowed == 0);
             *counts = Counts {
-                was_resumed: true,
+                passes: u32::from(allows_none),
                 ..Counts::default()
             };
         }
@@ -284,13 +286,21 @@ impl FloodGuard {
     }
 }
 
-impl Counts {
-    fn is_frozen(&self) -> bool {
-        self.has_flooded || self.has_paused
+impl Place {
+    fn of(id: RecordId) -> Self {
+        Self {
+            epoch: id.epoch,
+            offset: id.offset,
+        }
     }
 }
 
 impl PartitionCounts {
+    fn window(&mut self, (length, allowed): (u32, u32)) -> &mut RejectionWindow {
+        let new = || RejectionWindow::new(length, allowed);
+        self.window.get_or_insert_with(new)
+    }
+
     fn was_counted_before(&self, id: RecordId) -> bool {
         self.counted_before
             .is_some_and(|place| place.epoch == id.epoch && id.offset < place.offset)
@@ -311,27 +321,38 @@ impl PartitionCounts {
         });
     }
 
-    fn window(&mut self, length: u32, allowed: u32) -> &mut RejectionWindow {
-        let new = || RejectionWindow::new(length, allowed);
-        self.window.get_or_insert_with(new)
+    /// This message has another end than a rejection. If it is the one that was refused, the flood is over.
+    fn no_longer_refused(&mut self, id: RecordId) {
+        if self.refused == Some(Place::of(id)) {
+            *self = Self {
+                counted: self.counted,
+                ..Self::default()
+            };
+        }
     }
 }
 
 impl CommitNotes for FloodGuard {
-    fn rejections(&self, partition: TopicPartition) -> Option<RejectionCount> {
+    fn rejections(&self, partition: TopicPartition, epoch: Epoch) -> Option<RejectionCount> {
         if !self.is_on() {
             return None;
         }
         let counts = self.counts();
         let counted = counts.partitions.get(&partition);
         let window = counted.and_then(|counted| counted.window.as_ref());
+        // Of another log the offsets mean nothing.
+        let offset_of = |place: fn(&PartitionCounts) -> Option<Place>| {
+            let place = counted.and_then(place);
+            place
+                .filter(|place| place.epoch == epoch)
+                .map(|place| place.offset)
+        };
         Some(RejectionCount {
             rejected: window.map_or(0, RejectionWindow::rejected),
             messages: window.map_or(0, RejectionWindow::messages),
             in_a_row: counted.map_or(0, |counted| counted.runs.longest()),
-            up_to: counted
-                .and_then(|counted| counted.counted)
-                .map_or(Offset(0), |place| place.offset),
+            up_to: offset_of(|counted| counted.counted).unwrap_or(Offset(0)),
+            refused: offset_of(|counted| counted.refused),
         })
     }
 }
@@ -351,6 +372,26 @@ mod tests {
 
     const PARTITION: TopicPartition = TopicPartition::consumed(0);
     const EPOCH: Epoch = Epoch(1);
+
+    fn guard_with(limits: Limits) -> FloodGuard {
+        FloodGuard::with_limits(limits, OnFlood::Stop, PauseSwitch::default())
+    }
+
+    fn assigned(start: i64) -> AssignedPartition {
+        AssignedPartition {
+            partition: PARTITION,
+            epoch: EPOCH,
+            start: Offset(start),
+            committed: Some(Offset(start)),
+        }
+    }
+
+    fn of_another_partition(offset: i64) -> RecordId {
+        RecordId {
+            partition: TopicPartition::consumed(1),
+            ..message(offset)
+        }
+    }
 
     fn message(offset: i64) -> RecordId {
         RecordId {
@@ -377,11 +418,11 @@ mod tests {
             assert!(is_admitted(&guard, false) && is_admitted(&guard, false));
             guard.accepted([message(0); 8]);
         }
-        assert_eq!(guard.rejections(PARTITION).unwrap().in_a_row, 0);
+        assert_eq!(guard.rejections(PARTITION, EPOCH).unwrap().in_a_row, 0);
         // Those that MongoDB refuses are a run of their own, which only a stored message ends.
         assert!((0..2).all(|_| is_admitted(&guard, true)));
         guard.accepted([message(0); 10]);
-        assert_eq!(guard.rejections(PARTITION).unwrap().in_a_row, 2);
+        assert_eq!(guard.rejections(PARTITION, EPOCH).unwrap().in_a_row, 2);
         guard.stored([message(0)]);
         assert!((0..3).all(|_| is_admitted(&guard, true)) && !is_admitted(&guard, true));
     }
@@ -389,78 +430,124 @@ mod tests {
     /// The next worker reads what wasn't committed again: good messages, and those that were rejected before the flood.
     #[test]
     fn a_restart_refuses_what_was_refused_and_rejects_nothing_twice() {
-        let start = |count: Option<RejectionCount>| {
-            let guard = guard(&PauseSwitch::default());
-            if let Some(count) = count {
-                guard.restore(PARTITION, EPOCH, count);
-            }
-            // One batch: good messages, then bad ones.
-            guard.accepted((0..20).map(message));
-            let sent = (20..60).take_while(|&offset| admits(&guard, message(offset)));
-            let sent = sent.count();
-            // Other writers go on until the process ends.
-            guard.accepted((60..80).map(message));
-            guard.stored((60..80).map(message));
-            (sent, guard.rejections(PARTITION).unwrap())
+        let in_a_row = Limits {
+            in_a_row: 3,
+            window: None,
         };
-        let (sent, mut count) = start(None);
-        assert_eq!((sent, count.in_a_row, count.up_to), (3, 3, Offset(23)));
-        for _ in 0..3 {
-            let (sent, after) = start(Some(count));
-            assert_eq!(sent, 0);
-            assert_eq!(
-                (after.in_a_row, after.rejected, after.up_to),
-                (3, 3, Offset(23))
-            );
-            count = after;
+        let by_share = |allowed| Limits {
+            in_a_row: 0,
+            window: Some((10, allowed)),
+        };
+        for (limits, first) in [
+            (LIMITS, 3),
+            (in_a_row, 3),
+            (by_share(2), 2),
+            (by_share(7), 7),
+        ] {
+            let mut count = None;
+            for expected in [first, 0, 0] {
+                let guard = guard_with(limits);
+                if let Some(count) = count {
+                    guard.restore(&assigned(0), count);
+                }
+                // Another writer has newer messages, before and behind.
+                guard.accepted((60..100).map(message));
+                guard.stored((60..100).map(message));
+                // Those of another partition are all good.
+                guard.accepted((0..100).map(of_another_partition));
+                guard.stored((0..100).map(of_another_partition));
+                // One batch: good messages, then bad ones.
+                guard.accepted((0..20).map(message));
+                let sent = (20..60).take_while(|&offset| admits(&guard, message(offset)));
+                assert_eq!(sent.count(), expected, "{limits:?}");
+                guard.accepted((100..120).map(message));
+                guard.stored((100..120).map(message));
+                count = guard.rejections(PARTITION, EPOCH);
+                let refused = Offset(20 + i64::try_from(first).unwrap());
+                assert_eq!(count.unwrap().refused, Some(refused), "{limits:?}");
+            }
         }
     }
 
     #[test]
-    fn a_window_that_was_full_of_good_messages_does_not_hide_a_flood_from_a_restart() {
-        let limits = Limits {
-            in_a_row: 0,
-            window: Some((10, 2)),
+    fn a_flood_is_over_when_its_message_is_stored_or_passed_or_the_limits_allow_more() {
+        let count = RejectionCount {
+            rejected: 5,
+            messages: 10,
+            in_a_row: 1,
+            up_to: Offset(40),
+            refused: Some(Offset(30)),
         };
-        let mut count = None;
-        for expected in [2, 0, 0] {
-            let guard = FloodGuard::with_limits(limits, OnFlood::Stop, PauseSwitch::default());
-            if let Some(count) = count {
-                guard.restore(PARTITION, EPOCH, count);
-            }
-            guard.accepted((0..30).map(message));
-            let sent = (30..60).take_while(|&offset| admits(&guard, message(offset)));
-            assert_eq!(sent.count(), expected);
-            count = guard.rejections(PARTITION);
-        }
+        let restored = |limits, start| {
+            let guard = guard_with(limits);
+            guard.restore(&assigned(start), count);
+            guard
+        };
+        let guard = restored(LIMITS, 20);
+        assert!(!admits(&guard, message(25)) && !admits(&guard, message(50)));
+        guard.stored([message(29)]);
+        assert!(!admits(&guard, message(50)));
+        guard.stored([message(30)]);
+        assert!((0..3).all(|_| admits(&guard, message(50))) && !admits(&guard, message(51)));
+        let redirected = restored(LIMITS, 20);
+        redirected.admit(message(30), Reason::MongodbUnavailable, true);
+        assert!(admits(&redirected, message(50)));
+        let more = Limits {
+            in_a_row: 3,
+            window: Some((10, 6)),
+        };
+        assert!(admits(&restored(more, 20), message(30)));
+        let behind = restored(LIMITS, 31);
+        behind.accepted((40..50).map(message));
+        assert!(admits(&behind, message(50)));
     }
 
     #[test]
     fn after_a_crash_nothing_is_counted_twice() {
         let guard = guard(&PauseSwitch::default());
         let count = RejectionCount {
-            rejected: 4,
+            rejected: 5,
             messages: 10,
-            in_a_row: 2,
+            in_a_row: 3,
             up_to: Offset(100),
+            refused: None,
         };
-        guard.restore(PARTITION, EPOCH, count);
+        guard.restore(&assigned(80), count);
         guard.accepted((80..90).map(message));
+        guard.stored((80..90).map(message));
         assert!((90..100).all(|offset| admits(&guard, message(offset))));
-        assert_eq!(guard.rejections(PARTITION), Some(count));
-        assert!(admits(&guard, message(100)), "the fifth of five");
-        guard.accepted([message(101)]);
-        let of_another_log = RecordId {
-            epoch: Epoch(2),
-            ..message(0)
+        assert_eq!(guard.rejections(PARTITION, EPOCH), Some(count));
+        guard.accepted((100..110).map(message));
+        guard.stored((100..110).map(message));
+        assert!(admits(&guard, message(110)));
+        let expected = RejectionCount {
+            rejected: 1,
+            messages: 10,
+            in_a_row: 1,
+            up_to: Offset(111),
+            refused: None,
         };
-        guard.accepted((0..10).map(|_| of_another_log));
-        let counted = guard.rejections(PARTITION).unwrap();
-        assert_eq!((counted.rejected, counted.up_to), (0, Offset(1)));
+        assert_eq!(guard.rejections(PARTITION, EPOCH), Some(expected));
     }
 
     #[test]
-    fn resume_lets_a_message_pass_where_none_is_allowed() {
+    fn offsets_of_another_log_are_not_handed_on() {
+        let guard = guard(&PauseSwitch::default());
+        guard.accepted((0..100).map(message));
+        let of_new_log = Epoch(2);
+        let count = guard.rejections(PARTITION, of_new_log).unwrap();
+        assert_eq!((count.up_to, count.refused), (Offset(0), None));
+        let first = RecordId {
+            epoch: of_new_log,
+            ..message(0)
+        };
+        guard.accepted([first]);
+        let count = guard.rejections(PARTITION, of_new_log).unwrap();
+        assert_eq!(count.up_to, Offset(1));
+    }
+
+    #[test]
+    fn resume_lets_one_message_pass_where_none_is_allowed() {
         let switch = PauseSwitch::default();
         let limits = Limits {
             in_a_row: 0,
@@ -468,10 +555,11 @@ mod tests {
         };
         let guard = FloodGuard::with_limits(limits, OnFlood::Pause, switch.clone());
         for offset in 0..3 {
-            assert!(!admits(&guard, message(offset)));
+            assert!(!admits(&guard, message(offset * 100)));
             guard.pause("why");
             switch.order(None);
-            assert!(admits(&guard, message(offset)));
+            assert!(admits(&guard, message(offset * 100)));
+            guard.accepted((1..50).map(|next| message(offset * 100 + next)));
         }
     }
 
@@ -503,8 +591,9 @@ mod tests {
             messages: 10,
             in_a_row: 3,
             up_to: Offset(0),
+            refused: Some(Offset(0)),
         };
-        after_a_reload.restore(PARTITION, EPOCH, count);
+        after_a_reload.restore(&assigned(0), count);
         assert!(!is_admitted(&after_a_reload, false));
         switch.order(None);
         assert!(is_admitted(&after_a_reload, false));

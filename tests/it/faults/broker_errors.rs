@@ -218,7 +218,7 @@ fn the_last_logged_error_is_the_cause_of_the_stop() {
     );
     for _ in 0..5 {
         let mut worker = world.worker().start();
-        assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
+        assert_eq!(worker.wait_exit(MINUTE).code(), Some(3));
         let errors = worker.errors();
         let last = errors.last().unwrap();
         assert!(last.msg.contains("GroupAuthorizationFailed"), "{errors:#?}");

@@ -86,7 +86,8 @@ fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
     for command in ["audit", "check --sample 10 --from-beginning"] {
         run(&uri, command);
     }
-    server.create_user(&world, "mender", &["find", "insert", "listIndexes"], &[]);
+    let of_mender = ["find", "insert", "listIndexes"];
+    server.create_user(&world, "mender", &of_mender, &ON_DATABASE);
     let uri = format!("mongodb://mender:{PASSWORD}@{host}/?{options}");
     for command in [
         "audit --repair",
