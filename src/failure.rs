@@ -48,9 +48,8 @@ impl Failure {
     }
 
     /// Kafka answers, and the worker lacks a right. Unlike a command, it is started again until it has the right.
-    pub fn kafka_refused_worker(why: &str) -> Self {
-        let message = format!("Kafka refused the worker: {why}");
-        Self::new(FailureKind::KafkaUnreachable, message)
+    pub fn kafka_refused_worker(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::KafkaUnreachable, message.into())
     }
 
     /// Kafka answers, and an operator has to grant a right or to correct the credentials.

@@ -366,7 +366,13 @@ impl Committer {
             }
             CommitErrorClass::Refused => {
                 self.observer.commit_failed();
-                Err(Failure::running("Kafka refuses our commits").because(error))
+                let message = "Kafka refuses our commits";
+                let failure = if error.is_authorization() {
+                    Failure::kafka_refused_worker(message)
+                } else {
+                    Failure::running(message)
+                };
+                Err(failure.because(error))
             }
         }
     }

@@ -59,7 +59,7 @@ impl PollErrorHandler {
                     "the Kafka client can't go on with the topic `{topic}` and the consumer group `{group}`"
                 );
                 let failure = if error.is_authorization() {
-                    Failure::kafka_refused_worker(&why)
+                    Failure::kafka_refused_worker(format!("Kafka refused the worker: {why}"))
                 } else {
                     Failure::running(why)
                 };

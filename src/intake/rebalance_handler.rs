@@ -175,7 +175,10 @@ impl RebalanceListener for RebalanceHandler {
     fn failed(&self, error: StartError) {
         let reading = "the group's offsets can't be read";
         self.events.failed(match error {
-            StartError::Unauthorized(_) => Failure::kafka_refused_worker(reading).because(error),
+            StartError::Unauthorized(_) => {
+                Failure::kafka_refused_worker(format!("Kafka refused the worker: {reading}"))
+                    .because(error)
+            }
             StartError::NoAnswer(_) => {
                 Failure::kafka_unreachable().because(format!("{reading}: {error}"))
             }

@@ -242,6 +242,11 @@ impl CommitError {
         )
     }
 
+    /// Whether an operator has to grant a right.
+    pub fn is_authorization(&self) -> bool {
+        self.error.is_authorization()
+    }
+
     pub fn class(&self) -> CommitErrorClass {
         self.class
     }

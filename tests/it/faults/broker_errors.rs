@@ -167,7 +167,7 @@ fn unauthorized_commit_stops_the_worker() {
         &[Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 20],
     );
     producer.fill(PER_ROUND..2 * PER_ROUND, PARTITIONS);
-    assert_eq!(worker.wait_exit(MINUTE).code(), Some(1));
+    assert_eq!(worker.wait_exit(MINUTE).code(), Some(3));
     worker.logged("Kafka refuses our commits");
 }
 
