@@ -14,7 +14,7 @@ pub struct RejectionCount {
     pub messages: u32,
     /// How many messages of the partition were rejected in a row.
     pub in_a_row: u64,
-    /// Behind the last message that was counted. What is below it and read again counts already.
+    /// Behind the last message that was counted. Where a restart begins below it, it counts some once more.
     pub up_to: Offset,
     /// The message that would have been one too many.
     pub refused: Option<Offset>,

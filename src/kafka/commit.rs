@@ -14,7 +14,7 @@ use super::topic::Topic;
 use crate::core::commit_text::CommitText;
 use crate::core::flood::RejectionCount;
 use crate::core::offset_tracker::Commit;
-use crate::core::partition::{Epoch, Offset, TopicPartition};
+use crate::core::partition::{Offset, TopicPartition};
 
 /// Commits offsets and waits for the broker's answer. The wait has no time limit: it lasts as long as the broker hangs.
 pub trait CommitOffsets: Send {
@@ -24,9 +24,8 @@ pub trait CommitOffsets: Send {
 
 /// What a commit says of one partition besides its offset.
 pub trait CommitNotes: Send + Sync {
-    /// What the guard against floods of rejections has counted of the partition in the log that is read under `epoch`;
-    /// `None` without a guard.
-    fn rejections(&self, partition: TopicPartition, epoch: Epoch) -> Option<RejectionCount>;
+    /// What the guard against floods of rejections has counted; `None` if it has counted nothing of this log.
+    fn rejections(&self, commit: &Commit) -> Option<RejectionCount>;
 }
 
 /// Commits for the consumer of the group.
@@ -49,14 +48,13 @@ impl CommitOffsets for GroupOffsets {
     fn commit(&self, commits: &[Commit]) -> Option<Result<(), CommitError>> {
         let consumer = self.consumer.upgrade()?;
         let of_all = consumer.commit_text();
-        let epochs: BTreeMap<TopicPartition, Epoch> = commits
+        let rejections: BTreeMap<TopicPartition, RejectionCount> = commits
             .iter()
-            .map(|commit| (commit.partition, commit.epoch))
+            .filter_map(|commit| Some((commit.partition, self.notes.rejections(commit)?)))
             .collect();
         let text = |partition| {
-            let epoch = epochs.get(&partition);
             let text = CommitText {
-                rejections: epoch.and_then(|&epoch| self.notes.rejections(partition, epoch)),
+                rejections: rejections.get(&partition).copied(),
                 ..of_all.clone()
             };
             text.write()

@@ -235,15 +235,30 @@ impl<'a> BatchWrite<'a> {
                 Verdict::Rejected(rejection) => rejected.push((index, rejection)),
             }
         }
+        let records = self.batch.batch().records();
+        let id_of = |&index: &usize| (index, records[index].id);
+        let mut good: Vec<(usize, RecordId)> = Vec::new();
         if self.stage.flood.is_on() {
-            let records = self.batch.batch().records();
-            let of = |&index: &usize| records[index].id;
-            let all = stored.iter().chain(&already_stored);
-            self.stage.flood.stored(all.map(of));
+            good.extend(stored.iter().chain(&already_stored).map(id_of));
+            good.sort_unstable_by_key(|&(index, _)| index);
+            rejected.sort_unstable_by_key(|&(index, _)| index);
         }
         self.batch.settle(stored, Outcome::Stored);
         self.batch.settle(already_stored, Outcome::AlreadyStored);
-        self.dead_letter_all(rejected, plan)
+        // The guard counts them in their order.
+        let mut good = good.as_slice();
+        for (index, rejection) in rejected {
+            let before = good.partition_point(|&(other, _)| other < index);
+            let (passed, rest) = good.split_at(before);
+            self.stage.flood.stored(passed.iter().map(|&(_, id)| id));
+            good = rest;
+            if let Err(unfinished) = self.dead_letter(index, &rejection, true, plan) {
+                self.stage.flood.stored(good.iter().map(|&(_, id)| id));
+                return Err(unfinished);
+            }
+        }
+        self.stage.flood.stored(good.iter().map(|&(_, id)| id));
+        Ok(())
     }
 
     /// Hands over the records that can't become documents. All others of the batch count as accepted, in their order.
@@ -323,7 +338,7 @@ impl<'a> BatchWrite<'a> {
             match flood.on_flood() {
                 OnFlood::Stop => {
                     let why = format!("{why}. This record and those behind it stay uncommitted");
-                    return Err(Unfinished::Failed(Failure::running(why)));
+                    return Err(Unfinished::Flooded(Failure::running(why)));
                 }
                 OnFlood::Pause => flood.pause(&why),
             }

@@ -8,6 +8,7 @@ use log::error;
 
 use crate::config::{self, OnFlood};
 use crate::core::flood::{RejectionCount, RejectionWindow, Runs};
+use crate::core::offset_tracker::Commit;
 use crate::core::partition::{Epoch, Offset, RecordId, TopicPartition};
 use crate::core::rejection::Reason;
 use crate::kafka::{AssignedPartition, CommitNotes};
@@ -28,10 +29,9 @@ struct Limits {
 
 /// Counts rejections before they are sent to the dead letter topic.
 ///
-/// Commits carry what was counted (`CommitNotes`), so that a restart goes on counting. It reads again what was not committed.
-/// What of that was counted before isn't counted twice. And where a message was refused as one too many, nothing of its
-/// partition is rejected until that message has another end or the limits allow more: otherwise good messages that are read
-/// again would make room, and each restart would reject the same messages once more.
+/// Commits carry what was counted (`CommitNotes`), so that a restart goes on counting. Where a message was refused as one too
+/// many, nothing of its partition is rejected until that message has another end or the limits allow more. Otherwise good
+/// messages, which a restart reads again, would make room, and each restart would reject the same messages once more.
 pub struct FloodGuard {
     limits: Limits,
     on_flood: OnFlood,
@@ -53,21 +53,14 @@ struct Counts {
 
 #[derive(Default)]
 struct PartitionCounts {
+    /// The log that these counts are about.
+    epoch: Option<Epoch>,
     runs: Runs,
     window: Option<RejectionWindow>,
     /// Behind the last message that was counted.
-    counted: Option<Place>,
-    /// Messages below this were counted before the partition was assigned.
-    counted_before: Option<Place>,
+    up_to: Option<Offset>,
     /// The message that would have been one too many. While it is set, nothing is counted.
-    refused: Option<Place>,
-}
-
-/// An offset in the log that is read under this epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    epoch: Epoch,
-    offset: Offset,
+    refused: Option<Offset>,
 }
 
 /// Whether one more message may be rejected.
@@ -127,10 +120,9 @@ impl FloodGuard {
         let mut counts = self.counts();
         let counts = &mut *counts;
         for id in messages {
-            let counted = counts.partitions.entry(id.partition).or_default();
-            if counted.refused.is_some() || counted.was_counted_before(id) {
+            let Some(counted) = counts.partition(id).filter(|counted| !counted.is_flooded()) else {
                 continue;
-            }
+            };
             counted.runs.accepted();
             if let Some(limit) = self.limits.window {
                 counted.window(limit).accept(1);
@@ -148,13 +140,14 @@ impl FloodGuard {
         let mut counts = self.counts();
         let counts = &mut *counts;
         for id in messages {
-            let counted = counts.partitions.entry(id.partition).or_default();
-            counted.no_longer_refused(id);
-            if counted.refused.is_some() || counted.was_counted_before(id) {
+            let Some(counted) = counts.partition(id) else {
                 continue;
+            };
+            counted.has_ended(id);
+            if !counted.is_flooded() {
+                counted.runs.stored();
+                counts.runs.stored();
             }
-            counted.runs.stored();
-            counts.runs.stored();
         }
     }
 
@@ -166,19 +159,19 @@ impl FloodGuard {
         }
         let mut counts = self.counts();
         let counts = &mut *counts;
-        let counted = counts.partitions.entry(id.partition).or_default();
+        let (of_all, passes) = (counts.runs, counts.passes);
+        let Some(counted) = counts.partition(id) else {
+            return Admission::Admitted;
+        };
         if reason == Reason::MongodbUnavailable {
-            counted.no_longer_refused(id);
+            counted.has_ended(id);
             return Admission::Admitted;
         }
-        if counted.refused.is_some() {
+        if counted.is_flooded() {
             return self.flood(id, reason, counted);
         }
-        if counted.was_counted_before(id) {
-            return Admission::Admitted;
-        }
         let Limits { in_a_row, window } = self.limits;
-        let is_allowed = (in_a_row == 0 || counts.runs.of(was_accepted) < in_a_row)
+        let is_allowed = (in_a_row == 0 || of_all.of(was_accepted) < in_a_row)
             && window.is_none_or(|limit| {
                 let window = counted.window(limit);
                 if was_accepted {
@@ -187,17 +180,15 @@ impl FloodGuard {
                     window.reject()
                 }
             });
-        if !is_allowed && counts.passes == 0 {
-            counted.runs.at_least(counts.runs);
-            counted.refused = Some(Place::of(id));
+        if !is_allowed && passes == 0 {
+            counted.runs.at_least(of_all);
+            counted.refused = Some(id.offset);
             return self.flood(id, reason, counted);
-        }
-        if !is_allowed {
-            counts.passes -= 1;
         }
         counted.runs.rejected(was_accepted);
         counted.note(id);
         counts.runs.rejected(was_accepted);
+        counts.passes -= u32::from(!is_allowed);
         Admission::Admitted
     }
 
@@ -247,27 +238,25 @@ impl FloodGuard {
 
     /// What was counted of a partition before it was assigned to this worker.
     pub fn restore(&self, assigned: &AssignedPartition, count: RejectionCount) {
-        let mut counts = self.counts();
-        let runs = Runs::restored(count.in_a_row);
-        counts.runs.at_least(runs);
-        let (length, allowed) = self.limits.window.unwrap_or((1, 1));
-        let place = |offset| Place {
-            epoch: assigned.epoch,
-            offset,
-        };
+        let Limits { in_a_row, window } = self.limits;
         // A limit that allows more now ends a flood, and so does a start behind the message.
-        let is_too_many = (self.limits.in_a_row > 0 && count.in_a_row >= self.limits.in_a_row)
-            || (self.limits.window.is_some() && count.rejected >= allowed);
+        let is_too_many = (in_a_row > 0 && count.in_a_row >= in_a_row)
+            || window.is_some_and(|(_, allowed)| count.rejected >= allowed);
         let refused = count
             .refused
             .filter(|&offset| is_too_many && offset >= assigned.start);
+        // What is read again counts once more. For the share that changes little, but a run would be longer than it is.
+        let is_exact = refused.is_some() || assigned.start >= count.up_to;
+        let runs = Runs::restored(if is_exact { count.in_a_row } else { 0 });
+        let mut counts = self.counts();
+        counts.runs.at_least(runs);
         let restored = PartitionCounts {
+            epoch: Some(assigned.epoch),
             runs,
-            window: Some(RejectionWindow::restored(length, allowed, count))
-                .filter(|_| self.limits.window.is_some()),
-            counted: Some(place(count.up_to)),
-            counted_before: Some(place(count.up_to)),
-            refused: refused.map(place),
+            window: window
+                .map(|(length, allowed)| RejectionWindow::restored(length, allowed, count)),
+            up_to: Some(count.up_to),
+            refused,
         };
         counts.partitions.insert(assigned.partition, restored);
     }
@@ -286,12 +275,18 @@ impl FloodGuard {
     }
 }
 
-impl Place {
-    fn of(id: RecordId) -> Self {
-        Self {
-            epoch: id.epoch,
-            offset: id.offset,
+impl Counts {
+    /// The counts of the message's partition, which begin anew with another log. `None`: the message is a late one of a log
+    /// that is read no more.
+    fn partition(&mut self, id: RecordId) -> Option<&mut PartitionCounts> {
+        let counted = self.partitions.entry(id.partition).or_default();
+        if counted.epoch.is_none_or(|epoch| epoch < id.epoch) {
+            *counted = PartitionCounts {
+                epoch: Some(id.epoch),
+                ..PartitionCounts::default()
+            };
         }
+        (counted.epoch == Some(id.epoch)).then_some(counted)
     }
 }
 
@@ -301,31 +296,21 @@ impl PartitionCounts {
         self.window.get_or_insert_with(new)
     }
 
-    fn was_counted_before(&self, id: RecordId) -> bool {
-        self.counted_before
-            .is_some_and(|place| place.epoch == id.epoch && id.offset < place.offset)
+    fn is_flooded(&self) -> bool {
+        self.refused.is_some()
     }
 
     /// This message was counted.
     fn note(&mut self, id: RecordId) {
-        let next = id.offset.next();
-        let offset = match self.counted {
-            // A late message of a log that is read no more.
-            Some(place) if place.epoch > id.epoch => return,
-            Some(place) if place.epoch == id.epoch => place.offset.max(next),
-            _ => next,
-        };
-        self.counted = Some(Place {
-            epoch: id.epoch,
-            offset,
-        });
+        self.up_to = self.up_to.max(Some(id.offset.next()));
     }
 
     /// This message has another end than a rejection. If it is the one that was refused, the flood is over.
-    fn no_longer_refused(&mut self, id: RecordId) {
-        if self.refused == Some(Place::of(id)) {
+    fn has_ended(&mut self, id: RecordId) {
+        if self.refused == Some(id.offset) {
             *self = Self {
-                counted: self.counted,
+                epoch: self.epoch,
+                up_to: self.up_to,
                 ..Self::default()
             };
         }
@@ -333,26 +318,20 @@ impl PartitionCounts {
 }
 
 impl CommitNotes for FloodGuard {
-    fn rejections(&self, partition: TopicPartition, epoch: Epoch) -> Option<RejectionCount> {
-        if !self.is_on() {
+    fn rejections(&self, commit: &Commit) -> Option<RejectionCount> {
+        let counts = self.counts();
+        let counted = counts.partitions.get(&commit.partition)?;
+        // The beginning is also committed where a topic was recreated, and the counts are still those of the old log.
+        if commit.offset == Offset(0) || counted.epoch != Some(commit.epoch) {
             return None;
         }
-        let counts = self.counts();
-        let counted = counts.partitions.get(&partition);
-        let window = counted.and_then(|counted| counted.window.as_ref());
-        // Of another log the offsets mean nothing.
-        let offset_of = |place: fn(&PartitionCounts) -> Option<Place>| {
-            let place = counted.and_then(place);
-            place
-                .filter(|place| place.epoch == epoch)
-                .map(|place| place.offset)
-        };
+        let window = counted.window.as_ref();
         Some(RejectionCount {
             rejected: window.map_or(0, RejectionWindow::rejected),
             messages: window.map_or(0, RejectionWindow::messages),
-            in_a_row: counted.map_or(0, |counted| counted.runs.longest()),
-            up_to: offset_of(|counted| counted.counted).unwrap_or(Offset(0)),
-            refused: offset_of(|counted| counted.refused),
+            in_a_row: counted.runs.longest(),
+            up_to: counted.up_to?,
+            refused: counted.refused,
         })
     }
 }
@@ -384,6 +363,15 @@ mod tests {
             start: Offset(start),
             committed: Some(Offset(start)),
         }
+    }
+
+    /// What a commit behind the first message carries.
+    fn note_of(guard: &FloodGuard) -> Option<RejectionCount> {
+        guard.rejections(&Commit {
+            partition: PARTITION,
+            epoch: EPOCH,
+            offset: Offset(1),
+        })
     }
 
     fn of_another_partition(offset: i64) -> RecordId {
@@ -418,11 +406,11 @@ mod tests {
             assert!(is_admitted(&guard, false) && is_admitted(&guard, false));
             guard.accepted([message(0); 8]);
         }
-        assert_eq!(guard.rejections(PARTITION, EPOCH).unwrap().in_a_row, 0);
+        assert_eq!(note_of(&guard).unwrap().in_a_row, 0);
         // Those that MongoDB refuses are a run of their own, which only a stored message ends.
         assert!((0..2).all(|_| is_admitted(&guard, true)));
         guard.accepted([message(0); 10]);
-        assert_eq!(guard.rejections(PARTITION, EPOCH).unwrap().in_a_row, 2);
+        assert_eq!(note_of(&guard).unwrap().in_a_row, 2);
         guard.stored([message(0)]);
         assert!((0..3).all(|_| is_admitted(&guard, true)) && !is_admitted(&guard, true));
     }
@@ -462,7 +450,7 @@ mod tests {
                 assert_eq!(sent.count(), expected, "{limits:?}");
                 guard.accepted((100..120).map(message));
                 guard.stored((100..120).map(message));
-                count = guard.rejections(PARTITION, EPOCH);
+                count = note_of(&guard);
                 let refused = Offset(20 + i64::try_from(first).unwrap());
                 assert_eq!(count.unwrap().refused, Some(refused), "{limits:?}");
             }
@@ -503,47 +491,46 @@ mod tests {
     }
 
     #[test]
-    fn after_a_crash_nothing_is_counted_twice() {
-        let guard = guard(&PauseSwitch::default());
+    fn a_run_is_restored_where_nothing_of_it_is_read_again() {
         let count = RejectionCount {
-            rejected: 5,
+            rejected: 3,
             messages: 10,
-            in_a_row: 3,
+            in_a_row: 2,
             up_to: Offset(100),
             refused: None,
         };
-        guard.restore(&assigned(80), count);
-        guard.accepted((80..90).map(message));
-        guard.stored((80..90).map(message));
-        assert!((90..100).all(|offset| admits(&guard, message(offset))));
-        assert_eq!(guard.rejections(PARTITION, EPOCH), Some(count));
-        guard.accepted((100..110).map(message));
-        guard.stored((100..110).map(message));
-        assert!(admits(&guard, message(110)));
-        let expected = RejectionCount {
-            rejected: 1,
-            messages: 10,
-            in_a_row: 1,
-            up_to: Offset(111),
-            refused: None,
-        };
-        assert_eq!(guard.rejections(PARTITION, EPOCH), Some(expected));
+        for (start, admitted) in [(100, 1), (97, 3)] {
+            let guard = guard(&PauseSwitch::default());
+            guard.restore(&assigned(start), count);
+            assert_eq!(note_of(&guard).unwrap().rejected, 3);
+            let sent = (start..200).take_while(|&offset| admits(&guard, message(offset)));
+            assert_eq!(sent.count(), admitted, "from {start}");
+        }
     }
 
     #[test]
-    fn offsets_of_another_log_are_not_handed_on() {
+    fn counts_of_another_log_are_not_handed_on_and_do_not_count() {
         let guard = guard(&PauseSwitch::default());
-        guard.accepted((0..100).map(message));
-        let of_new_log = Epoch(2);
-        let count = guard.rejections(PARTITION, of_new_log).unwrap();
-        assert_eq!((count.up_to, count.refused), (Offset(0), None));
+        assert!((0..3).all(|offset| admits(&guard, message(offset))));
+        assert!(!admits(&guard, message(3)));
+        assert!(note_of(&guard).unwrap().refused.is_some());
+        let commit = |epoch, offset| Commit {
+            partition: PARTITION,
+            epoch,
+            offset: Offset(offset),
+        };
+        let new_log = Epoch(2);
+        assert_eq!(guard.rejections(&commit(EPOCH, 0)), None);
+        assert_eq!(guard.rejections(&commit(new_log, 5)), None);
         let first = RecordId {
-            epoch: of_new_log,
+            epoch: new_log,
             ..message(0)
         };
         guard.accepted([first]);
-        let count = guard.rejections(PARTITION, of_new_log).unwrap();
-        assert_eq!(count.up_to, Offset(1));
+        assert!(admits(&guard, first));
+        let count = guard.rejections(&commit(new_log, 1)).unwrap();
+        assert_eq!((count.rejected, count.refused), (1, None));
+        assert!(admits(&guard, message(4)), "late, of the old log");
     }
 
     #[test]

@@ -9,5 +9,7 @@ pub(super) enum Unfinished {
     /// The next record was refused with a code that isn't in the table, and MongoDB is unavailable. The batch must not
     /// occupy the writer: other batches show whether MongoDB takes them.
     SetAside,
+    /// Too many messages are rejected.
+    Flooded(Failure),
     Failed(Failure),
 }

@@ -175,15 +175,22 @@ impl Writer {
     ) -> Result<(), Failure> {
         let stage = &*self.stage;
         let mut batch_write = BatchWrite::new(stage, &mut batch, &mut *self.inserter);
-        let result = rejections
-            .map_or(Ok(()), |rejections| {
-                batch_write.dead_letter_without_documents(rejections, &plan)
-            })
-            .and_then(|()| batch_write.run(&self.documents, &mut plan));
+        let rejected = rejections.map_or(Ok(()), |rejections| {
+            batch_write.dead_letter_without_documents(rejections, &plan)
+        });
+        let result = match rejected {
+            Ok(()) => batch_write.run(&self.documents, &mut plan),
+            Err(Unfinished::Flooded(failure)) => {
+                // What can be stored is stored, so that the next start doesn't begin in front of it.
+                let _ = batch_write.run(&self.documents, &mut plan);
+                Err(Unfinished::Flooded(failure))
+            }
+            Err(unfinished) => Err(unfinished),
+        };
         drop(batch_write);
         match result {
             Ok(()) | Err(Unfinished::GivenUp) => {}
-            Err(Unfinished::Failed(failure)) => return Err(failure),
+            Err(Unfinished::Flooded(failure) | Unfinished::Failed(failure)) => return Err(failure),
             Err(Unfinished::SetAside) => {
                 self.set_aside.push_back(SetAside { batch, plan });
                 return Ok(());
