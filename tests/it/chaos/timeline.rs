@@ -83,9 +83,9 @@ impl Timeline {
         self.frozen.push((process, Timestamp::now()));
     }
 
-    /// Whether this worker was frozen before this time. The time limit of a dead letter goes on while its worker is
-    /// frozen, so it may be over when the worker continues.
-    pub fn explains_expired_dead_letter(&self, worker: u32, at: Timestamp) -> bool {
+    /// Whether this worker was frozen before this time. The time limits of a dead letter and of a stop go on while the
+    /// worker is frozen, so they may be over when it continues.
+    pub fn explains_lateness(&self, worker: u32, at: Timestamp) -> bool {
         self.frozen.iter().any(|&(process, continued)| {
             process == worker && at >= continued - MILLISECOND && at <= continued + AFTERMATH
         })

@@ -163,8 +163,7 @@ fn is_explained(status: ExitStatus, worker: &Worker, was_asked: bool, timeline: 
         Some(0) => was_asked,
         // The broker didn't take a dead letter in time, or the worker could not leave the group.
         Some(1) => {
-            timeline.explains_lost_broker(now)
-                || timeline.explains_expired_dead_letter(worker.id(), now)
+            timeline.explains_lost_broker(now) || timeline.explains_lateness(worker.id(), now)
         }
         Some(3) => timeline.explains_lost_broker(now),
         Some(4) => timeline.explains_refusal(now),
@@ -195,8 +194,10 @@ fn check_log(worker: &Worker, timeline: &Timeline) {
 }
 
 fn is_line_explained(line: &LogLine, worker: &Worker, at: Timestamp, timeline: &Timeline) -> bool {
-    let is_dead_letter_lost = line.msg.contains("can be neither stored");
-    if is_dead_letter_lost && timeline.explains_expired_dead_letter(worker.id(), at) {
+    // What has a time limit is late after a freeze: a dead letter, or a stop that had begun before it.
+    let is_late =
+        line.msg.contains("can be neither stored") || line.msg.starts_with("the stop hangs");
+    if is_late && timeline.explains_lateness(worker.id(), at) {
         return true;
     }
     if line.msg.starts_with("MongoDB is unavailable") {
