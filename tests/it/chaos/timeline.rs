@@ -115,7 +115,7 @@ impl Timeline {
         self.faults.iter().any(|fault| {
             matches!(
                 fault.kind,
-                ServerFaultKind::Inserts(InsertFault::Code(77777), How::Percent(_))
+                ServerFaultKind::Inserts(InsertFault::Code(77777 | 8000), How::Percent(_))
             )
         })
     }
