@@ -248,16 +248,13 @@ impl<'a> BatchWrite<'a> {
         // The guard counts them in their order.
         let mut good = good.as_slice();
         for (index, rejection) in rejected {
-            let before = good.partition_point(|&(other, _)| other < index);
-            let (passed, rest) = good.split_at(before);
-            self.stage.flood.stored(passed.iter().map(|&(_, id)| id));
-            good = rest;
+            self.stage.flood.stored(take_before(&mut good, index));
             if let Err(unfinished) = self.dead_letter(index, &rejection, true, plan) {
-                self.stage.flood.stored(good.iter().map(|&(_, id)| id));
+                self.stage.flood.stored(take_before(&mut good, usize::MAX));
                 return Err(unfinished);
             }
         }
-        self.stage.flood.stored(good.iter().map(|&(_, id)| id));
+        self.stage.flood.stored(take_before(&mut good, usize::MAX));
         Ok(())
     }
 
@@ -276,15 +273,12 @@ impl<'a> BatchWrite<'a> {
         }
         let mut accepted = accepted.as_slice();
         for (index, rejection) in rejections {
-            let before = accepted.partition_point(|&(other, _)| other < index);
-            let (passed, rest) = accepted.split_at(before);
-            self.stage.flood.accepted(passed.iter().map(|&(_, id)| id));
-            accepted = rest;
+            self.stage.flood.accepted(take_before(&mut accepted, index));
             self.dead_letter(index, &rejection, false, plan)?;
         }
         self.stage
             .flood
-            .accepted(accepted.iter().map(|&(_, id)| id));
+            .accepted(take_before(&mut accepted, usize::MAX));
         Ok(())
     }
 
@@ -352,6 +346,17 @@ impl<'a> BatchWrite<'a> {
             }
         }
     }
+}
+
+/// Takes the messages in front of the one with this index off the list, which is in order.
+fn take_before<'a>(
+    messages: &mut &'a [(usize, RecordId)],
+    index: usize,
+) -> impl Iterator<Item = RecordId> + use<'a> {
+    let count = messages.partition_point(|&(other, _)| other < index);
+    let (before, rest) = messages.split_at(count);
+    *messages = rest;
+    before.iter().map(|&(_, id)| id)
 }
 
 /// What an error that used up the attempts says about the outage.
