@@ -7,9 +7,6 @@ use crate::harness::{
     metric, text,
 };
 
-/// Some messages have old timestamps; retention must not delete them.
-const KEEP: (&str, &str) = ("retention.ms", "-1");
-
 fn now_millis() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
@@ -97,7 +94,7 @@ fn every_reason_is_dead_lettered_and_the_neighbours_are_stored() {
 
 #[test]
 fn dead_letter_has_the_original_record_and_its_source() {
-    let world = World::with_topic(1, &[KEEP]);
+    let world = World::new(1);
     let producer = Producer::new(&world);
     let timestamp = 1_600_000_000_123;
     let originals = [

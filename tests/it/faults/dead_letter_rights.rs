@@ -59,7 +59,12 @@ fn missing_right_to_write_to_the_dead_letter_topic_alone_is_named_at_the_first_l
 #[test]
 fn weak_points_of_a_fresh_dead_letter_topic_are_one_warning() {
     let world = World::new(1);
-    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    // The retention is Kafka's default.
+    world.admin.create_topic(
+        &world.dead_letter_topic,
+        1,
+        &[("retention.ms", "604800000")],
+    );
     let mut worker = world.worker().start();
     let warning = worker.wait_for_log("may lose dead letters", SHORT).msg;
     for part in ["`max.message.bytes`", "`retention.ms`", "single copy"] {
