@@ -16,6 +16,8 @@ use crate::runtime::{
 use crate::worker::{DataConsumer, Ended};
 
 pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result<(), Failure> {
+    // The log has the first thread.
+    signals.hold().inspect_err(print_failure)?;
     let source = Source {
         group: config.kafka.group_id.clone(),
         instance: instance(),
@@ -38,8 +40,13 @@ pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result
         .and_then(|()| DataConsumer::new(config, file.to_owned(), inherited_pause()).run(signals))
         .and_then(|ended| match ended {
             Ended::Stopped => Ok(()),
-            Ended::Reloading { pause, restart } => {
+            Ended::Reloading {
+                pause,
+                restart,
+                signals,
+            } => {
                 worker_log::flush();
+                signals.end();
                 if !restart.is_wanted() {
                     info!("stopped as asked");
                     return Ok(());

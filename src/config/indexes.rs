@@ -60,6 +60,15 @@ impl Index {
         self.options.keys().any(|name| name != NAME)
     }
 
+    /// Whether it forbids documents. The server takes a number for the switch, too.
+    pub fn is_unique(&self) -> bool {
+        match self.options.get("unique") {
+            Some(Value::Bool(is_on)) => *is_on,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(_) | None => false,
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         if self.keys.is_empty() {
             return Some(

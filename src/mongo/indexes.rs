@@ -1,14 +1,16 @@
 //! The configured indexes: which of them the collection has, and creating the others.
 
+use std::sync::atomic::Ordering;
+
 use bson::{Bson, Document, doc};
-use log::warn;
+use log::{info, warn};
 use mongodb::error::Error;
 use serde_json::Value;
 
 use super::classify::{self, IndexRefusal};
 use super::{MongoDbError, MongoDbHandler};
 use crate::config::Index;
-use crate::core::write_plan::ErrorSubject;
+use crate::core::write_plan::{ErrorSubject, WriteError};
 
 /// What stands where a configured index belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +58,25 @@ impl MongoDbHandler {
     /// command, or an index with options is in conflict with one that exists.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
         for found in self.found_indexes()? {
-            if found.state == IndexState::Present {
-                continue;
+            if found.state != IndexState::Present && found.index.is_unique() {
+                info!(index = found.index.name(); "creating a unique index: nothing is stored before it is built");
             }
-            if let Some(fault) = found.fault() {
-                return Err(MongoDbError::Refused(fault));
-            }
-            self.create_index(found.index)?;
+            self.create_index(found)?;
         }
+        Ok(())
+    }
+
+    /// Returns when the server has built each unique index, which may take hours. Several writers may wait here. Costs nothing
+    /// afterwards.
+    pub(super) fn wait_for_unique_indexes(&self) -> Result<(), WriteError> {
+        if self.has_unique_indexes.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.found_indexes()?
+            .into_iter()
+            .filter(|found| found.index.is_unique())
+            .try_for_each(|found| self.create_index(found))?;
+        self.has_unique_indexes.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -95,7 +108,16 @@ impl MongoDbHandler {
             .collect()
     }
 
-    fn create_index(&self, index: &Index) -> Result<(), MongoDbError> {
+    fn create_index(&self, found: FoundIndex) -> Result<(), MongoDbError> {
+        let FoundIndex { index, state } = found;
+        let is_present = state == IndexState::Present;
+        // The server lists an index that it is still building. To create it again waits until it is built.
+        if is_present && !index.is_unique() {
+            return Ok(());
+        }
+        if let Some(fault) = found.fault() {
+            return Err(MongoDbError::Refused(fault));
+        }
         let namespace = self.collection.namespace();
         let mut command = doc! {
             "createIndexes": &namespace.coll,
@@ -109,6 +131,10 @@ impl MongoDbHandler {
         let Err(error) = database.run_command(command).run() else {
             return Ok(());
         };
+        // Who may not create it has to rely on those who did.
+        if is_present && classify::is_missing_privilege(&error) {
+            return Ok(());
+        }
         match classify::index_refusal(&error) {
             Some(refusal) if index.has_options() => Err(MongoDbError::Refused(format!(
                 "the index `{}` of `mongodb.indexes` can't be created: {}",

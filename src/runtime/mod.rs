@@ -20,7 +20,7 @@ pub use pause_switch::PauseSwitch;
 pub use process_event::{ProcessEvent, ProcessEvents};
 pub use restart::{Restart, inherited_pause, restart_in_place};
 pub use retry::{Delays, RetryError, retry};
-pub use signals::{CaughtSignals, OnHangup};
+pub use signals::{CaughtSignals, OnHangup, SignalThread};
 pub use stop::StopSignal;
 pub use threads::Threads;
 pub use wake_up::WakeUp;

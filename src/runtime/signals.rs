@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info};
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{emulate_default_handler, unregister};
 use signal_hook::{SigId, flag};
 
@@ -40,6 +41,26 @@ fn ignores_hangups() -> bool {
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// The signals that this module is about.
+fn our_signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+}
+
+/// From now on the signals don't interrupt this thread, nor those that it starts. A signal for which the process has no other
+/// thread waits; it also waits while the process executes its program anew.
+fn hold_signals() -> io::Result<()> {
+    Ok(our_signals().thread_block()?)
+}
+
+/// From now on the signals may interrupt this thread. One that has waited is handled before this returns.
+fn let_signals_in() -> io::Result<()> {
+    Ok(our_signals().thread_unblock()?)
+}
+
+fn cannot_catch(error: io::Error) -> Failure {
+    Failure::running("can't catch signals").because(error)
 }
 
 /// What a SIGHUP does, unless the process was started with it ignored.
@@ -85,7 +106,7 @@ impl CaughtSignals {
     /// To be called before everything else: until then a signal ends the process, or has no effect if this is process 1
     /// of a container. Fails when the system doesn't allow to catch them.
     pub fn catch() -> Result<Self, Failure> {
-        Self::register().map_err(|error| Failure::running("can't catch signals").because(error))
+        Self::register().map_err(cannot_catch)
     }
 
     fn register() -> io::Result<Self> {
@@ -108,12 +129,20 @@ impl CaughtSignals {
             }
             setters.push(flag::register(signal, Arc::clone(&ends_process))?);
         }
+        // A process that began anew has held them since before it did.
+        let_signals_in()?;
         Ok(Self {
             signals,
             ends_process,
             hangup_ends_process,
             setters,
         })
+    }
+
+    /// From now on the signals wait for [`Self::spawn`]. To be called before any thread is started, if the process may execute
+    /// its program anew: a signal that interrupts another thread at that moment would be lost.
+    pub fn hold(&self) -> Result<(), Failure> {
+        hold_signals().map_err(cannot_catch)
     }
 
     /// Gives the signals their default effect again. A signal that was caught before has it now. For commands that don't
@@ -131,8 +160,8 @@ impl CaughtSignals {
     }
 
     /// From now on a thread acts on the signals; one that has come already is acted on at once. Whatever can't be
-    /// settled within `settle_time` of the first SIGTERM or SIGINT is given up, uncommitted. Fails when the system has no
-    /// thread to give.
+    /// settled within `settle_time` of the first SIGTERM or SIGINT is given up, uncommitted. The signals don't interrupt the
+    /// calling thread any more. Fails when the system has no thread to give.
     pub fn spawn(
         mut self,
         threads: &mut Threads,
@@ -140,7 +169,8 @@ impl CaughtSignals {
         settle_time: Duration,
         events: ProcessEvents,
         on_hangup: OnHangup,
-    ) -> Result<(), Failure> {
+    ) -> Result<SignalThread, Failure> {
+        let_signals_in().map_err(cannot_catch)?;
         for setter in self.setters.drain(..) {
             unregister(setter);
         }
@@ -169,6 +199,35 @@ impl CaughtSignals {
         };
         // Here, not on the thread: the caller sees the stop before it begins anything else.
         self.signals.pending().for_each(&mut act);
-        threads.spawn_detached("signals", move || self.signals.forever().for_each(act))
+        hold_signals().map_err(cannot_catch)?;
+        let handle = self.signals.handle();
+        let (done, ended) = bounded(0);
+        threads.spawn_detached("signals", move || {
+            // Neither call fails for signals that are known.
+            let _ = let_signals_in();
+            self.signals.forever().for_each(&mut act);
+            let _ = hold_signals();
+            // What came while the handling ended.
+            self.signals.pending().for_each(&mut act);
+            drop(done);
+        })?;
+        Ok(SignalThread { handle, ended })
+    }
+}
+
+/// The thread that acts on the signals.
+pub struct SignalThread {
+    handle: Handle,
+    /// Closed when the thread is done.
+    ended: Receiver<()>,
+}
+
+impl SignalThread {
+    /// Ends it. Each signal that has come is acted on before this returns. If the signals were held before any thread was
+    /// started, a later one waits, and the program that the process executes gets it.
+    pub fn end(self) {
+        self.handle.close();
+        // Nothing is ever sent.
+        let _ = self.ended.recv();
     }
 }

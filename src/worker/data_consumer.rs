@@ -25,7 +25,7 @@ use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
 use crate::observe::status::{Identity, OnMongodbUnavailable, Pause};
 use crate::runtime::{
     CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, Restart, RetryError,
-    StopSignal, Threads, instance, retry,
+    SignalThread, StopSignal, Threads, instance, retry,
 };
 use crate::store::OutageTracker;
 
@@ -54,8 +54,9 @@ pub enum Ended {
     /// To begin anew with a new configuration. An operator's pause is to hold further on.
     Reloading {
         pause: Option<Pause>,
-        /// To be asked again immediately before: a signal may still come.
+        /// To be asked again when `signals` has ended: a signal may still come.
         restart: Restart,
+        signals: SignalThread,
     },
 }
 
@@ -97,22 +98,27 @@ impl DataConsumer {
         memory::report(&self.config);
         let mut threads = Threads::new(self.events.clone());
         let outcome = self
-            .start(&mut threads, signals)
-            .and_then(|running| match running {
-                Some(running) => {
+            .spawn_watchdog(&mut threads)
+            .and_then(|()| self.spawn_signals(&mut threads, signals))
+            .and_then(|(signals, hangups)| {
+                // If the stop comes while connecting, there is nothing to settle.
+                if let Some(running) = self.start(&mut threads, hangups)? {
                     self.has_started.store(true, Ordering::Release);
-                    self.supervise(&mut threads, running)
+                    self.supervise(&mut threads, running)?;
                 }
-                // The stop came while connecting: there is nothing to settle.
-                None => Ok(()),
+                Ok(signals)
             });
         // Logged here, so that the last line of the log says why the process ends.
         report_suppressed(Instant::now(), Duration::ZERO);
-        let outcome = outcome.map(|()| {
+        let outcome = outcome.map(|signals| {
             if self.restart.is_wanted() {
                 let pause = self.pause.pause();
                 let restart = self.restart.clone();
-                Ended::Reloading { pause, restart }
+                Ended::Reloading {
+                    pause,
+                    restart,
+                    signals,
+                }
             } else {
                 Ended::Stopped
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender, after};
+use crossbeam_channel::{Receiver, RecvTimeoutError, after, bounded};
 use log::{error, warn};
 
 use super::data_consumer::DataConsumer;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::kafka::DeadLetterProducer;
 use crate::observe::http::HttpServer;
 use crate::observe::log::flush;
-use crate::runtime::{CaughtSignals, OnHangup, ProcessEvent, Threads, end_process};
+use crate::runtime::{CaughtSignals, OnHangup, ProcessEvent, SignalThread, Threads, end_process};
 
 pub(super) const POLLER: &str = "poller";
 
@@ -55,22 +55,25 @@ impl DataConsumer {
         })
     }
 
+    /// Also returns where each wish for a reload arrives.
     pub(super) fn spawn_signals(
         &self,
         threads: &mut Threads,
         signals: CaughtSignals,
-        hangups: Sender<()>,
-    ) -> Result<(), Failure> {
-        signals.spawn(
+    ) -> Result<(SignalThread, Receiver<()>), Failure> {
+        // One waiting request is enough: a reload reads everything that has changed until it begins.
+        let (hangup, hangups) = bounded(1);
+        let thread = signals.spawn(
             threads,
             self.stop.clone(),
             settle_time(self.config.consumer.shutdown_timeout),
             self.events.clone(),
             OnHangup::Reload {
-                hangups,
+                hangups: hangup,
                 restart: self.restart.clone(),
             },
-        )
+        )?;
+        Ok((thread, hangups))
     }
 
     /// Waits for all threads and shuts them down in order.

@@ -25,23 +25,19 @@ use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, Rebala
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
 use crate::mongo::{MongoDbError, MongoDbHandler};
 use crate::observe::http::HttpServer;
-use crate::runtime::{CaughtSignals, Delays, RetryError, Threads, open_files_limit, retry};
+use crate::runtime::{Delays, RetryError, Threads, open_files_limit, retry};
 use crate::store::{
     BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, WriterPool,
     consumer_identity, dead_letter_producer, spawn_report_pollers,
 };
 
 impl DataConsumer {
-    /// Connects, and starts every thread. `None` if the stop came first.
+    /// Connects, and starts every further thread. `None` if the stop came first. `hangups`: where each wish for a reload arrives.
     pub(super) fn start(
         &self,
         threads: &mut Threads,
-        signals: CaughtSignals,
+        hangups: Receiver<()>,
     ) -> Result<Option<Running>, Failure> {
-        self.spawn_watchdog(threads)?;
-        // One waiting request is enough: a reload reads everything that has changed until it begins.
-        let (hangup, hangups) = bounded(1);
-        self.spawn_signals(threads, signals, hangup)?;
         if self.stop.is_stopping() {
             return Ok(None);
         }

@@ -179,18 +179,44 @@ fn a_configuration_that_cant_be_used_changes_nothing() {
     world.check();
 }
 
+/// The signal comes while the old program stops, while the process executes the new one, or while that starts: the log is
+/// looked at in intervals.
 #[test]
-fn a_stop_right_after_a_reload_was_asked_for_stops() {
+fn a_stop_while_a_worker_begins_anew_stops() {
     let world = World::new(1);
     Producer::new(&world).fill(0..100, 1);
-    let mut worker = world.worker().start();
-    world.wait_committed_to_end(MINUTE);
-    worker.signal(Signal::Hup);
-    worker.wait_for_log("the new configuration can be used", MINUTE);
-    worker.signal(Signal::Term);
-    assert_eq!(worker.wait_exit(MINUTE).code(), Some(0));
-    worker.logged("stopped as asked");
+    let setup = world.worker();
+    for round in 0..10 {
+        let mut worker = setup.start();
+        worker.wait_ready();
+        world.wait_committed_to_end(MINUTE);
+        worker.signal(Signal::Hup);
+        let last_words = ["the new configuration can be used", BEGINS_ANEW][round % 2];
+        worker.wait_for_log(last_words, MINUTE);
+        worker.signal(Signal::Term);
+        let status = worker.wait_exit(MINUTE);
+        assert_eq!(status.code(), Some(0), "round {round}: {status}");
+        worker.logged("stopped as asked");
+    }
     world.check();
+}
+
+/// Another reload is asked for while the process executes its program anew.
+#[test]
+fn a_hangup_while_a_worker_begins_anew_is_a_reload() {
+    let world = World::new(1);
+    let mut worker = world.worker().start();
+    for _ in 0..5 {
+        worker.wait_ready();
+        let begun = worker.times_logged(BEGINS_ANEW);
+        worker.signal(Signal::Hup);
+        worker.wait_for("it begins anew", MINUTE, |worker| {
+            (worker.times_logged(BEGINS_ANEW) > begun).then_some(())
+        });
+        worker.signal(Signal::Hup);
+    }
+    worker.wait_ready();
+    worker.stop();
 }
 
 /// A command that waits for Kafka, which isn't there.

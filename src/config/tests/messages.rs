@@ -91,6 +91,25 @@ fn each_faulty_index_is_reported_by_its_place() {
 }
 
 #[test]
+fn an_index_is_unique_as_mongodb_takes_it() {
+    for (unique, expected) in [
+        (json!(true), true),
+        (json!(1), true),
+        (json!(0.5), true),
+        (json!(false), false),
+        (json!(0), false),
+        (json!(0.0), false),
+    ] {
+        let indexes = json!([{"key": {"a": 1}, "unique": unique}, {"unique": 1}]);
+        let config = load(file_with(&[("mongodb.indexes", indexes)]), &[]).unwrap();
+        let found = config.mongodb.indexes.iter();
+        let found: Vec<_> = found.map(super::super::Index::is_unique).collect();
+        // The second index is on a field of that name.
+        assert_eq!(found, [expected, false], "{unique}");
+    }
+}
+
+#[test]
 fn the_indexes_of_the_environment_take_the_place_of_those_in_the_file() {
     let file = file_with(&[("mongodb.indexes", json!([{"a": 1}, {"b": 1}]))]);
     for (text, names) in [

@@ -2,8 +2,8 @@
 
 use bson::doc;
 
-use super::{collection, report, settle};
-use crate::harness::{Producer, SHORT, World, until};
+use super::{collection, reasons, report, settle};
+use crate::harness::{Json, MINUTE, Message, Producer, SHORT, World, metric, until};
 
 const INDEXES: &str = r#"[
     {"key": {"number": 1}, "unique": true, "sparse": true},
@@ -50,6 +50,49 @@ fn six_workers_create_the_same_indexes_at_once() {
     );
     // Present indexes are left alone, whatever the server has filled in.
     settle(&world, &setup);
+}
+
+/// Otherwise the workers would store what the index forbids, and it could not be built any more.
+#[test]
+fn nothing_is_stored_before_a_unique_index_is_built() {
+    let world = World::with_own_mongodb(2);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
+    let messages = collection(&world, "messages");
+    messages.insert_one(doc! { "number": 0 }).run().unwrap();
+    let held = world.hold_index_builds();
+    let setup = world.worker().set("mongodb.indexes", INDEXES);
+    let mut workers: Vec<_> = (0..2).map(|_| setup.start()).collect();
+    for worker in &mut workers {
+        worker.wait_until("each worker has a partition", MINUTE, |metrics| {
+            metrics.sum(metric::ASSIGNED_PARTITIONS) == 1
+        });
+    }
+    let producer = Producer::new(&world);
+    for (id, partition) in [("a", 0), ("b", 1)] {
+        let value = Json::message(id).add("number", 1);
+        producer.send_now(Message::stored(value).partition(partition));
+    }
+    for worker in &mut workers {
+        worker.wait_until("its writer waits", MINUTE, |metrics| {
+            metrics.sum(metric::WRITERS_BUSY) > 0
+        });
+    }
+    assert_eq!(messages.count_documents(doc! {}).run().unwrap(), 1);
+    let committed = world.committed();
+    let is_none_settled = committed.values().all(|offset| offset.unwrap_or(0) == 0);
+    assert!(is_none_settled, "{committed:?}");
+
+    drop(held);
+    world.wait_committed_to_end(MINUTE);
+    for worker in &mut workers {
+        worker.stop();
+    }
+    assert_eq!(messages.count_documents(doc! {}).run().unwrap(), 2);
+    let reasons: Vec<_> = reasons(&world)
+        .into_iter()
+        .map(|(_, reason)| reason)
+        .collect();
+    assert_eq!(reasons, ["write_rejected"]);
 }
 
 #[test]
