@@ -16,28 +16,33 @@ use crate::runtime::{
 use crate::worker::{DataConsumer, Ended};
 
 pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result<(), Failure> {
-    // The log has the first thread.
-    signals.hold().inspect_err(print_failure)?;
     let source = Source {
         group: config.kafka.group_id.clone(),
         instance: instance(),
     };
-    worker_log::init(
+    let (level, format, topic) = (
         config.logging.level,
         log_format(&config),
-        Some(source),
-        |record| is_log_noise(record) || http::is_log_noise(record),
-    )
+        config.kafka.topic.clone(),
+    );
+    let warnings = config.warnings();
+    // It reads files. While that takes long, a second signal still ends the process.
+    let consumer = DataConsumer::new(config, file.to_owned(), inherited_pause());
+    // The log starts the first thread.
+    signals.hold().inspect_err(print_failure)?;
+    worker_log::init(level, format, Some(source), |record| {
+        is_log_noise(record) || http::is_log_noise(record)
+    })
     .map_err(|error| Failure::running("can't start the log").because(error))
     .inspect_err(print_failure)?;
-    info!(version = env!("CARGO_PKG_VERSION"), topic = config.kafka.topic;
+    info!(version = env!("CARGO_PKG_VERSION"), topic;
         "starting");
-    for warning in config.warnings() {
+    for warning in warnings {
         warn!("{warning}");
     }
     let outcome = check_open_files()
         .inspect_err(|failure| error!("stopped: {}", failure.chain()))
-        .and_then(|()| DataConsumer::new(config, file.to_owned(), inherited_pause()).run(signals))
+        .and_then(|()| consumer.run(signals))
         .and_then(|ended| match ended {
             Ended::Stopped => Ok(()),
             Ended::Reloading {
@@ -51,7 +56,7 @@ pub(super) fn run(config: Config, file: &Path, signals: CaughtSignals) -> Result
                     info!("stopped as asked");
                     return Ok(());
                 }
-                let failure = restart_in_place(pause.as_ref());
+                let failure = restart_in_place(pause.pause().as_ref());
                 error!("stopped: {}", failure.chain());
                 Err(failure)
             }

@@ -37,9 +37,6 @@ pub struct MongoDbHandler {
     pub(super) collection: Collection<RawDocumentBuf>,
     /// The indexes that the configuration asks for.
     pub(super) indexes: Vec<Index>,
-    /// The server has built each of them that is unique. Until then nothing is inserted: documents that such an index forbids
-    /// could be stored, and then it could not be built any more.
-    pub(super) has_unique_indexes: AtomicBool,
     heartbeats: Arc<Heartbeats>,
     /// The server has answered an insert for each document, so it has accepted the credentials.
     has_accepted_us: AtomicBool,
@@ -98,7 +95,6 @@ impl MongoDbHandler {
         Ok(Self {
             client,
             collection,
-            has_unique_indexes: AtomicBool::new(!mongodb.indexes.iter().any(Index::is_unique)),
             indexes: mongodb.indexes.clone(),
             heartbeats,
             has_accepted_us: AtomicBool::new(false),
@@ -133,15 +129,12 @@ impl MongoDbHandler {
         }
     }
 
-    /// Inserts the documents in any order, and waits for the write concern. The first insert waits for the unique indexes.
+    /// Inserts the documents in any order, and waits for the write concern.
     pub fn insert_batch(
         &self,
         documents: &[&RawDocument],
         session: &mut InsertSession,
     ) -> InsertOutcome {
-        if let Err(error) = self.wait_for_unique_indexes() {
-            return InsertOutcome::Failed(error);
-        }
         let collection = self.collection.clone_with_type::<&RawDocument>();
         let result = session.run(&self.client, |session| {
             let insert = collection.insert_many(documents).ordered(false);
@@ -243,21 +236,6 @@ impl MongoDbError {
             ErrorSubject::Unknown => match failure.code {
                 Some(code) => Self::Refused(format!("{} (code {code})", failure.message)),
                 None => Self::Unavailable(failure.message),
-            },
-        }
-    }
-}
-
-/// Where an insert needs the answer of another command first.
-impl From<MongoDbError> for WriteError {
-    fn from(error: MongoDbError) -> Self {
-        match error {
-            MongoDbError::Refused(why) => classify::operator_fault(why),
-            MongoDbError::Unavailable(why) => Self {
-                subject: ErrorSubject::Server,
-                code: None,
-                message: why.clone(),
-                summary: why,
             },
         }
     }

@@ -1,6 +1,6 @@
 //! The configured indexes: which of them the collection has, and creating the others.
 
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 use log::{info, warn};
@@ -10,7 +10,10 @@ use serde_json::Value;
 use super::classify::{self, IndexRefusal};
 use super::{MongoDbError, MongoDbHandler};
 use crate::config::Index;
-use crate::core::write_plan::{ErrorSubject, WriteError};
+use crate::core::write_plan::ErrorSubject;
+
+/// How long the unique indexes may take without a word that they are built.
+const WORTH_A_LINE: Duration = Duration::from_secs(1);
 
 /// What stands where a configured index belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +29,31 @@ pub enum IndexState {
 }
 
 /// A configured index, and what stands where it belongs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FoundIndex<'a> {
     pub index: &'a Index,
     pub state: IndexState,
+    /// The server's description, if it is present.
+    description: Option<Document>,
 }
 
-impl FoundIndex<'_> {
+impl<'a> FoundIndex<'a> {
+    fn among(existing: &[Document], index: &'a Index) -> Self {
+        let state = IndexState::among(existing, index);
+        let name = index.name();
+        let is_it = |found: &&Document| found.get_str("name").is_ok_and(|found| found == name);
+        let description = existing
+            .iter()
+            .find(is_it)
+            .filter(|_| state == IndexState::Present)
+            .cloned();
+        Self {
+            index,
+            state,
+            description,
+        }
+    }
+
     /// What makes it impossible to create the index, if that is an operator's fault. An index without options is there to find
     /// documents: another one on its fields serves as well. Whether one with options may stand beside another on the same
     /// fields, the server decides.
@@ -57,27 +78,53 @@ impl MongoDbHandler {
     /// Returns when the server has built them, which may take hours. Fails if no server answers, the server refuses the
     /// command, or an index with options is in conflict with one that exists.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
-        for found in self.found_indexes()? {
-            if found.state != IndexState::Present && found.index.is_unique() {
-                info!(index = found.index.name(); "creating a unique index: nothing is stored before it is built");
+        self.found_indexes()?
+            .iter()
+            .filter(|found| found.state != IndexState::Present)
+            .try_for_each(|found| self.create_index(found))
+    }
+
+    /// The same for unique indexes. Returns when they are built, also if another worker has begun to build them. Documents that
+    /// they forbid must not be stored before: then they could not be built any more.
+    pub fn create_unique_indexes(&self) -> Result<(), MongoDbError> {
+        if !self.indexes.iter().any(Index::is_unique) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let found = self.found_indexes()?;
+        for found in found.iter().filter(|found| found.index.is_unique()) {
+            if found.state != IndexState::Present {
+                info!(
+                    "creating the index `{}`, which is unique: messages wait until MongoDB has built it",
+                    found.index.name()
+                );
             }
             self.create_index(found)?;
+        }
+        let took = started.elapsed();
+        if took > WORTH_A_LINE {
+            info!(seconds = took.as_secs(); "MongoDB has built the unique indexes");
         }
         Ok(())
     }
 
-    /// Returns when the server has built each unique index, which may take hours. Several writers may wait here. Costs nothing
-    /// afterwards.
-    pub(super) fn wait_for_unique_indexes(&self) -> Result<(), WriteError> {
-        if self.has_unique_indexes.load(Ordering::Acquire) {
+    /// Fails if a configured index that is unique doesn't exist. One that the server is still building counts.
+    pub fn check_unique_indexes(&self) -> Result<(), MongoDbError> {
+        if !self.indexes.iter().any(Index::is_unique) {
             return Ok(());
         }
-        self.found_indexes()?
-            .into_iter()
-            .filter(|found| found.index.is_unique())
-            .try_for_each(|found| self.create_index(found))?;
-        self.has_unique_indexes.store(true, Ordering::Release);
-        Ok(())
+        let found = self.found_indexes()?;
+        let is_missing =
+            |found: &&FoundIndex| found.index.is_unique() && found.state != IndexState::Present;
+        match found.iter().find(is_missing) {
+            None => Ok(()),
+            Some(missing) => Err(MongoDbError::Refused(missing.fault().unwrap_or_else(|| {
+                format!(
+                    "the index `{}` of `mongodb.indexes`, which is unique, doesn't exist: start a worker first, which creates it",
+                    missing.index.name()
+                )
+            }))),
+        }
     }
 
     /// What stands where each configured index belongs, in their order. Fails if no server answers, or the server refuses
@@ -91,11 +138,10 @@ impl MongoDbHandler {
             Err(error) if classify::is_missing_collection(&error) => Vec::new(),
             Err(error) => return Err(self.error_without("listIndexes", &self.namespace(), &error)),
         };
-        let found = |index| FoundIndex {
-            index,
-            state: IndexState::among(&existing, index),
-        };
-        Ok(self.indexes.iter().map(found).collect())
+        let indexes = self.indexes.iter();
+        Ok(indexes
+            .map(|index| FoundIndex::among(&existing, index))
+            .collect())
     }
 
     /// As the server describes them. The driver's own type knows only some options.
@@ -108,20 +154,23 @@ impl MongoDbHandler {
             .collect()
     }
 
-    fn create_index(&self, found: FoundIndex) -> Result<(), MongoDbError> {
-        let FoundIndex { index, state } = found;
-        let is_present = state == IndexState::Present;
-        // The server lists an index that it is still building. To create it again waits until it is built.
-        if is_present && !index.is_unique() {
-            return Ok(());
-        }
+    fn create_index(&self, found: &FoundIndex) -> Result<(), MongoDbError> {
         if let Some(fault) = found.fault() {
             return Err(MongoDbError::Refused(fault));
         }
+        let FoundIndex {
+            index, description, ..
+        } = found;
         let namespace = self.collection.namespace();
+        // The server lists an index that it is still building. The same command once more waits until it is built. It has the
+        // server's own description, since the configuration may say less than the index has.
+        let specification = match description {
+            Some(description) => description.clone(),
+            None => specification_of(index),
+        };
         let mut command = doc! {
             "createIndexes": &namespace.coll,
-            "indexes": [specification_of(index)],
+            "indexes": [specification],
         };
         let concern = self.collection.write_concern();
         if let Some(concern) = concern.and_then(|c| bson::serialize_to_document(c).ok()) {
@@ -132,7 +181,7 @@ impl MongoDbHandler {
             return Ok(());
         };
         // Who may not create it has to rely on those who did.
-        if is_present && classify::is_missing_privilege(&error) {
+        if description.is_some() && classify::is_missing_privilege(&error) {
             return Ok(());
         }
         match classify::index_refusal(&error) {
@@ -398,6 +447,7 @@ mod tests {
             FoundIndex {
                 index: &index,
                 state,
+                description: None,
             }
             .fault()
         };

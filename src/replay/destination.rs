@@ -77,6 +77,7 @@ impl Destination {
             OutagePolicy::Stop,
             Arc::new(Unobserved),
         ));
+        outage.collection_prepared();
         let producer = dead_letter_producer(config)?;
         spawn_report_pollers(threads, &producer)?;
         let dead_letters = DeadLetters::new(
@@ -155,9 +156,14 @@ impl Destination {
     }
 }
 
+/// Fails if MongoDB can't be used, or a unique index is missing. The workers create it; what it forbids must not be stored
+/// before.
 fn connect(config: &Config, purpose: Purpose) -> Result<MongoDbHandler, Failure> {
-    let checked =
-        MongoDbHandler::connect(config).and_then(|mongodb| mongodb.check_target().map(|_| mongodb));
+    let checked = MongoDbHandler::connect(config).and_then(|mongodb| {
+        mongodb.check_target()?;
+        mongodb.check_unique_indexes()?;
+        Ok(mongodb)
+    });
     checked.map_err(|error| match error {
         MongoDbError::Refused(why) => Failure::mongodb_refused().because(why),
         MongoDbError::Unavailable(why) => {

@@ -103,8 +103,8 @@ impl<'a> BatchWrite<'a> {
         }
     }
 
-    /// Asks for permission to insert. While MongoDB is unavailable, the stage's policy decides: then this returns
-    /// false, and the plan has moved on.
+    /// Asks for permission to insert. While MongoDB is unavailable, the stage's policy decides. Returns false if it is to be
+    /// asked again: then the plan has moved on, or the wait was in vain.
     fn may_insert(&mut self, plan: &mut WritePlan, caller: Caller) -> Result<bool, Unfinished> {
         let stage = self.stage;
         if stage.stop.is_past_deadline() {
@@ -127,6 +127,11 @@ impl<'a> BatchWrite<'a> {
             Permit::Denied => {}
         }
         self.give_up_if_stopping()?;
+        if stage.outage.is_available() {
+            // Until the collection is prepared.
+            self.wait(SLICE, plan)?;
+            return Ok(false);
+        }
         let is_suspect = caller == Caller::SuspectWriter;
         match stage.outage.policy() {
             OutagePolicy::Redirect => {

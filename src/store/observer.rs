@@ -17,6 +17,8 @@ pub trait StoreObserver: Send + Sync {
     fn read_back_ended(&self) {}
     fn insert_retried(&self) {}
     fn mongodb_available(&self, _available: bool) {}
+    /// Messages wait for this no longer.
+    fn collection_prepared(&self) {}
 }
 
 /// Tells the observer that a writer is busy for as long as this lives, also if the writer panics.

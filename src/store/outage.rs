@@ -28,6 +28,8 @@ struct Shared {
 
 struct TrackerState {
     availability: Availability,
+    /// The collection was checked and has its unique indexes. Nothing is written before.
+    is_collection_prepared: bool,
     evidence: Evidence,
     /// Records sent to the dead letter topic during this outage.
     redirected: usize,
@@ -36,6 +38,7 @@ struct TrackerState {
 }
 
 impl OutageTracker {
+    /// MongoDB counts as available, and the collection as not yet prepared.
     pub fn new(
         reconnect_interval: Duration,
         policy: OutagePolicy,
@@ -44,6 +47,7 @@ impl OutageTracker {
         let shared = Shared {
             state: Mutex::new(TrackerState {
                 availability: Availability::new(reconnect_interval, policy),
+                is_collection_prepared: false,
                 evidence: Evidence::default(),
                 redirected: 0,
                 cause: String::new(),
@@ -81,7 +85,22 @@ impl OutageTracker {
     /// Whether all records wait for MongoDB now, however long that takes. While the documents may be the cause of an
     /// outage, those that were not refused are still written.
     pub fn makes_records_wait(&self) -> bool {
-        self.policy == OutagePolicy::Wait && self.is_certainly_unavailable()
+        let state = self.state();
+        if state.availability.is_certainly_unavailable() {
+            self.policy == OutagePolicy::Wait
+        } else {
+            !state.is_collection_prepared
+        }
+    }
+
+    pub fn is_collection_prepared(&self) -> bool {
+        self.state().is_collection_prepared
+    }
+
+    /// The collection was checked and has its unique indexes: from now on writers may write.
+    pub fn collection_prepared(&self) {
+        self.state().is_collection_prepared = true;
+        self.shared.observer.collection_prepared();
     }
 
     /// Why MongoDB became unavailable; fit for a log line.
@@ -89,9 +108,14 @@ impl OutageTracker {
         self.state().cause.clone()
     }
 
-    /// Asks for permission to write, or to send a ping.
+    /// Asks for permission to write, or to send a ping. Nobody may write before the collection is prepared; if MongoDB is
+    /// available, the documents wait for that.
     pub fn permit(&self, caller: Caller) -> Permit {
-        self.state().availability.permit(caller, Instant::now())
+        let mut state = self.state();
+        if !state.is_collection_prepared && caller != Caller::Ping {
+            return Permit::Denied;
+        }
+        state.availability.permit(caller, Instant::now())
     }
 
     /// Whether `caller` would get a permission now.
@@ -211,7 +235,9 @@ mod tests {
     use super::*;
 
     fn tracker(policy: OutagePolicy, observer: Arc<dyn StoreObserver>) -> OutageTracker {
-        OutageTracker::new(Duration::from_secs(60), policy, observer)
+        let tracker = OutageTracker::new(Duration::from_secs(60), policy, observer);
+        tracker.collection_prepared();
+        tracker
     }
 
     struct Unobserved;
@@ -224,6 +250,22 @@ mod tests {
         assert!(!outage.is_available() && !outage.makes_records_wait());
         outage.failed(OutageCause::NoAnswer, "why");
         assert!(outage.makes_records_wait());
+    }
+
+    #[test]
+    fn records_wait_until_the_collection_is_prepared_unless_there_is_an_outage() {
+        let outage =
+            OutageTracker::new(Duration::ZERO, OutagePolicy::Redirect, Arc::new(Unobserved));
+        let may_write = |outage: &OutageTracker| outage.permit(Caller::Writer) != Permit::Denied;
+        assert!(!may_write(&outage) && outage.makes_records_wait());
+        // An outage is what the policy is for. A ping may find out that it is over.
+        outage.failed(OutageCause::NoAnswer, "why");
+        assert!(!may_write(&outage) && !outage.makes_records_wait());
+        assert_eq!(outage.permit(Caller::Ping), Permit::Probe);
+        outage.ping_succeeded();
+        assert!(!may_write(&outage) && outage.makes_records_wait());
+        outage.collection_prepared();
+        assert!(may_write(&outage) && !outage.makes_records_wait());
     }
 
     /// Looks whether the tracker is locked while it reports.

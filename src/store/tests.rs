@@ -306,9 +306,11 @@ proptest! {
             consumer_group: "group".to_owned(),
             instance: "instance".to_owned(),
         };
+        let outage = OutageTracker::new(Duration::from_millis(1), policy, Arc::new(Unobserved));
+        outage.collection_prepared();
         let stage = Arc::new(Stage {
             dead_letters: DeadLetters::new(Arc::clone(&letters) as Arc<_>, identity, "letters", events),
-            outage: Arc::new(OutageTracker::new(Duration::from_millis(1), policy, Arc::new(Unobserved))),
+            outage: Arc::new(outage),
             flood: Arc::new(FloodGuard::off()),
             ownership: Ownership::Assigned(Arc::clone(&assignment)),
             stop: stop.clone(),

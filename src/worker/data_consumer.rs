@@ -22,7 +22,7 @@ use crate::observe::board::{Fixed, StatusBoard};
 use crate::observe::health::Health;
 use crate::observe::log::report_suppressed;
 use crate::observe::metrics::{ConnectionTarget, MetricsCollector};
-use crate::observe::status::{Identity, OnMongodbUnavailable, Pause};
+use crate::observe::status::{Identity, OnMongodbUnavailable};
 use crate::runtime::{
     CaughtSignals, Delays, PauseSwitch, ProcessEvent, ProcessEvents, Restart, RetryError,
     SignalThread, StopSignal, Threads, instance, retry,
@@ -51,9 +51,10 @@ pub struct DataConsumer {
 pub enum Ended {
     /// As a signal asked.
     Stopped,
-    /// To begin anew with a new configuration. An operator's pause is to hold further on.
+    /// To begin anew with a new configuration.
     Reloading {
-        pause: Option<Pause>,
+        /// An operator's pause is to hold further on, even if it is ordered only now.
+        pause: PauseSwitch,
         /// To be asked again when `signals` has ended: a signal may still come.
         restart: Restart,
         signals: SignalThread,
@@ -112,11 +113,9 @@ impl DataConsumer {
         report_suppressed(Instant::now(), Duration::ZERO);
         let outcome = outcome.map(|signals| {
             if self.restart.is_wanted() {
-                let pause = self.pause.pause();
-                let restart = self.restart.clone();
                 Ended::Reloading {
-                    pause,
-                    restart,
+                    pause: self.pause.clone(),
+                    restart: self.restart.clone(),
                     signals,
                 }
             } else {

@@ -8,6 +8,7 @@
 
 mod data_consumer;
 mod memory;
+mod mongodb_setup;
 mod observer;
 mod outage_replay;
 mod reload;

@@ -1,6 +1,6 @@
 //! What the worker's parts report, shown as metrics and health.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ pub(super) struct WorkerObserver {
     pub(super) inserts: AtomicUsize,
     /// How many writers wait for documents that MongoDB holds already.
     pub(super) read_backs: AtomicUsize,
+    pub(super) is_collection_prepared: AtomicBool,
     /// The partitions that were last logged as not moving on.
     pub(super) stalled: Mutex<Vec<TopicPartition>>,
 }
@@ -71,6 +72,10 @@ impl StoreObserver for WorkerObserver {
             .set_connected(ConnectionTarget::Mongodb, available);
         self.metrics.set_mongodb_available(available);
         self.health.set_mongodb_available(available);
+    }
+
+    fn collection_prepared(&self) {
+        self.is_collection_prepared.store(true, Ordering::Relaxed);
     }
 }
 
@@ -183,6 +188,13 @@ impl WorkerObserver {
             }
             (WaitsFor::Settlement, _) if !self.health.is_mongodb_available() => {
                 "its messages wait for MongoDB, which is unavailable".to_owned()
+            }
+            (WaitsFor::Settlement | WaitsFor::Records, _)
+                if self.health.is_mongodb_available()
+                    && !self.is_collection_prepared.load(Ordering::Relaxed) =>
+            {
+                "its messages wait until the collection is checked and MongoDB has built the unique indexes"
+                    .to_owned()
             }
             (WaitsFor::Settlement, Some(mongodb)) => mongodb,
             (WaitsFor::Settlement, None) => {

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -23,9 +23,9 @@ use crate::core::time_limits::RevokeBudget;
 use crate::failure::Failure;
 use crate::intake::{KafkaWatch, LEADERLESS_BOUND, Poller, PollerSettings, RebalanceHandler};
 use crate::kafka::{Assignment, GroupOffsets, KafkaConsumer, dead_letter_topic_warning};
-use crate::mongo::{MongoDbError, MongoDbHandler};
+use crate::mongo::MongoDbHandler;
 use crate::observe::http::HttpServer;
-use crate::runtime::{Delays, RetryError, Threads, open_files_limit, retry};
+use crate::runtime::{Threads, open_files_limit};
 use crate::store::{
     BatchLimit, DeadLetters, FloodGuard, MongoDbInserter, OutageTracker, Stage, WriterPool,
     consumer_identity, dead_letter_producer, spawn_report_pollers,
@@ -58,6 +58,7 @@ impl DataConsumer {
             topic: self.config.kafka.topic.clone(),
             inserts: AtomicUsize::new(0),
             read_backs: AtomicUsize::new(0),
+            is_collection_prepared: AtomicBool::new(false),
             stalled: Mutex::default(),
         });
         let outage = self.outage(&observer);
@@ -72,7 +73,7 @@ impl DataConsumer {
         let Some(mongodb) = self.connect_mongodb(threads, &outage)? else {
             return Ok(None);
         };
-        self.spawn_mongodb_setup(threads, &mongodb)?;
+        self.spawn_mongodb_setup(threads, &mongodb, &outage)?;
         self.spawn_dead_letter_check(threads)?;
         let dead_letters = dead_letter_producer(&self.config)?;
         spawn_report_pollers(threads, &dead_letters)?;
@@ -245,45 +246,6 @@ impl DataConsumer {
         threads.spawn_detached("control", move || server.run())?;
         info!(path:% = path.display(); "answering on the control socket");
         Ok(Some(socket))
-    }
-
-    /// Checks the collection and creates its indexes. Building them may take long, and may have to wait
-    /// for MongoDB.
-    fn spawn_mongodb_setup(
-        &self,
-        threads: &mut Threads,
-        mongodb: &Arc<MongoDbHandler>,
-    ) -> Result<(), Failure> {
-        let mongodb = Arc::clone(mongodb);
-        let stop = self.stop.clone();
-        let interval = self.config.mongodb.reconnect_interval;
-        threads.spawn_finite("mongodb-setup", move || {
-            let mut last_cause = String::new();
-            let done = retry(
-                &stop,
-                Delays::constant(interval),
-                || {},
-                |_| {
-                    let setup = mongodb
-                        .check_target()
-                        .and_then(|_| mongodb.create_indexes());
-                    setup.map_err(|error| match error {
-                        MongoDbError::Refused(why) => {
-                            RetryError::Final(Failure::mongodb_refused().because(why))
-                        }
-                        MongoDbError::Unavailable(why) => {
-                            // A cause is logged again only after another one.
-                            if last_cause != why {
-                                warn!("the indexes could not be created yet: {why}");
-                                last_cause = why;
-                            }
-                            RetryError::Again
-                        }
-                    })
-                },
-            );
-            done.map(|_| ())
-        })
     }
 
     /// Checks the dead letter topic's settings on a thread of its own, so that the start doesn't wait for it.

@@ -39,7 +39,8 @@ fn worker_of(world: &World) -> WorkerSetup {
 fn worker_continues_after_a_broker_outage() {
     let broker = Broker::start("faults-broker-back");
     let world = broker.world();
-    let mut worker = worker_of(&world).set("consumer.max_retries", 6).start();
+    // On a busy machine it takes a while until the broker is back.
+    let mut worker = worker_of(&world).set("consumer.max_retries", 20).start();
     let load = Background::start(&world, 0, 200, PARTITIONS);
     wait_for_more_stored(&mut worker, 400);
     broker.signal(Signal::Kill);

@@ -243,6 +243,7 @@ fn a_flood_pauses_the_worker_until_an_operator_resumes() {
 #[test]
 fn a_paused_flood_does_not_hold_up_a_stop_and_is_found_again_after_it() {
     let world = World::new(1);
+    world.admin.create_topic(&world.dead_letter_topic, 1, &[]);
     let folder = tempfile::tempdir().unwrap();
     fill_half_and_half(&Producer::new(&world), 0..50);
     let setup = limited(&world)
@@ -252,6 +253,10 @@ fn a_paused_flood_does_not_hold_up_a_stop_and_is_found_again_after_it() {
         let mut worker = setup.start();
         worker.wait_until("it pauses", MINUTE, |metrics| {
             metrics.sum(metric::PAUSED_BY_FLOOD) == 1
+        });
+        // A stop doesn't wait long for that.
+        until("its dead letters are acknowledged", MINUTE, || {
+            (world.dead_letters().len() == 30).then_some(())
         });
         worker.stop();
         assert_eq!(world.dead_letters().len(), 30);

@@ -14,6 +14,7 @@ mod mixed_batches;
 mod mongod_away;
 mod mongod_blocked;
 mod paused_partitions;
+mod preparation;
 mod sessions;
 mod slow_dead_letters;
 mod unknown_codes;

@@ -142,23 +142,23 @@ impl World {
     /// Makes MongoDB fail commands of this world; see [`FailPoint`].
     #[track_caller]
     pub fn fail_point(&self, mode: impl Into<Bson>, data: Document) -> FailPoint {
-        self.assert_own_mongodb();
+        self.own_mongodb();
         FailPoint::enable(&self.client, &self.app_name, mode, data)
     }
 
     /// No index of a collection with documents is built until this is dropped.
     #[track_caller]
     pub fn hold_index_builds(&self) -> FailPoint {
-        self.assert_own_mongodb();
+        self.own_mongodb();
         FailPoint::hold_index_builds(&self.client)
     }
 
+    /// The MongoDB that no other test uses.
     #[track_caller]
-    fn assert_own_mongodb(&self) {
-        assert!(
-            self.own_mongodb.is_some(),
-            "a fail point needs `World::with_own_mongodb`: others use the shared MongoDB at the same time"
-        );
+    pub fn own_mongodb(&self) -> &OwnServers {
+        self.own_mongodb.as_ref().expect(
+            "a fault of the server needs `World::with_own_mongodb`: others use the shared MongoDB at the same time",
+        )
     }
 
     /// The group's committed offset of each partition.

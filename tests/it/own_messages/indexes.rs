@@ -3,7 +3,7 @@
 use bson::doc;
 
 use super::{collection, reasons, report, settle};
-use crate::harness::{Json, MINUTE, Message, Producer, SHORT, World, metric, until};
+use crate::harness::{Json, MINUTE, Message, Producer, SHORT, WorkerSetup, World, metric, until};
 
 const INDEXES: &str = r#"[
     {"key": {"number": 1}, "unique": true, "sparse": true},
@@ -130,6 +130,51 @@ fn an_index_in_conflict_ends_the_start_and_is_named() {
         "{}",
         finished.errors
     );
+}
+
+/// The configuration says less than the index has.
+#[test]
+fn a_unique_index_with_more_options_is_left_alone() {
+    let world = World::new(1);
+    let messages = collection(&world, "messages");
+    let options = mongodb::options::IndexOptions::builder()
+        .unique(true)
+        .partial_filter_expression(doc! { "number": { "$gt": 5 } })
+        .build();
+    let index = mongodb::IndexModel::builder()
+        .keys(doc! { "number": 1 })
+        .options(options)
+        .build();
+    messages.create_index(index).run().unwrap();
+    Producer::new(&world).fill(0..10, 1);
+    let unique = r#"[{"key": {"number": 1}, "unique": true}]"#;
+    settle(&world, &world.worker().set("mongodb.indexes", unique));
+    world.check();
+    assert_eq!(world.stored().indexes().len(), 2);
+}
+
+/// The workers create it.
+#[test]
+fn a_command_that_stores_refuses_to_store_without_a_unique_index() {
+    let world = World::new(1);
+    Producer::new(&world).fill(0..10, 1);
+    let setup = world.worker().set("mongodb.indexes", INDEXES);
+    settle(&world, &setup);
+    let messages = collection(&world, "messages");
+    messages.drop_index("number_1").run().unwrap();
+    for command in [
+        "audit --repair",
+        "dead-letters replay --reason invalid_json",
+    ] {
+        let finished = command
+            .split(' ')
+            .fold(setup.clone(), WorkerSetup::argument)
+            .run();
+        assert_eq!(finished.code, Some(4), "{command}: {}", finished.errors);
+        for words in ["`number_1`", "start a worker first"] {
+            assert!(finished.errors.contains(words), "{}", finished.errors);
+        }
+    }
 }
 
 #[test]

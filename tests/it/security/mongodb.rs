@@ -95,6 +95,22 @@ fn worker_logs_in_over_tls_with_the_least_privileges_and_faults_are_named() {
     ] {
         run(&uri, command);
     }
+
+    // The index exists, so nobody has to create it.
+    let unique = r#"[{"key": {"message_id": 1}, "unique": true}]"#;
+    let setup = |uri: &str| {
+        let setup = world.worker().set("mongodb.indexes", unique);
+        setup.set("mongodb.uri", uri)
+    };
+    let worker = format!("mongodb://{login}{host}/?{options}");
+    for (first, uri) in [(10, &worker), (20, &uri)] {
+        Producer::new(&world).fill(first..first + 10, 1);
+        let mut worker = setup(uri).start();
+        world.wait_committed_to_end(MINUTE);
+        worker.stop();
+        worker.assert_no_errors();
+    }
+    run_command(setup(&uri), "audit --repair");
 }
 
 /// It closes the connection in the handshake, as it does where it demands TLS and gets none. That may be a crash as well, so
