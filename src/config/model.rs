@@ -160,7 +160,7 @@ pub struct Mongodb {
     #[schemars(schema_with = "names::collection", extend("default" = "messages"))]
     pub collection: String,
 
-    /// The indexes that the start creates unless they exist; `[]` for none.
+    /// The indexes that the start creates unless they exist; `[]` for none. Messages wait until those that are `unique` are built.
     #[schemars(schema_with = "indexes::schema", extend("default" = [{"created_at": 1}]))]
     pub indexes: Vec<Index>,
 

@@ -71,6 +71,14 @@ pub(super) fn is_missing_privilege(error: &Error) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Command(command) if command.code == 13)
 }
 
+/// The code in the server's answer to a command that isn't an insert, if it answered.
+pub(super) fn code_of_command(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
 /// Whether the DNS seed list of a `mongodb+srv` URI could not be looked up.
 pub(super) fn is_dns_failure(error: &Error) -> bool {
     matches!(*error.kind, ErrorKind::DnsResolve { .. })

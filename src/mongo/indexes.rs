@@ -8,12 +8,18 @@ use mongodb::error::Error;
 use serde_json::Value;
 
 use super::classify::{self, IndexRefusal};
+use super::handler::QUERY_TIMEOUT;
 use super::{MongoDbError, MongoDbHandler};
 use crate::config::Index;
 use crate::core::write_plan::ErrorSubject;
 
-/// How long the unique indexes may take without a word that they are built.
+/// How long unique indexes may be built without a word about it.
 const WORTH_A_LINE: Duration = Duration::from_secs(1);
+
+/// `MaxTimeMSExpired`.
+const MAX_TIME_EXPIRED: i32 = 50;
+/// `AtlasError`.
+const ATLAS_ERROR: i32 = 8000;
 
 /// What stands where a configured index belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,28 +84,43 @@ impl MongoDbHandler {
     /// Returns when the server has built them, which may take hours. Fails if no server answers, the server refuses the
     /// command, or an index with options is in conflict with one that exists.
     pub fn create_indexes(&self) -> Result<(), MongoDbError> {
-        self.found_indexes()?
-            .iter()
-            .filter(|found| found.state != IndexState::Present)
-            .try_for_each(|found| self.create_index(found))
+        for found in self.found_indexes()? {
+            if found.state == IndexState::Present {
+                continue;
+            }
+            if let Some(fault) = found.fault() {
+                return Err(MongoDbError::Refused(fault));
+            }
+            self.create_index(found.index)?;
+        }
+        Ok(())
     }
 
     /// The same for unique indexes. Returns when they are built, also if another worker has begun to build them. Documents that
     /// they forbid must not be stored before: then they could not be built any more.
     pub fn create_unique_indexes(&self) -> Result<(), MongoDbError> {
-        if !self.indexes.iter().any(Index::is_unique) {
-            return Ok(());
-        }
         let started = Instant::now();
-        let found = self.found_indexes()?;
-        for found in found.iter().filter(|found| found.index.is_unique()) {
-            if found.state != IndexState::Present {
-                info!(
-                    "creating the index `{}`, which is unique: messages wait until MongoDB has built it",
-                    found.index.name()
-                );
+        for FoundIndex {
+            index, description, ..
+        } in &self.found_unique_indexes()?
+        {
+            let name = index.name();
+            match description {
+                None => {
+                    info!(
+                        "creating the index `{name}`, which is unique: messages wait until MongoDB has built it"
+                    );
+                    self.create_index(index)?;
+                }
+                Some(description) => {
+                    if !self.is_built(index, description, Some(WORTH_A_LINE))? {
+                        info!(
+                            "MongoDB builds the index `{name}`, which is unique: messages wait until MongoDB has built it"
+                        );
+                        self.is_built(index, description, None)?;
+                    }
+                }
             }
-            self.create_index(found)?;
         }
         let took = started.elapsed();
         if took > WORTH_A_LINE {
@@ -108,22 +129,36 @@ impl MongoDbHandler {
         Ok(())
     }
 
-    /// Fails if a configured index that is unique doesn't exist. One that the server is still building counts.
+    /// Fails if a configured index that is unique isn't there, or isn't built.
     pub fn check_unique_indexes(&self) -> Result<(), MongoDbError> {
-        if !self.indexes.iter().any(Index::is_unique) {
-            return Ok(());
+        for found in self.found_unique_indexes()? {
+            let name = found.index.name();
+            let Some(description) = &found.description else {
+                return Err(MongoDbError::Refused(format!(
+                    "the index `{name}` of `mongodb.indexes`, which is unique, doesn't exist: start a worker first, which \
+                     creates it or says why it can't"
+                )));
+            };
+            if !self.is_built(found.index, description, Some(QUERY_TIMEOUT))? {
+                return Err(MongoDbError::Refused(format!(
+                    "MongoDB still builds the index `{name}` of `mongodb.indexes`, which is unique: run the same command \
+                     again when it is built"
+                )));
+            }
         }
-        let found = self.found_indexes()?;
-        let is_missing =
-            |found: &&FoundIndex| found.index.is_unique() && found.state != IndexState::Present;
-        match found.iter().find(is_missing) {
-            None => Ok(()),
-            Some(missing) => Err(MongoDbError::Refused(missing.fault().unwrap_or_else(|| {
-                format!(
-                    "the index `{}` of `mongodb.indexes`, which is unique, doesn't exist: start a worker first, which creates it",
-                    missing.index.name()
-                )
-            }))),
+        Ok(())
+    }
+
+    /// Of the configured indexes those that are unique. Fails if one is in conflict with one that exists.
+    fn found_unique_indexes(&self) -> Result<Vec<FoundIndex<'_>>, MongoDbError> {
+        if !self.indexes.iter().any(Index::is_unique) {
+            return Ok(Vec::new());
+        }
+        let mut found = self.found_indexes()?;
+        found.retain(|found| found.index.is_unique());
+        match found.iter().find_map(FoundIndex::fault) {
+            Some(fault) => Err(MongoDbError::Refused(fault)),
+            None => Ok(found),
         }
     }
 
@@ -154,36 +189,10 @@ impl MongoDbHandler {
             .collect()
     }
 
-    fn create_index(&self, found: &FoundIndex) -> Result<(), MongoDbError> {
-        if let Some(fault) = found.fault() {
-            return Err(MongoDbError::Refused(fault));
-        }
-        let FoundIndex {
-            index, description, ..
-        } = found;
-        let namespace = self.collection.namespace();
-        // The server lists an index that it is still building. The same command once more waits until it is built. It has the
-        // server's own description, since the configuration may say less than the index has.
-        let specification = match description {
-            Some(description) => description.clone(),
-            None => specification_of(index),
-        };
-        let mut command = doc! {
-            "createIndexes": &namespace.coll,
-            "indexes": [specification],
-        };
-        let concern = self.collection.write_concern();
-        if let Some(concern) = concern.and_then(|c| bson::serialize_to_document(c).ok()) {
-            command.insert("writeConcern", concern);
-        }
-        let database = self.client.database(&namespace.db);
-        let Err(error) = database.run_command(command).run() else {
+    fn create_index(&self, index: &Index) -> Result<(), MongoDbError> {
+        let Err(error) = self.send_create_index(specification_of(index), None) else {
             return Ok(());
         };
-        // Who may not create it has to rely on those who did.
-        if description.is_some() && classify::is_missing_privilege(&error) {
-            return Ok(());
-        }
         match classify::index_refusal(&error) {
             Some(refusal) if index.has_options() => Err(MongoDbError::Refused(format!(
                 "the index `{}` of `mongodb.indexes` can't be created: {}",
@@ -196,6 +205,60 @@ impl MongoDbHandler {
             }
             None => Err(self.index_error(index, &error)),
         }
+    }
+
+    /// Waits until the server has built an index that it lists: it also lists one that it is still building. To create it once
+    /// more waits for that, and changes nothing. `description` is the server's own, since the configuration may say less than
+    /// the index has. Returns false if the time limit was over first. Fails if no server answers, or the build has failed.
+    fn is_built(
+        &self,
+        index: &Index,
+        description: &Document,
+        limit: Option<Duration>,
+    ) -> Result<bool, MongoDbError> {
+        let mut specification = description.clone();
+        // Not every server takes back what it says itself.
+        for name in ["v", "ns"] {
+            specification.remove(name);
+        }
+        let Err(error) = self.send_create_index(specification, limit) else {
+            return Ok(true);
+        };
+        let Some(code) = classify::code_of_command(&error) else {
+            return Err(self.error(&error));
+        };
+        if limit.is_some() && code == MAX_TIME_EXPIRED {
+            return Ok(false);
+        }
+        match classify::write_error(&error).subject {
+            ErrorSubject::Duplicate => Err(self.index_error(index, &error)),
+            // The proxy of MongoDB Atlas may mean a missing right by this code.
+            ErrorSubject::Server if code != ATLAS_ERROR => Err(self.error(&error)),
+            _ if classify::is_authentication_failure(&error) => Err(self.error(&error)),
+            // Who can't ask this server has to rely on its list.
+            _ => Ok(true),
+        }
+    }
+
+    fn send_create_index(
+        &self,
+        specification: Document,
+        limit: Option<Duration>,
+    ) -> Result<(), Error> {
+        let namespace = self.collection.namespace();
+        let mut command = doc! {
+            "createIndexes": &namespace.coll,
+            "indexes": [specification],
+        };
+        let concern = self.collection.write_concern();
+        if let Some(concern) = concern.and_then(|c| bson::serialize_to_document(c).ok()) {
+            command.insert("writeConcern", concern);
+        }
+        if let Some(limit) = limit.and_then(|limit| i64::try_from(limit.as_millis()).ok()) {
+            command.insert("maxTimeMS", limit);
+        }
+        let database = self.client.database(&namespace.db);
+        database.run_command(command).run().map(drop)
     }
 
     fn index_error(&self, index: &Index, error: &Error) -> MongoDbError {

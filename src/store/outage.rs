@@ -108,11 +108,11 @@ impl OutageTracker {
         self.state().cause.clone()
     }
 
-    /// Asks for permission to write, or to send a ping. Nobody may write before the collection is prepared; if MongoDB is
-    /// available, the documents wait for that.
+    /// Asks for permission to write, or to send a ping. Nobody gets it before the collection is prepared: who prepares it finds
+    /// out whether MongoDB is available. If it is, the documents wait.
     pub fn permit(&self, caller: Caller) -> Permit {
         let mut state = self.state();
-        if !state.is_collection_prepared && caller != Caller::Ping {
+        if !state.is_collection_prepared {
             return Permit::Denied;
         }
         state.availability.permit(caller, Instant::now())
@@ -258,10 +258,10 @@ mod tests {
             OutageTracker::new(Duration::ZERO, OutagePolicy::Redirect, Arc::new(Unobserved));
         let may_write = |outage: &OutageTracker| outage.permit(Caller::Writer) != Permit::Denied;
         assert!(!may_write(&outage) && outage.makes_records_wait());
-        // An outage is what the policy is for. A ping may find out that it is over.
+        // An outage is what the policy is for. Who prepares the collection finds out that it is over.
         outage.failed(OutageCause::NoAnswer, "why");
         assert!(!may_write(&outage) && !outage.makes_records_wait());
-        assert_eq!(outage.permit(Caller::Ping), Permit::Probe);
+        assert_eq!(outage.permit(Caller::Ping), Permit::Denied);
         outage.ping_succeeded();
         assert!(!may_write(&outage) && outage.makes_records_wait());
         outage.collection_prepared();

@@ -2,6 +2,7 @@
 //! indexes, messages wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::warn;
 
@@ -9,7 +10,7 @@ use super::data_consumer::DataConsumer;
 use crate::core::availability::OutageCause;
 use crate::failure::Failure;
 use crate::mongo::{MongoDbError, MongoDbHandler};
-use crate::runtime::{Delays, RetryError, Threads, retry};
+use crate::runtime::{Delays, RetryError, StopSignal, Threads, retry};
 use crate::store::OutageTracker;
 
 impl DataConsumer {
@@ -23,8 +24,9 @@ impl DataConsumer {
         let mut setup = MongoDbSetup {
             mongodb: Arc::clone(mongodb),
             outage: Arc::clone(outage),
+            stop: self.stop.clone(),
             max_attempts: self.config.consumer.max_retries,
-            attempts_without_answer: 0,
+            retry_backoff: self.config.consumer.retry_backoff,
             last_cause: String::new(),
         };
         let stop = self.stop.clone();
@@ -38,9 +40,11 @@ impl DataConsumer {
 struct MongoDbSetup {
     mongodb: Arc<MongoDbHandler>,
     outage: Arc<OutageTracker>,
-    /// After so many attempts without an answer, MongoDB counts as unavailable.
+    stop: StopSignal,
+    /// After so many failed checks, MongoDB counts as unavailable.
     max_attempts: u32,
-    attempts_without_answer: u32,
+    /// The wait before the second one.
+    retry_backoff: Duration,
     /// The last cause that was logged.
     last_cause: String,
 }
@@ -54,7 +58,11 @@ impl MongoDbSetup {
             MongoDbError::Unavailable(why) => {
                 // A cause is logged again only after another one.
                 if self.last_cause != why {
-                    warn!("the collection could not be prepared yet: {why}");
+                    if self.outage.is_collection_prepared() {
+                        warn!("the indexes could not be created yet: {why}");
+                    } else {
+                        warn!("the collection could not be prepared yet: {why}");
+                    }
                     self.last_cause = why;
                 }
                 RetryError::Again
@@ -62,32 +70,34 @@ impl MongoDbSetup {
         })
     }
 
-    fn prepare(&mut self) -> Result<(), MongoDbError> {
+    fn prepare(&self) -> Result<(), MongoDbError> {
         if !self.outage.is_collection_prepared() {
             self.check()?;
+            self.outage.ping_succeeded();
             self.mongodb.create_unique_indexes()?;
             self.outage.collection_prepared();
         }
         self.mongodb.create_indexes()
     }
 
-    /// Nobody writes yet, so this also finds out whether MongoDB is available.
-    fn check(&mut self) -> Result<(), MongoDbError> {
-        let checked = self.mongodb.check_target().map(drop);
-        match &checked {
-            Ok(()) => {
-                self.attempts_without_answer = 0;
-                self.outage.ping_succeeded();
+    /// Nobody writes yet, so this also finds out whether MongoDB is available, as the writers do later.
+    fn check(&self) -> Result<(), MongoDbError> {
+        let mut delays = Delays::doubling(self.retry_backoff);
+        let mut attempt = 1;
+        loop {
+            let why = match self.mongodb.check_target() {
+                Ok(_) => return Ok(()),
+                Err(error @ MongoDbError::Refused(_)) => return Err(error),
+                Err(MongoDbError::Unavailable(why)) => why,
+            };
+            if attempt >= self.max_attempts {
+                self.outage.failed(OutageCause::NoAnswer, &why);
             }
-            // A server that answers may be unable to do more for a while; then messages wait.
-            Err(MongoDbError::Unavailable(why)) if self.mongodb.probe().is_err() => {
-                self.attempts_without_answer += 1;
-                if self.attempts_without_answer >= self.max_attempts {
-                    self.outage.failed(OutageCause::NoAnswer, why);
-                }
+            let is_outage = !self.outage.is_available();
+            if is_outage || self.stop.wait(delays.next_delay()) {
+                return Err(MongoDbError::Unavailable(why));
             }
-            Err(_) => self.attempts_without_answer = 0,
+            attempt += 1;
         }
-        checked
     }
 }

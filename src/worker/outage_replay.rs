@@ -60,7 +60,7 @@ impl DataConsumer {
         let (committer, messages) = CommitterHandle::channel();
         let observer = Arc::new(ReplayObserver {
             metrics: Arc::clone(&self.metrics),
-            health: Arc::clone(&self.health),
+            outage: Arc::clone(outage),
             waiting: Mutex::default(),
             standstill: Mutex::new(Standstill::new(config.consumer.stalled_after)),
         });
@@ -228,7 +228,7 @@ fn wait_for_topic(consumer: &KafkaConsumer, health: &Health, stop: &StopSignal) 
 /// Counts what is brought home, and how much waits.
 struct ReplayObserver {
     metrics: Arc<MetricsCollector>,
-    health: Arc<Health>,
+    outage: Arc<OutageTracker>,
     standstill: Mutex<Standstill>,
     /// By partition of the dead letter topic.
     waiting: Mutex<BTreeMap<TopicPartition, u64>>,
@@ -253,9 +253,9 @@ impl Standstill {
         }
     }
 
-    /// Called now and then. During an outage all letters wait, and that is logged already.
-    fn say_if_due(&mut self, now: Instant, is_mongodb_available: bool) {
-        let is_due = self.is_due(now, is_mongodb_available);
+    /// Called now and then. While MongoDB takes no writes all letters wait, and that is logged already.
+    fn say_if_due(&mut self, now: Instant, takes_writes: bool) {
+        let is_due = self.is_due(now, takes_writes);
         if is_due && !self.is_said {
             self.is_said = true;
             warn!(partitions:? = self.partitions;
@@ -264,8 +264,8 @@ impl Standstill {
         }
     }
 
-    fn is_due(&mut self, now: Instant, is_mongodb_available: bool) -> bool {
-        if !is_mongodb_available {
+    fn is_due(&mut self, now: Instant, takes_writes: bool) -> bool {
+        if !takes_writes {
             self.available_since = None;
             return false;
         }
@@ -294,8 +294,8 @@ impl CommitObserver for ReplayObserver {
 
     fn lag(&self, partition: TopicPartition, lag: u64, _oldest: Option<Timestamp>) {
         self.change(|waiting| waiting.insert(partition, lag));
-        self.standstill()
-            .say_if_due(Instant::now(), self.health.is_mongodb_available());
+        let takes_writes = self.outage.is_available() && self.outage.is_collection_prepared();
+        self.standstill().say_if_due(Instant::now(), takes_writes);
     }
 
     fn stalled(&self, stalled: &[Stalled]) {

@@ -4,7 +4,7 @@
 use bson::{Document, doc};
 
 use super::{OUTAGE, dead_lettered, is_available, worker_with_short_timeouts};
-use crate::harness::{Json, MINUTE, Message, Producer, SHORT, Signal, World, metric};
+use crate::harness::{Json, MINUTE, Message, Producer, SHORT, Signal, WorkerSetup, World, metric};
 
 const UNIQUE: &str = r#"[{"key": {"number": 1}, "unique": true}]"#;
 
@@ -35,34 +35,42 @@ fn messages_wait_for_a_unique_index_after_an_outage_at_the_start() {
     numbered(&producer, 0..10);
     let mut worker = worker_with_short_timeouts(&world)
         .set("mongodb.indexes", UNIQUE)
-        // Time to hold the build when the server is back.
-        .set("mongodb.reconnect_interval_ms", 5000)
         .start();
     worker.wait_until("messages are redirected", OUTAGE, |metrics| {
         dead_lettered(metrics, "mongodb_unavailable") == 10
     });
 
+    // It can't have the index built before that is held up.
+    worker.signal(Signal::Stop);
     world.own_mongodb().restart();
     let held = world.hold_index_builds();
+    worker.signal(Signal::Cont);
     worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
     numbered(&producer, 10..20);
     let metrics = worker.wait_until("a writer waits", MINUTE, |metrics| {
         metrics.sum(metric::WRITERS_BUSY) > 0
     });
     assert!(is_available(&metrics));
+    assert_eq!(dead_lettered(&metrics, "mongodb_unavailable"), 10);
     worker.wait_for_log("messages wait until MongoDB has built it", SHORT);
     assert_eq!(messages.count_documents(doc! {}).run().unwrap(), 1);
 
-    drop(held);
+    // An outage in the middle of the build is one as any other.
+    world.own_mongodb().signal("mongodb", Signal::Kill);
+    worker.wait_until("what waited is redirected", OUTAGE, |metrics| {
+        dead_lettered(metrics, "mongodb_unavailable") == 20
+    });
+    world.own_mongodb().restart();
+    worker.wait_until("MongoDB counts as available", OUTAGE, is_available);
+    numbered(&producer, 20..30);
     world.wait_committed_to_end(MINUTE);
-    let metrics = worker.metrics();
-    assert_eq!(dead_lettered(&metrics, "mongodb_unavailable"), 10);
     assert_eq!(messages.count_documents(doc! {}).run().unwrap(), 11);
     worker.stop();
+    drop(held);
 }
 
 #[test]
-fn a_stop_does_not_wait_for_a_unique_index() {
+fn neither_a_stop_nor_a_command_waits_for_a_unique_index() {
     let world = World::with_own_mongodb(1);
     let messages = world.mongodb().collection("messages");
     messages.insert_one(doc! { "_id": "old" }).run().unwrap();
@@ -72,6 +80,15 @@ fn a_stop_does_not_wait_for_a_unique_index() {
     worker.wait_until("a writer waits", MINUTE, |metrics| {
         metrics.sum(metric::WRITERS_BUSY) > 0
     });
+    let command = ["dead-letters", "replay", "--reason", "invalid_json"];
+    let setup = world.worker().set("mongodb.indexes", UNIQUE);
+    let finished = command.into_iter().fold(setup, WorkerSetup::argument).run();
+    assert_eq!(finished.code, Some(4), "{}", finished.errors);
+    assert!(
+        finished.errors.contains("still builds"),
+        "{}",
+        finished.errors
+    );
     worker.stop();
     drop(held);
     let mut worker = world.worker().set("mongodb.indexes", UNIQUE).start();
