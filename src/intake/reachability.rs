@@ -30,14 +30,17 @@ pub fn reach_kafka(
     after_failure: impl Fn(),
 ) -> Result<Option<TopicState>, Failure> {
     let delays = Delays::doubling(attempts.first_delay);
+    let mut cause = None;
     retry(stop, delays, beat, |attempt| {
         let error = match consumer.reach(LONGEST_QUESTION) {
             Ok(state) => return Ok(state),
             Err(error) => error,
         };
         after_failure();
-        // The error says that there was no answer. The client reports separately why a connection failed.
-        let error = match consumer.connection_error() {
+        // The error says that there was no answer. The client reports separately why a connection failed, and doesn't repeat
+        // it at each attempt.
+        cause = consumer.connection_error().or(cause.take());
+        let error = match &cause {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
         };
