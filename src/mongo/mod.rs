@@ -4,6 +4,7 @@ mod certificate;
 mod classify;
 mod handler;
 mod heartbeats;
+mod index_state;
 mod indexes;
 mod inspection;
 mod privileges;
@@ -13,7 +14,8 @@ mod target;
 mod turn;
 
 pub use handler::{MongoDbError, MongoDbHandler};
-pub use indexes::{FoundIndex, IndexState};
+pub use index_state::IndexState;
+pub use indexes::FoundIndex;
 pub use inspection::Rights;
 pub use session::InsertSession;
 pub use target::{Deployment, Topology, rollback_warning};
